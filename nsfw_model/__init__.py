@@ -1,0 +1,13 @@
+"""Caffe files in, Lasagne network out: one module for each noun.
+
+    schema        the part of Caffe's protobuf messages that is used
+    prototxt      architecture: text file -> layer specs
+    caffemodel    Caffe's binary weights, and their conversion to nsfw.pkl
+    weights       nsfw.pkl: arrays by layer, read safely
+    layers        Caffe's layer types as Lasagne layers
+    network       layer specs and arrays -> Lasagne network
+    preprocess    picture -> network input
+    scorer        network input -> score
+
+Importing this package imports none of them.
+"""
