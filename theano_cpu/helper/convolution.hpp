@@ -1,0 +1,497 @@
+// Convolution and its two gradients. Pictures are (N, H, W, C), weights (O, C / groups, rows, columns).
+#pragma once
+#include <algorithm>
+#include <cstring>
+
+#include "operation.hpp"
+#include "primitive.hpp"
+
+struct Geometry {
+    Pair stride, pad, dilation;
+    dnnl_dim_t groups;
+
+    explicit Geometry(const Settings &settings)
+        : stride(pair(settings, "stride")),
+          pad(pair(settings, "pad")),
+          dilation(pair(settings, "dilation")),
+          groups(integer(settings, "groups")) {}
+
+    static dnnl_dim_t outputs(dnnl_dim_t size, dnnl_dim_t kernel, dnnl_dim_t stride, dnnl_dim_t pad,
+                              dnnl_dim_t dilation) {
+        dnnl_dim_t room = size + 2 * pad - dilation * (kernel - 1) - 1;
+        return room < 0 ? 0 : room / stride + 1;
+    }
+
+    Shape output_shape(const Shape &x, const Shape &w) const {
+        require(w[0] % groups == 0 && w[1] * groups == x[3],
+                "input " + text(x) + " (N, H, W, C) and weights " + text(w) + " (O, C / groups, rows, columns) with " +
+                    std::to_string(groups) + " group(s): expected C = " + std::to_string(w[1] * groups) +
+                    " and O a multiple of the groups");
+        Shape y{x[0], outputs(x[1], w[2], stride.rows, pad.rows, dilation.rows),
+                outputs(x[2], w[3], stride.columns, pad.columns, dilation.columns), w[0]};
+        require(y[1] > 0 && y[2] > 0, "input " + text(x) + " is smaller than the kernel of weights " + text(w));
+        return y;
+    }
+};
+
+inline Shape channels_first(const Shape &nhwc) { return {nhwc[0], nhwc[3], nhwc[1], nhwc[2]}; }
+
+inline Shape grouped(const Shape &w, dnnl_dim_t groups) {
+    return groups == 1 ? w : Shape{groups, w[0] / groups, w[1], w[2], w[3]};
+}
+
+inline DescHandle plain_weights(const Shape &dims, dnnl_data_type_t type = dnnl_f32) {
+    return describe(dims, dims.size() == 5 ? dnnl_abcde : dnnl_abcd, type);
+}
+
+enum class Residual { none, in_place, separate };
+
+// One convolution as oneDNN knows it: shapes are channels first, weights have five dimensions where there are groups.
+struct Convolving {
+    Shape source, weights, target;
+    Pair stride, dilation, pad_before, pad_after;
+    bool bias = false;
+    Residual residual = Residual::none;
+    bool relu = false;
+    float slope = 0;
+    dnnl_data_type_t type = dnnl_f32;
+};
+
+// Two numbers as oneDNN reads them.
+struct Dims {
+    dnnl_dim_t values[2];
+    explicit Dims(Pair pair) : values{pair.rows, pair.columns} {}
+    operator const dnnl_dim_t *() const { return values; }
+};
+
+inline Dims dilates(const Convolving &c) { return Dims({c.dilation.rows - 1, c.dilation.columns - 1}); }
+
+inline Attributes attributes_of(const Convolving &c, const_dnnl_memory_desc_t target) {
+    Attributes attributes;
+    DNNL(dnnl_primitive_attr_create, attributes.out());
+    DNNL(dnnl_primitive_attr_set_scratchpad_mode, attributes, dnnl_scratchpad_mode_user);
+    PostOps steps;
+    DNNL(dnnl_post_ops_create, steps.out());
+    if (c.residual == Residual::in_place) DNNL(dnnl_post_ops_append_sum, steps, 1.f, 0, dnnl_data_type_undef);
+    if (c.residual == Residual::separate) DNNL(dnnl_post_ops_append_binary, steps, dnnl_binary_add, target);
+    if (c.relu) DNNL(dnnl_post_ops_append_eltwise, steps, dnnl_eltwise_relu, c.slope, 0.f);
+    DNNL(dnnl_primitive_attr_set_post_ops, attributes, steps);
+    return attributes;
+}
+
+inline PrimitiveDesc forward_desc(const Convolving &c, dnnl_format_tag_t layout) {
+    DescHandle source = describe(c.source, layout, c.type), target = describe(c.target, layout, c.type);
+    DescHandle weights = describe(c.weights, dnnl_format_tag_any, c.type), bias;
+    if (c.bias) bias = describe({c.target[1]}, dnnl_a);
+    Attributes attributes = attributes_of(c, describe(c.target, dnnl_nhwc, c.type));
+    PrimitiveDesc desc;
+    dnnl_status_t status = dnnl_convolution_forward_primitive_desc_create(
+        desc.out(), engine(), dnnl_forward_inference, dnnl_convolution_direct, source, weights, bias, target, Dims(c.stride),
+        dilates(c), Dims(c.pad_before), Dims(c.pad_after), attributes);
+    if (status != dnnl_unimplemented) check(status, "dnnl_convolution_forward_primitive_desc_create");
+    return desc;
+}
+
+inline PrimitiveDesc backward_data_desc(const Convolving &c, dnnl_format_tag_t layout) {
+    PrimitiveDesc hint = forward_desc(c, dnnl_format_tag_any), desc;
+    if (!hint) return desc;
+    Attributes attributes = attributes_of(c, nullptr);
+    dnnl_status_t status = dnnl_convolution_backward_data_primitive_desc_create(
+        desc.out(), engine(), dnnl_convolution_direct, describe(c.source, layout), describe(c.weights, dnnl_format_tag_any),
+        describe(c.target, layout), Dims(c.stride), dilates(c), Dims(c.pad_before), Dims(c.pad_after), hint, attributes);
+    if (status != dnnl_unimplemented) check(status, "dnnl_convolution_backward_data_primitive_desc_create");
+    return desc;
+}
+
+inline PrimitiveDesc backward_weights_desc(const Convolving &c, dnnl_format_tag_t layout) {
+    PrimitiveDesc hint = forward_desc(c, dnnl_format_tag_any), desc;
+    if (!hint) return desc;
+    DescHandle bias;
+    if (c.bias) bias = describe({c.target[1]}, dnnl_a);
+    Attributes attributes = attributes_of(c, nullptr);
+    dnnl_status_t status = dnnl_convolution_backward_weights_primitive_desc_create(
+        desc.out(), engine(), dnnl_convolution_direct, describe(c.source, layout), describe(c.weights, dnnl_format_tag_any),
+        bias, describe(c.target, layout), Dims(c.stride), dilates(c), Dims(c.pad_before), Dims(c.pad_after), hint, attributes);
+    if (status != dnnl_unimplemented) check(status, "dnnl_convolution_backward_weights_primitive_desc_create");
+    return desc;
+}
+
+// The first description that oneDNN has a fast implementation for; failing that, the first it has any for.
+inline PrimitiveDesc fastest(std::initializer_list<std::function<PrimitiveDesc()>> makers) {
+    PrimitiveDesc slow;
+    for (const auto &make : makers) {
+        PrimitiveDesc desc = make();
+        if (!desc) continue;
+        if (!is_reference(implementation(desc))) return desc;
+        if (!slow) slow = std::move(desc);
+    }
+    if (!slow) throw DnnlError("oneDNN's convolution", dnnl_unimplemented);
+    return slow;
+}
+
+// Keeps what was made for the shapes seen last.
+template <class Plan>
+class Plans {
+public:
+    // `make` is called where the key is new.
+    template <class Make>
+    Plan &get(Shape key, Make make) {
+        key.push_back(omp_get_max_threads());
+        auto found = plans.find(key);
+        if (found == plans.end()) {
+            if (plans.size() >= 8) plans.clear();
+            found = plans.emplace(key, make()).first;
+        }
+        current = found->second.get();
+        return *current;
+    }
+    Plan *last() const { return current; }
+
+private:
+    std::map<Shape, std::unique_ptr<Plan>> plans;
+    Plan *current = nullptr;
+};
+
+inline Shape joined(const Shape &a, const Shape &b) {
+    Shape both(a);
+    both.insert(both.end(), b.begin(), b.end());
+    return both;
+}
+
+// Arguments of run(): weights, source, target, then the bias and a separate residual where there are.
+inline std::unique_ptr<Primitive> forward_primitive(PrimitiveDesc desc, const Convolving &c, bool separate_residual) {
+    DescHandle source = describe(c.source, dnnl_nhwc, c.type), target = describe(c.target, dnnl_nhwc, c.type);
+    std::unique_ptr<Primitive> primitive(new Primitive(std::move(desc)));
+    primitive->add(DNNL_ARG_WEIGHTS, primitive->wanted(dnnl_query_weights_md));
+    primitive->add(DNNL_ARG_SRC, primitive->wanted(dnnl_query_src_md), source, true, false);
+    primitive->add(DNNL_ARG_DST, primitive->wanted(dnnl_query_dst_md), target, c.residual != Residual::none, true);
+    if (c.bias) primitive->add(DNNL_ARG_BIAS, primitive->wanted(dnnl_query_weights_md, 1));
+    if (separate_residual)
+        primitive->add(DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, target);
+    return primitive;
+}
+
+// relu(convolution(x, w) + b + residual)
+class Convolution : public Operation {
+public:
+    explicit Convolution(const Settings &settings)
+        : geometry(settings),
+          has_bias(integer(settings, "bias")),
+          has_residual(integer(settings, "residual")),
+          relu(integer(settings, "relu")),
+          slope(float(setting(settings, "negative_slope").at(0))),
+          frozen(integer(settings, "frozen_weights")),
+          type(integer(settings, "bfloat16") ? dnnl_bf16 : dnnl_f32) {}
+
+    std::vector<Shape> output_shapes(const Tensors &in) override {
+        Shape y = geometry.output_shape(in[0].shape, in[1].shape);
+        if (has_bias)
+            require(in[2].shape == Shape{y[3]}, "the bias has shape " + text(in[2].shape) + ", expected " + text({y[3]}));
+        if (has_residual)
+            require(in.back().shape == y, "the residual has shape " + text(in.back().shape) + ", expected " + text(y));
+        return {y};
+    }
+
+    void prepare(const Tensors &in, const Tensors &out) override {
+        bool in_place = has_residual && in.back().data == out[0].data;
+        Shape key = joined(joined(in[0].shape, in[1].shape), {in_place});
+        plans.get(key, [&] { return make(in, out, in_place); });
+    }
+
+    void run(const Tensors &in, const Tensors &out) override {
+        Plan &plan = *plans.last();
+        if (plan.copies_residual) copy_parallel(in.back(), out[0]);
+        std::vector<void *> data{weights->in_layout(plan.primitive->wanted(dnnl_query_weights_md), in[1].floats()),
+                                 in[0].data, out[0].data};
+        if (has_bias) data.push_back(in[2].data);
+        if (plan.separate_residual) data.push_back(in.back().data);
+        plan.primitive->run(data);
+    }
+
+    std::vector<std::string> implementations() const override {
+        if (!plans.last()) return {};
+        return {plans.last()->primitive->implementation_name()};
+    }
+
+private:
+    struct Plan {
+        std::unique_ptr<Primitive> primitive;
+        bool separate_residual = false, copies_residual = false;
+    };
+
+    std::unique_ptr<Plan> make(const Tensors &in, const Tensors &out, bool in_place) {
+        Convolving c{channels_first(in[0].shape), grouped(in[1].shape, geometry.groups), channels_first(out[0].shape),
+                     geometry.stride, geometry.dilation, geometry.pad, geometry.pad};
+        c.bias = has_bias;
+        c.relu = relu;
+        c.slope = slope;
+        c.type = type;
+        c.residual = has_residual ? Residual::in_place : Residual::none;
+        if (!weights || weights_shape != in[1].shape)
+            weights.reset(new Weights(plain_weights(c.weights), frozen));
+        weights_shape = in[1].shape;
+        std::unique_ptr<Plan> plan(new Plan);
+        if (has_residual && !in_place) {
+            Convolving separate = c;
+            separate.residual = Residual::separate;
+            PrimitiveDesc desc = forward_desc(separate, dnnl_nhwc);
+            if (desc && !is_reference(implementation(desc))) {
+                plan->separate_residual = true;
+                plan->primitive = forward_primitive(std::move(desc), separate, true);
+                return plan;
+            }
+            plan->copies_residual = true;
+        }
+        plan->primitive = forward_primitive(
+            fastest({[&] { return forward_desc(c, dnnl_nhwc); }, [&] { return forward_desc(c, dnnl_format_tag_any); }}), c,
+            false);
+        return plan;
+    }
+
+    void copy_parallel(const Tensor &from, const Tensor &to) const {
+        size_t width = type == dnnl_bf16 ? 2 : 4;
+        in_parallel(from.size(), 1, [&](dnnl_dim_t begin, dnnl_dim_t end) {
+            std::memcpy(static_cast<char *>(to.data) + begin * width, static_cast<char *>(from.data) + begin * width,
+                        (end - begin) * width);
+        });
+    }
+
+    Geometry geometry;
+    bool has_bias, has_residual, relu;
+    float slope;
+    bool frozen;
+    dnnl_data_type_t type;
+    std::unique_ptr<Weights> weights;
+    Shape weights_shape;
+    Plans<Plan> plans;
+};
+
+// The gradient of a convolution with respect to its input, given x (only its shape is used), w and the gradient gy
+// of the output. In the order of preference:
+// - stride 1: a forward convolution of gy with the weights flipped and input and output channels exchanged;
+// - few input channels and a stride: one forward convolution that computes all stride x stride phases of the
+//   result as channels, which are then interleaved (sub-pixel convolution);
+// - oneDNN's own backward convolution.
+class InputGradient : public Operation {
+public:
+    explicit InputGradient(const Settings &settings)
+        : geometry(settings), frozen(integer(settings, "frozen_weights")) {}
+
+    std::vector<Shape> output_shapes(const Tensors &in) override {
+        Shape y = geometry.output_shape(in[0].shape, in[1].shape);
+        require(in[2].shape == y, "the output's gradient has shape " + text(in[2].shape) + ", expected " + text(y));
+        return {in[0].shape};
+    }
+
+    void prepare(const Tensors &in, const Tensors &) override {
+        plans.get(joined(in[0].shape, in[1].shape), [&] { return make(in); });
+    }
+
+    void run(const Tensors &in, const Tensors &out) override {
+        Plan &plan = *plans.last();
+        void *w = plan.weights->in_layout(plan.primitive->wanted(dnnl_query_weights_md), in[1].floats());
+        if (!plan.phases) {
+            plan.primitive->run({w, in[2].data, out[0].data});
+            return;
+        }
+        plan.primitive->run({w, in[2].data, plan.phases.get()});
+        interleave(plan.phases.get(), plan.phases_shape, out[0]);
+    }
+
+    std::vector<std::string> implementations() const override {
+        if (!plans.last()) return {};
+        return {plans.last()->primitive->implementation_name()};
+    }
+
+private:
+    struct Plan {
+        std::unique_ptr<Primitive> primitive;
+        std::shared_ptr<Weights> weights;
+        Block<float> phases;
+        Shape phases_shape;
+    };
+
+    // Where x[stride * q + r] is read: by the outputs q - tap, with the weight r + pad + stride * tap, for taps
+    // from `first` to `last` (over all phases r).
+    struct Taps {
+        dnnl_dim_t first, last;
+        Taps(dnnl_dim_t kernel, dnnl_dim_t stride, dnnl_dim_t pad)
+            : first(-((stride - 1 + pad) / stride)), last(floor_division(kernel - 1 - pad, stride)) {}
+        dnnl_dim_t count() const { return last - first + 1; }
+        static dnnl_dim_t floor_division(dnnl_dim_t a, dnnl_dim_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
+    };
+
+    std::unique_ptr<Plan> make(const Tensors &in) {
+        const Shape &x = in[0].shape, &w = in[1].shape, &y = in[2].shape;
+        if (weights_shape != w) shared.clear();
+        weights_shape = w;
+        if (geometry.stride.rows == 1 && geometry.stride.columns == 1) {
+            Pair pad{geometry.dilation.rows * (w[2] - 1) - geometry.pad.rows,
+                     geometry.dilation.columns * (w[3] - 1) - geometry.pad.columns};
+            if (pad.rows >= 0 && pad.columns >= 0) return flipped(x, w, y, pad);
+        }
+        Taps rows(w[2], geometry.stride.rows, geometry.pad.rows);
+        Taps columns(w[3], geometry.stride.columns, geometry.pad.columns);
+        bool few_channels = w[1] * geometry.stride.rows * geometry.stride.columns <= 16;
+        if (few_channels && geometry.groups == 1 && geometry.dilation.rows == 1 && geometry.dilation.columns == 1 &&
+            pads_after(x[1], y[1], geometry.stride.rows, rows) >= 0 && rows.last >= 0 &&
+            pads_after(x[2], y[2], geometry.stride.columns, columns) >= 0 && columns.last >= 0)
+            return subpixel(x, w, y, rows, columns);
+        return backward(x, w, y);
+    }
+
+    static dnnl_dim_t pads_after(dnnl_dim_t x, dnnl_dim_t y, dnnl_dim_t stride, const Taps &taps) {
+        return (x + stride - 1) / stride - y + taps.count() - 1 - taps.last;
+    }
+
+    std::shared_ptr<Weights> keep(const char *name, DescHandle desc, Weights::Transform transform) {
+        std::shared_ptr<Weights> &kept = shared[name];
+        if (!kept) kept.reset(new Weights(std::move(desc), frozen, std::move(transform)));
+        return kept;
+    }
+
+    std::unique_ptr<Plan> flipped(const Shape &x, const Shape &w, const Shape &y, Pair pad) {
+        const dnnl_dim_t groups = geometry.groups, outputs = w[0] / groups, inputs = w[1], rows = w[2], columns = w[3];
+        Shape turned{inputs * groups, outputs, rows, columns};
+        Convolving c{channels_first(y), grouped(turned, groups), channels_first(x), {1, 1}, geometry.dilation, pad, pad};
+        std::unique_ptr<Plan> plan(new Plan);
+        plan->primitive = forward_primitive(
+            fastest({[&] { return forward_desc(c, dnnl_nhwc); }, [&] { return forward_desc(c, dnnl_format_tag_any); }}), c,
+            false);
+        plan->weights = keep("flipped", plain_weights(c.weights), [=](const float *from, float *to) {
+            const dnnl_dim_t taps = rows * columns;
+            in_parallel(groups * inputs, outputs * taps, [=](dnnl_dim_t begin, dnnl_dim_t end) {
+                for (dnnl_dim_t gi = begin; gi < end; ++gi) {
+                    dnnl_dim_t group = gi / inputs, input = gi % inputs;
+                    for (dnnl_dim_t output = 0; output < outputs; ++output) {
+                        const float *source = from + ((group * outputs + output) * inputs + input) * taps;
+                        std::reverse_copy(source, source + taps, to + (gi * outputs + output) * taps);
+                    }
+                }
+            });
+        });
+        return plan;
+    }
+
+    std::unique_ptr<Plan> subpixel(const Shape &x, const Shape &w, const Shape &y, Taps rows, Taps columns) {
+        const Pair stride = geometry.stride, pad = geometry.pad;
+        const dnnl_dim_t outputs = w[0], inputs = w[1], kernel_rows = w[2], kernel_columns = w[3];
+        const dnnl_dim_t phases = stride.rows * stride.columns;
+        Shape target{x[0], (x[1] + stride.rows - 1) / stride.rows, (x[2] + stride.columns - 1) / stride.columns,
+                     phases * inputs};
+        Convolving c{channels_first(y),
+                     {phases * inputs, outputs, rows.count(), columns.count()},
+                     channels_first(target),
+                     {1, 1},
+                     {1, 1},
+                     {rows.last, columns.last},
+                     {pads_after(x[1], y[1], stride.rows, rows), pads_after(x[2], y[2], stride.columns, columns)}};
+        std::unique_ptr<Plan> plan(new Plan);
+        plan->primitive = forward_primitive(
+            fastest({[&] { return forward_desc(c, dnnl_nhwc); }, [&] { return forward_desc(c, dnnl_format_tag_any); }}), c,
+            false);
+        plan->phases = block<float>(product(target));
+        plan->phases_shape = target;
+        plan->weights = keep("subpixel", plain_weights(c.weights), [=](const float *from, float *to) {
+            for (dnnl_dim_t r = 0; r < stride.rows; ++r)
+                for (dnnl_dim_t s = 0; s < stride.columns; ++s)
+                    for (dnnl_dim_t i = 0; i < inputs; ++i)
+                        for (dnnl_dim_t o = 0; o < outputs; ++o)
+                            for (dnnl_dim_t m = 0; m < rows.count(); ++m)
+                                for (dnnl_dim_t n = 0; n < columns.count(); ++n) {
+                                    dnnl_dim_t row = r + pad.rows + stride.rows * (rows.last - m);
+                                    dnnl_dim_t column = s + pad.columns + stride.columns * (columns.last - n);
+                                    bool inside =
+                                        row >= 0 && row < kernel_rows && column >= 0 && column < kernel_columns;
+                                    *to++ = inside ? from[((o * inputs + i) * kernel_rows + row) * kernel_columns + column]
+                                                   : 0.f;
+                                }
+        });
+        return plan;
+    }
+
+    std::unique_ptr<Plan> backward(const Shape &x, const Shape &w, const Shape &y) {
+        Convolving c{channels_first(x), grouped(w, geometry.groups), channels_first(y),
+                     geometry.stride, geometry.dilation, geometry.pad, geometry.pad};
+        std::unique_ptr<Plan> plan(new Plan);
+        plan->primitive.reset(new Primitive(fastest({[&] { return backward_data_desc(c, dnnl_nhwc); },
+                                                     [&] { return backward_data_desc(c, dnnl_format_tag_any); }})));
+        Primitive &primitive = *plan->primitive;
+        primitive.add(DNNL_ARG_WEIGHTS, primitive.wanted(dnnl_query_weights_md));
+        primitive.add(DNNL_ARG_DIFF_DST, primitive.wanted(dnnl_query_diff_dst_md), describe(c.target, dnnl_nhwc), true,
+                      false);
+        primitive.add(DNNL_ARG_DIFF_SRC, primitive.wanted(dnnl_query_diff_src_md), describe(c.source, dnnl_nhwc), false,
+                      true);
+        plan->weights = keep("backward", plain_weights(c.weights), nullptr);
+        return plan;
+    }
+
+    // Phase (r, s) of cell (p, q) is pixel (stride * p + r, stride * q + s).
+    void interleave(const float *phases, const Shape &cells, const Tensor &x) const {
+        const Pair stride = geometry.stride;
+        const dnnl_dim_t height = x.shape[1], width = x.shape[2], channels = x.shape[3], run = stride.columns * channels;
+        in_parallel(x.shape[0] * height, width * channels, [&](dnnl_dim_t begin, dnnl_dim_t end) {
+            for (dnnl_dim_t row = begin; row < end; ++row) {
+                dnnl_dim_t picture = row / height, p = row % height / stride.rows, r = row % height % stride.rows;
+                const float *from = phases + (picture * cells[1] + p) * cells[2] * cells[3] + r * run;
+                float *to = x.floats() + row * width * channels;
+                for (dnnl_dim_t left = width * channels; left > 0; left -= run, from += cells[3], to += run)
+                    std::copy(from, from + std::min(left, run), to);
+            }
+        });
+    }
+
+    Geometry geometry;
+    bool frozen;
+    Shape weights_shape;
+    std::map<std::string, std::shared_ptr<Weights>> shared;
+    Plans<Plan> plans;
+};
+
+// The gradients of a convolution with respect to its weights and, where asked for, its bias, given x, w (only its
+// shape is used) and the gradient gy of the output.
+class WeightGradient : public Operation {
+public:
+    explicit WeightGradient(const Settings &settings) : geometry(settings), has_bias(integer(settings, "bias")) {}
+
+    std::vector<Shape> output_shapes(const Tensors &in) override {
+        Shape y = geometry.output_shape(in[0].shape, in[1].shape);
+        require(in[2].shape == y, "the output's gradient has shape " + text(in[2].shape) + ", expected " + text(y));
+        if (has_bias) return {in[1].shape, {y[3]}};
+        return {in[1].shape};
+    }
+
+    void prepare(const Tensors &in, const Tensors &) override {
+        plans.get(joined(in[0].shape, in[1].shape), [&] { return make(in); });
+    }
+
+    void run(const Tensors &in, const Tensors &out) override {
+        std::vector<void *> data{in[0].data, in[2].data, out[0].data};
+        if (has_bias) data.push_back(out[1].data);
+        plans.last()->run(data);
+    }
+
+    std::vector<std::string> implementations() const override {
+        if (!plans.last()) return {};
+        return {plans.last()->implementation_name()};
+    }
+
+private:
+    std::unique_ptr<Primitive> make(const Tensors &in) {
+        Convolving c{channels_first(in[0].shape), grouped(in[1].shape, geometry.groups), channels_first(in[2].shape),
+                     geometry.stride, geometry.dilation, geometry.pad, geometry.pad};
+        c.bias = has_bias;
+        std::unique_ptr<Primitive> made(
+            new Primitive(fastest({[&] { return backward_weights_desc(c, dnnl_nhwc); },
+                                   [&] { return backward_weights_desc(c, dnnl_format_tag_any); }})));
+        made->add(DNNL_ARG_SRC, made->wanted(dnnl_query_src_md), describe(c.source, dnnl_nhwc), true, false);
+        made->add(DNNL_ARG_DIFF_DST, made->wanted(dnnl_query_diff_dst_md), describe(c.target, dnnl_nhwc), true, false);
+        made->add(DNNL_ARG_DIFF_WEIGHTS, made->wanted(dnnl_query_diff_weights_md), plain_weights(c.weights), false, true);
+        if (has_bias) made->add(DNNL_ARG_DIFF_BIAS, made->wanted(dnnl_query_diff_weights_md, 1));
+        return made;
+    }
+
+    Geometry geometry;
+    bool has_bias;
+    Plans<Primitive> plans;
+};

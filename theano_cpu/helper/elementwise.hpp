@@ -1,0 +1,228 @@
+// Value by value operations, layouts, matrix products and softmax.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "operation.hpp"
+#include "primitive.hpp"
+
+// The gradient that passes a (leaky) ReLU: inputs g, optionally a second gradient that is added to it, and the ReLU's
+// output y. At y == 0 the ReLU's slope is `negative_slope`. The output may be the memory of the first input.
+class Mask : public Operation {
+public:
+    explicit Mask(const Settings &settings) : slope(float(setting(settings, "negative_slope").at(0))) {}
+
+    std::vector<Shape> output_shapes(const Tensors &in) override {
+        for (size_t i = 1; i < in.size(); ++i) require_same_shape(in[0], in[i], "gradients and output of the ReLU");
+        return {in[0].shape};
+    }
+
+    void run(const Tensors &in, const Tensors &out) override {
+        const float *a = in[0].floats(), *b = in.size() == 3 ? in[1].floats() : nullptr, *y = in.back().floats();
+        float *to = out[0].floats(), below = slope;
+        in_parallel(in[0].size(), 1, [=](dnnl_dim_t first, dnnl_dim_t last) {
+            if (b)
+#pragma omp simd
+                for (dnnl_dim_t i = first; i < last; ++i) to[i] = (a[i] + b[i]) * (y[i] > 0.f ? 1.f : below);
+            else
+#pragma omp simd
+                for (dnnl_dim_t i = first; i < last; ++i) to[i] = a[i] * (y[i] > 0.f ? 1.f : below);
+        });
+    }
+
+private:
+    float slope;
+};
+
+// The sum of arrays of the same shape. The output may be the memory of the first input.
+class Sum : public Operation {
+public:
+    explicit Sum(const Settings &) {}
+
+    std::vector<Shape> output_shapes(const Tensors &in) override {
+        for (size_t i = 1; i < in.size(); ++i) require_same_shape(in[0], in[i], "the terms of a sum");
+        return {in[0].shape};
+    }
+
+    void run(const Tensors &in, const Tensors &out) override {
+        in_parallel(in[0].size(), 1, [&](dnnl_dim_t first, dnnl_dim_t last) {
+            const float *a = in[0].floats(), *b = in[1].floats();
+            float *to = out[0].floats();
+#pragma omp simd
+            for (dnnl_dim_t i = first; i < last; ++i) to[i] = a[i] + b[i];
+            for (size_t term = 2; term < in.size(); ++term) {
+                const float *c = in[term].floats();
+#pragma omp simd
+                for (dnnl_dim_t i = first; i < last; ++i) to[i] += c[i];
+            }
+        });
+    }
+};
+
+// (N, C, H, W) to (N, H, W, C), or back.
+class Layout : public Operation {
+public:
+    explicit Layout(const Settings &settings) : channels_last(integer(settings, "channels_last")) {}
+
+    std::vector<Shape> output_shapes(const Tensors &in) override {
+        const Shape &x = in[0].shape;
+        if (channels_last) return {{x[0], x[2], x[3], x[1]}};
+        return {{x[0], x[3], x[1], x[2]}};
+    }
+
+    void run(const Tensors &in, const Tensors &out) override {
+        const Shape &x = in[0].shape;
+        if (channels_last)
+            transpose(in[0].floats(), out[0].floats(), x[0], x[1], x[2] * x[3]);
+        else
+            transpose(in[0].floats(), out[0].floats(), x[0], x[1] * x[2], x[3]);
+    }
+
+private:
+    // `count` matrices of rows x columns, in tiles that stay in the nearest cache.
+    static void transpose(const float *from, float *to, dnnl_dim_t count, dnnl_dim_t rows, dnnl_dim_t columns) {
+        constexpr dnnl_dim_t tile = 32;
+        if (rows == 0 || columns == 0) return;
+        dnnl_dim_t bands = (columns + tile - 1) / tile;
+        in_parallel(count * bands, rows * tile, [=](dnnl_dim_t first, dnnl_dim_t last) {
+            for (dnnl_dim_t band = first; band < last; ++band) {
+                const float *source = from + band / bands * rows * columns;
+                float *target = to + band / bands * rows * columns;
+                dnnl_dim_t left = band % bands * tile, right = std::min(left + tile, columns);
+                for (dnnl_dim_t top = 0; top < rows; top += tile)
+                    for (dnnl_dim_t c = left; c < right; ++c)
+                        for (dnnl_dim_t r = top; r < std::min(top + tile, rows); ++r)
+                            target[c * rows + r] = source[r * columns + c];
+            }
+        });
+    }
+    bool channels_last;
+};
+
+// float32 to the upper half of its bits, rounded to the nearest (ties to even), or back.
+class Bfloat16 : public Operation {
+public:
+    explicit Bfloat16(const Settings &settings) : narrow(integer(settings, "narrow")) {}
+
+    std::vector<Shape> output_shapes(const Tensors &in) override { return {in[0].shape}; }
+
+    void run(const Tensors &in, const Tensors &out) override {
+        in_parallel(in[0].size(), 1, [&](dnnl_dim_t first, dnnl_dim_t last) {
+            if (narrow) {
+                const uint32_t *from = static_cast<const uint32_t *>(in[0].data);
+                uint16_t *to = out[0].halves();
+                for (dnnl_dim_t i = first; i < last; ++i) {
+                    uint32_t bits = from[i], rounded = bits + 0x7fff + ((bits >> 16) & 1);
+                    bool is_nan = (bits & 0x7fffffff) > 0x7f800000;
+                    to[i] = uint16_t((is_nan ? bits | 0x400000 : rounded) >> 16);
+                }
+            } else {
+                const uint16_t *from = in[0].halves();
+                uint32_t *to = static_cast<uint32_t *>(out[0].data);
+                for (dnnl_dim_t i = first; i < last; ++i) to[i] = uint32_t(from[i]) << 16;
+            }
+        });
+    }
+
+private:
+    bool narrow;
+};
+
+// a or its transpose times b or its transpose, plus a bias for every column where a third input is given.
+class Product : public Operation {
+public:
+    explicit Product(const Settings &settings)
+        : transpose_a(integer(settings, "transpose_a")), transpose_b(integer(settings, "transpose_b")) {}
+
+    std::vector<Shape> output_shapes(const Tensors &in) override {
+        const Shape &a = in[0].shape, &b = in[1].shape;
+        require(a[!transpose_a] == b[transpose_b], "matrices of shapes " + text(a) + (transpose_a ? " (transposed)" : "") +
+                                                       " and " + text(b) + (transpose_b ? " (transposed)" : "") +
+                                                       " cannot be multiplied");
+        Shape c{a[transpose_a], b[!transpose_b]};
+        if (in.size() == 3)
+            require(in[2].shape == Shape{c[1]}, "the bias has shape " + text(in[2].shape) + ", expected " + text({c[1]}));
+        return {c};
+    }
+
+    void run(const Tensors &in, const Tensors &out) override {
+        const Shape &a = in[0].shape, &b = in[1].shape, &c = out[0].shape;
+        const dnnl_dim_t inner = a[!transpose_a];
+        float *to = out[0].floats();
+        for (dnnl_dim_t i = 0; i < c[0]; ++i)
+            if (in.size() == 3)
+                std::memcpy(to + i * c[1], in[2].floats(), c[1] * sizeof(float));
+            else
+                std::fill(to + i * c[1], to + (i + 1) * c[1], 0.f);
+        if (inner == 0 || out[0].size() == 0) return;
+        DNNL(dnnl_sgemm, transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', c[0], c[1], inner, 1.f, in[0].floats(), a[1],
+             in[1].floats(), b[1], 1.f, to, c[1]);
+    }
+
+private:
+    bool transpose_a, transpose_b;
+};
+
+// The sum over all axes but the last.
+class SumRows : public Operation {
+public:
+    explicit SumRows(const Settings &) {}
+
+    std::vector<Shape> output_shapes(const Tensors &in) override { return {{in[0].shape.back()}}; }
+
+    void run(const Tensors &in, const Tensors &out) override {
+        const dnnl_dim_t columns = out[0].size(), rows = columns ? in[0].size() / columns : 0;
+        const float *from = in[0].floats();
+        for (dnnl_dim_t c = 0; c < columns; ++c) {
+            double sum = 0;
+            for (dnnl_dim_t r = 0; r < rows; ++r) sum += from[r * columns + c];
+            out[0].floats()[c] = float(sum);
+        }
+    }
+};
+
+// exp(x) / sum(exp(x)) for every row of a matrix.
+class Softmax : public Operation {
+public:
+    explicit Softmax(const Settings &) {}
+
+    std::vector<Shape> output_shapes(const Tensors &in) override { return {in[0].shape}; }
+
+    void run(const Tensors &in, const Tensors &out) override {
+        const dnnl_dim_t columns = in[0].shape[1];
+        in_parallel(in[0].shape[0], columns * 16, [&](dnnl_dim_t first, dnnl_dim_t last) {
+            for (dnnl_dim_t row = first; row < last; ++row) {
+                const float *from = in[0].floats() + row * columns;
+                float *to = out[0].floats() + row * columns;
+                float largest = columns ? from[0] : 0.f, sum = 0;
+                for (dnnl_dim_t c = 1; c < columns; ++c) largest = std::max(largest, from[c]);
+                for (dnnl_dim_t c = 0; c < columns; ++c) sum += to[c] = std::exp(from[c] - largest);
+                for (dnnl_dim_t c = 0; c < columns; ++c) to[c] /= sum;
+            }
+        });
+    }
+};
+
+// Inputs y = softmax(x) and its gradient g: y * (g - sum(g * y)).
+class SoftmaxGradient : public Operation {
+public:
+    explicit SoftmaxGradient(const Settings &) {}
+
+    std::vector<Shape> output_shapes(const Tensors &in) override {
+        require_same_shape(in[0], in[1], "the output and its gradient");
+        return {in[0].shape};
+    }
+
+    void run(const Tensors &in, const Tensors &out) override {
+        const dnnl_dim_t columns = in[0].shape[1];
+        in_parallel(in[0].shape[0], columns * 4, [&](dnnl_dim_t first, dnnl_dim_t last) {
+            for (dnnl_dim_t row = first; row < last; ++row) {
+                const float *y = in[0].floats() + row * columns, *g = in[1].floats() + row * columns;
+                float *to = out[0].floats() + row * columns, dot = 0;
+                for (dnnl_dim_t c = 0; c < columns; ++c) dot += g[c] * y[c];
+                for (dnnl_dim_t c = 0; c < columns; ++c) to[c] = y[c] * (g[c] - dot);
+            }
+        });
+    }
+};

@@ -1,0 +1,377 @@
+// The Python module: makes thunks, which Theano's C virtual machine calls without any Python in between.
+//
+// A thunk is a capsule as Theano's own compiled operations make them (theano/gof/cc.py): its pointer is an
+// int (*)(void *), its context the argument, whose first member is a list [type, value, traceback] that receives the
+// exception when the function returns non-zero. Values are read from and written to Theano's storage cells, which
+// are lists of one element.
+#define PY_SSIZE_T_CLEAN
+#define NPY_NO_DEPRECATED_API NPY_1_7_API_VERSION
+#include <Python.h>
+#include <numpy/arrayobject.h>
+#include <pthread.h>
+
+#include <atomic>
+
+#include "convolution.hpp"
+#include "elementwise.hpp"
+#include "pooling.hpp"
+
+namespace {
+
+// ---- threads -------------------------------------------------------------------------------------------------------
+
+std::atomic<int> wanted_threads{0};  // 0: what OpenMP says, that is OMP_NUM_THREADS or the number of cores
+std::atomic<bool> threads_started{false};
+std::atomic<bool> threads_lost{false};
+
+// OpenMP's thread count belongs to the calling thread and is shared with other libraries: set, and put back.
+class ThreadCount {
+public:
+    ThreadCount() : before(omp_get_max_threads()) {
+        int wanted = wanted_threads;
+        if (wanted > 0 && wanted != before) omp_set_num_threads(wanted);
+        if (omp_get_max_threads() > 1) {
+            // fork() copies only the calling thread: OpenMP would wait for the others for ever.
+            if (threads_lost)
+                throw std::runtime_error(
+                    "this process was forked after its parent had started OpenMP threads, which do not survive fork(); "
+                    "start worker processes with multiprocessing's 'spawn' method");
+            threads_started = true;
+        }
+    }
+    ~ThreadCount() {
+        if (omp_get_max_threads() != before) omp_set_num_threads(before);
+    }
+
+private:
+    int before;
+};
+
+void after_fork_in_child() {
+    if (threads_started) threads_lost = true;
+}
+
+// ---- operations by name --------------------------------------------------------------------------------------------
+
+template <class Made>
+std::unique_ptr<Operation> make(const Settings &settings) {
+    return std::unique_ptr<Operation>(new Made(settings));
+}
+
+const std::map<std::string, std::unique_ptr<Operation> (*)(const Settings &)> operations{
+    {"convolution", make<Convolution>},
+    {"input_gradient", make<InputGradient>},
+    {"weight_gradient", make<WeightGradient>},
+    {"pool", make<Pool>},
+    {"pool_gradient", make<PoolGradient>},
+    {"subsample", make<Subsample>},
+    {"subsample_gradient", make<SubsampleGradient>},
+    {"global_pool", make<GlobalPool>},
+    {"global_pool_gradient", make<GlobalPoolGradient>},
+    {"mask", make<Mask>},
+    {"sum", make<Sum>},
+    {"layout", make<Layout>},
+    {"bfloat16", make<Bfloat16>},
+    {"product", make<Product>},
+    {"sum_rows", make<SumRows>},
+    {"softmax", make<Softmax>},
+    {"softmax_gradient", make<SoftmaxGradient>},
+};
+
+// Thrown where a Python exception is set already.
+struct PythonError {};
+
+class Reference {
+public:
+    explicit Reference(PyObject *owned = nullptr) : object(owned) {}
+    Reference(Reference &&other) noexcept : object(other.object) { other.object = nullptr; }
+    Reference &operator=(Reference &&other) noexcept {
+        std::swap(object, other.object);
+        return *this;
+    }
+    ~Reference() { Py_XDECREF(object); }
+    PyObject *get() const { return object; }
+    PyArrayObject *array() const { return reinterpret_cast<PyArrayObject *>(object); }
+
+private:
+    PyObject *object;
+};
+
+Settings settings_of(PyObject *dict) {
+    Settings settings;
+    PyObject *key, *value;
+    for (Py_ssize_t position = 0; PyDict_Next(dict, &position, &key, &value);) {
+        const char *name = PyUnicode_AsUTF8(key);
+        if (!name) throw PythonError();
+        std::vector<double> &numbers = settings[name];
+        if (!PyTuple_Check(value)) {
+            numbers.push_back(PyFloat_AsDouble(value));
+        } else {
+            for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(value); ++i)
+                numbers.push_back(PyFloat_AsDouble(PyTuple_GET_ITEM(value, i)));
+        }
+        if (PyErr_Occurred()) throw PythonError();
+    }
+    return settings;
+}
+
+// ---- arrays --------------------------------------------------------------------------------------------------------
+
+Tensor tensor(PyArrayObject *array) {
+    return {PyArray_DATA(array), Shape(PyArray_DIMS(array), PyArray_DIMS(array) + PyArray_NDIM(array))};
+}
+
+bool is_usable_output(PyObject *object, int type, const Shape &shape) {
+    if (!object || !PyArray_CheckExact(object)) return false;
+    PyArrayObject *array = reinterpret_cast<PyArrayObject *>(object);
+    return PyArray_TYPE(array) == type && PyArray_ISCARRAY(array) && size_t(PyArray_NDIM(array)) == shape.size() &&
+           std::equal(shape.begin(), shape.end(), PyArray_DIMS(array));
+}
+
+void free_data(PyObject *capsule) { std::free(PyCapsule_GetPointer(capsule, nullptr)); }
+
+Reference new_array(int type, const Shape &shape) {
+    std::vector<npy_intp> dims(shape.begin(), shape.end());
+    void *data = allocate(product(shape) * (type == NPY_UINT16 ? 2 : 4));
+    Reference owner(PyCapsule_New(data, nullptr, free_data));
+    if (!owner.get()) {
+        std::free(data);
+        throw PythonError();
+    }
+    Reference array(PyArray_SimpleNewFromData(int(dims.size()), dims.data(), type, data));
+    if (!array.get()) throw PythonError();
+    Py_INCREF(owner.get());
+    if (PyArray_SetBaseObject(array.array(), owner.get()) < 0) throw PythonError();
+    return array;
+}
+
+std::string layout_text(PyArrayObject *array) {
+    Shape strides(PyArray_STRIDES(array), PyArray_STRIDES(array) + PyArray_NDIM(array));
+    return "shape " + text(tensor(array).shape) + " strides " + text(strides);
+}
+
+// ---- thunks --------------------------------------------------------------------------------------------------------
+
+struct Thunk {
+    PyObject *error = nullptr;  // first, see above
+    std::string label;
+    std::unique_ptr<Operation> operation;
+    std::vector<int> input_types, output_types;
+    int in_place = -1;  // the input whose memory the first output takes
+    std::vector<Reference> inputs, outputs;
+
+    ~Thunk() { Py_XDECREF(error); }
+};
+
+std::string failure(const Thunk &thunk, const std::vector<Reference> &inputs, const char *what) {
+    std::string message = thunk.label + ": " + what + " [";
+    for (size_t i = 0; i < inputs.size(); ++i)
+        message += (i ? "; input " : "input ") + std::to_string(i) + " " + layout_text(inputs[i].array());
+    return message + "]";
+}
+
+// The array in a cell, in the order and alignment that the operations read.
+Reference readable(const Thunk &thunk, size_t index, PyObject *object) {
+    if (!object || !PyArray_Check(object) ||
+        PyArray_TYPE(reinterpret_cast<PyArrayObject *>(object)) != thunk.input_types[index]) {
+        PyErr_Format(PyExc_TypeError, "%s: input %zu is %R, expected a NumPy array of %s", thunk.label.c_str(), index,
+                     object ? reinterpret_cast<PyObject *>(Py_TYPE(object)) : Py_None,
+                     thunk.input_types[index] == NPY_FLOAT32 ? "float32" : "uint16");
+        throw PythonError();
+    }
+    Reference array(PyArray_FromArray(reinterpret_cast<PyArrayObject *>(object), nullptr,
+                                      NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED | NPY_ARRAY_NOTSWAPPED));
+    if (!array.get()) throw PythonError();
+    return array;
+}
+
+void compute(Thunk &thunk) {
+    std::vector<Reference> inputs, outputs;
+    try {
+        Tensors in, out;
+        for (size_t i = 0; i < thunk.inputs.size(); ++i) {
+            inputs.push_back(readable(thunk, i, PyList_GET_ITEM(thunk.inputs[i].get(), 0)));
+            in.push_back(tensor(inputs.back().array()));
+        }
+        ThreadCount threads;
+        std::vector<Shape> shapes = thunk.operation->output_shapes(in);
+        for (size_t i = 0; i < shapes.size(); ++i) {
+            PyObject *present = PyList_GET_ITEM(thunk.outputs[i].get(), 0);
+            if (i == 0 && thunk.in_place >= 0) present = inputs[thunk.in_place].get();
+            if (is_usable_output(present, thunk.output_types[i], shapes[i])) {
+                Py_INCREF(present);
+                outputs.emplace_back(present);
+            } else {
+                outputs.push_back(new_array(thunk.output_types[i], shapes[i]));
+            }
+            out.push_back(tensor(outputs.back().array()));
+        }
+        thunk.operation->prepare(in, out);
+        struct Unlocked {
+            PyThreadState *state = PyEval_SaveThread();
+            ~Unlocked() { PyEval_RestoreThread(state); }
+        };
+        {
+            Unlocked unlocked;
+            thunk.operation->run(in, out);
+        }
+        for (size_t i = 0; i < outputs.size(); ++i) {
+            Py_INCREF(outputs[i].get());
+            PyList_SetItem(thunk.outputs[i].get(), 0, outputs[i].get());
+        }
+    } catch (const PythonError &) {
+    } catch (const std::invalid_argument &error) {
+        PyErr_SetString(PyExc_ValueError, failure(thunk, inputs, error.what()).c_str());
+    } catch (const std::bad_alloc &) {
+        PyErr_SetString(PyExc_MemoryError, failure(thunk, inputs, "out of memory").c_str());
+    } catch (const std::exception &error) {
+        PyErr_SetString(PyExc_RuntimeError, failure(thunk, inputs, error.what()).c_str());
+    }
+}
+
+// Called by Theano's virtual machine.
+int thunk_main(void *context) {
+    Thunk *thunk = static_cast<Thunk *>(context);
+    compute(*thunk);
+    if (!PyErr_Occurred()) return 0;
+    PyObject *parts[3];
+    PyErr_Fetch(&parts[0], &parts[1], &parts[2]);
+    PyErr_NormalizeException(&parts[0], &parts[1], &parts[2]);
+    for (int i = 0; i < 3; ++i) {
+        if (!parts[i]) {
+            Py_INCREF(Py_None);
+            parts[i] = Py_None;
+        }
+        PyList_SetItem(thunk->error, i, parts[i]);
+    }
+    return 1;
+}
+
+void free_thunk(PyObject *capsule) { delete static_cast<Thunk *>(PyCapsule_GetContext(capsule)); }
+
+std::vector<Reference> cells_of(PyObject *list) {
+    std::vector<Reference> cells;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i) {
+        PyObject *cell = PyList_GET_ITEM(list, i);
+        if (!PyList_Check(cell) || PyList_GET_SIZE(cell) != 1) {
+            PyErr_SetString(PyExc_TypeError, "expected storage cells: lists of one element");
+            throw PythonError();
+        }
+        Py_INCREF(cell);
+        cells.emplace_back(cell);
+    }
+    return cells;
+}
+
+std::vector<int> types_of(PyObject *widths) {
+    std::vector<int> types;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(widths); ++i)
+        types.push_back(PyLong_AsLong(PyTuple_GET_ITEM(widths, i)) == 2 ? NPY_UINT16 : NPY_FLOAT32);
+    return types;
+}
+
+PyObject *make_thunk(PyObject *, PyObject *arguments) {
+    const char *name, *label;
+    PyObject *dict, *input_cells, *output_cells, *input_widths, *output_widths;
+    int in_place;
+    if (!PyArg_ParseTuple(arguments, "ssO!O!O!O!O!i", &name, &label, &PyDict_Type, &dict, &PyList_Type, &input_cells,
+                          &PyList_Type, &output_cells, &PyTuple_Type, &input_widths, &PyTuple_Type, &output_widths,
+                          &in_place))
+        return nullptr;
+    try {
+        auto found = operations.find(name);
+        if (found == operations.end()) throw std::invalid_argument(std::string("no operation is called ") + name);
+        std::unique_ptr<Thunk> thunk(new Thunk);
+        thunk->label = label;
+        thunk->operation = found->second(settings_of(dict));
+        thunk->inputs = cells_of(input_cells);
+        thunk->outputs = cells_of(output_cells);
+        thunk->input_types = types_of(input_widths);
+        thunk->output_types = types_of(output_widths);
+        if (thunk->inputs.size() != thunk->input_types.size() || thunk->outputs.size() != thunk->output_types.size())
+            throw std::invalid_argument("expected one width for every cell");
+        thunk->in_place = in_place;
+        thunk->error = Py_BuildValue("[OOO]", Py_None, Py_None, Py_None);
+        if (!thunk->error) return nullptr;
+        PyObject *capsule = PyCapsule_New(reinterpret_cast<void *>(thunk_main), nullptr, free_thunk);
+        if (capsule && PyCapsule_SetContext(capsule, thunk.get()) == 0) thunk.release();
+        return capsule;
+    } catch (const PythonError &) {
+    } catch (const std::exception &error) {
+        PyErr_SetString(PyExc_ValueError, error.what());
+    }
+    return nullptr;
+}
+
+Thunk *thunk_in(PyObject *capsule) {
+    if (PyCapsule_GetPointer(capsule, nullptr) != reinterpret_cast<void *>(thunk_main)) {
+        if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "expected a thunk of this module");
+        return nullptr;
+    }
+    return static_cast<Thunk *>(PyCapsule_GetContext(capsule));
+}
+
+PyObject *run_thunk(PyObject *, PyObject *capsule) {
+    Thunk *thunk = thunk_in(capsule);
+    if (!thunk) return nullptr;
+    compute(*thunk);
+    if (PyErr_Occurred()) return nullptr;
+    Py_RETURN_NONE;
+}
+
+PyObject *implementations(PyObject *, PyObject *capsule) {
+    Thunk *thunk = thunk_in(capsule);
+    if (!thunk) return nullptr;
+    std::vector<std::string> names = thunk->operation->implementations();
+    Reference list(PyList_New(0));
+    for (const std::string &name : names) {
+        Reference item(PyUnicode_FromString(name.c_str()));
+        if (!item.get() || PyList_Append(list.get(), item.get()) < 0) return nullptr;
+    }
+    return PyList_AsTuple(list.get());
+}
+
+// ---- the library ---------------------------------------------------------------------------------------------------
+
+PyObject *set_num_threads(PyObject *, PyObject *count) {
+    long threads = PyLong_AsLong(count);
+    if (threads == -1 && PyErr_Occurred()) return nullptr;
+    if (threads < 0 || threads > 4096) {
+        PyErr_Format(PyExc_ValueError, "threads must be from 1 to 4096 (0: OpenMP's own choice), got %ld", threads);
+        return nullptr;
+    }
+    wanted_threads = int(threads);
+    Py_RETURN_NONE;
+}
+
+PyObject *get_num_threads(PyObject *, PyObject *) {
+    int wanted = wanted_threads;
+    return PyLong_FromLong(wanted > 0 ? wanted : omp_get_max_threads());
+}
+
+PyObject *versions(PyObject *, PyObject *) {
+    const dnnl_version_t *used = dnnl_version();
+    return Py_BuildValue("{s:(iii),s:(iii),s:i}", "compiled", DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH,
+                         "loaded", used->major, used->minor, used->patch, "isa", int(dnnl_get_effective_cpu_isa()));
+}
+
+PyMethodDef methods[] = {
+    {"make_thunk", make_thunk, METH_VARARGS,
+     "make_thunk(operation, label, settings, input_cells, output_cells, input_widths, output_widths, in_place)"},
+    {"run_thunk", run_thunk, METH_O, "Compute a thunk's outputs."},
+    {"implementations", implementations, METH_O, "oneDNN's implementations that a thunk used last."},
+    {"set_num_threads", set_num_threads, METH_O, "Threads of every operation from now on; 0: OpenMP's own choice."},
+    {"get_num_threads", get_num_threads, METH_NOARGS, "Threads that an operation uses."},
+    {"versions", versions, METH_NOARGS, "oneDNN's version at compilation and now, and its instruction set's bits."},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyModuleDef definition = {PyModuleDef_HEAD_INIT, "theano_cpu_onednn", nullptr, -1, methods, nullptr, nullptr, nullptr,
+                          nullptr};
+
+}  // namespace
+
+PyMODINIT_FUNC PyInit_theano_cpu_onednn() {
+    import_array();
+    pthread_atfork(nullptr, nullptr, after_fork_in_child);
+    return PyModule_Create(&definition);
+}

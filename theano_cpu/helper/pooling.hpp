@@ -1,0 +1,282 @@
+// Pooling over windows, subsampling and the mean over a whole picture; and their gradients. Loops over channels are
+// innermost and plain: compilers turn them into vector instructions.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "operation.hpp"
+
+enum class PoolMode { maximum, average_with_padding, average_without_padding };
+
+// The windows along one axis.
+struct Windows {
+    dnnl_dim_t size, stride, pad, inputs, outputs;
+
+    Windows(dnnl_dim_t size, dnnl_dim_t stride, dnnl_dim_t pad, dnnl_dim_t inputs, bool ceil)
+        : size(size), stride(stride), pad(pad), inputs(inputs) {
+        dnnl_dim_t room = inputs + 2 * pad - size;
+        if (ceil) {
+            outputs = std::max<dnnl_dim_t>(room + stride - 1, 0) / stride + 1;
+            // A window must begin inside the picture or the padding before it.
+            while (outputs > 1 && (outputs - 1) * stride >= inputs + pad) --outputs;
+        } else {
+            outputs = room < 0 ? 0 : room / stride + 1;
+        }
+    }
+    dnnl_dim_t begin(dnnl_dim_t window) const { return std::max<dnnl_dim_t>(window * stride - pad, 0); }
+    dnnl_dim_t end(dnnl_dim_t window) const { return std::min(window * stride - pad + size, inputs); }
+    // The windows that a position lies in: first_over(u) <= window < end_over(u).
+    dnnl_dim_t first_over(dnnl_dim_t position) const {
+        dnnl_dim_t first = position + pad - size + 1;
+        return first <= 0 ? 0 : (first + stride - 1) / stride;
+    }
+    dnnl_dim_t end_over(dnnl_dim_t position) const { return std::min((position + pad) / stride + 1, outputs); }
+    // What an average divides by: cells of the picture, or of the picture and its padding.
+    dnnl_dim_t cells(dnnl_dim_t window, bool padding) const {
+        if (!padding) return end(window) - begin(window);
+        return std::min(window * stride + size, inputs + 2 * pad) - window * stride;
+    }
+};
+
+struct PoolSettings {
+    Pair size, stride, pad;
+    PoolMode mode;
+    bool ceil;
+
+    explicit PoolSettings(const Settings &settings)
+        : size(pair(settings, "size")),
+          stride(pair(settings, "stride")),
+          pad(pair(settings, "pad")),
+          mode(static_cast<PoolMode>(integer(settings, "mode"))),
+          ceil(integer(settings, "ceil")) {}
+
+    Windows rows(const Shape &x) const { return Windows(size.rows, stride.rows, pad.rows, x[1], ceil); }
+    Windows columns(const Shape &x) const { return Windows(size.columns, stride.columns, pad.columns, x[2], ceil); }
+
+    Shape output_shape(const Shape &x) const {
+        Shape y{x[0], rows(x).outputs, columns(x).outputs, x[3]};
+        require(x[1] > 0 && x[2] > 0 && y[1] > 0 && y[2] > 0, "input " + text(x) + " is smaller than the window");
+        return y;
+    }
+    float weight(const Windows &rows, dnnl_dim_t i, const Windows &columns, dnnl_dim_t j) const {
+        bool padding = mode == PoolMode::average_with_padding;
+        return 1.f / float(rows.cells(i, padding) * columns.cells(j, padding));
+    }
+};
+
+class Pool : public Operation {
+public:
+    explicit Pool(const Settings &settings) : pool(settings) {}
+
+    std::vector<Shape> output_shapes(const Tensors &in) override { return {pool.output_shape(in[0].shape)}; }
+
+    void run(const Tensors &in, const Tensors &out) override {
+        const Shape &x = in[0].shape, &y = out[0].shape;
+        const Windows rows = pool.rows(x), columns = pool.columns(x);
+        const dnnl_dim_t channels = x[3];
+        in_parallel(y[0] * y[1], y[2] * channels * pool.size.rows, [&](dnnl_dim_t first, dnnl_dim_t last) {
+            for (dnnl_dim_t row = first; row < last; ++row) {
+                const float *picture = in[0].floats() + row / y[1] * x[1] * x[2] * channels;
+                for (dnnl_dim_t j = 0; j < y[2]; ++j) {
+                    float *target = out[0].floats() + (row * y[2] + j) * channels;
+                    dnnl_dim_t i = row % y[1];
+                    std::fill(target, target + channels,
+                              pool.mode == PoolMode::maximum ? -std::numeric_limits<float>::infinity() : 0.f);
+                    for (dnnl_dim_t u = rows.begin(i); u < rows.end(i); ++u)
+                        for (dnnl_dim_t v = columns.begin(j); v < columns.end(j); ++v) {
+                            const float *source = picture + (u * x[2] + v) * channels;
+                            if (pool.mode == PoolMode::maximum)
+                                raise(target, source, channels);
+                            else
+                                add(target, source, channels);
+                        }
+                    if (pool.mode != PoolMode::maximum) scale(target, pool.weight(rows, i, columns, j), channels);
+                }
+            }
+        });
+    }
+
+private:
+    static void raise(float *__restrict target, const float *__restrict source, dnnl_dim_t count) {
+        // The second comparison lets a NaN win, and stay.
+        for (dnnl_dim_t c = 0; c < count; ++c)
+            target[c] = (source[c] > target[c]) | (source[c] != source[c]) ? source[c] : target[c];
+    }
+    static void add(float *__restrict target, const float *__restrict source, dnnl_dim_t count) {
+        for (dnnl_dim_t c = 0; c < count; ++c) target[c] += source[c];
+    }
+    static void scale(float *target, float factor, dnnl_dim_t count) {
+        for (dnnl_dim_t c = 0; c < count; ++c) target[c] *= factor;
+    }
+    PoolSettings pool;
+};
+
+// Inputs x, y = pool(x) and the gradient of y. Every position that equals its window's maximum receives the window's
+// gradient (Theano's own rule).
+class PoolGradient : public Operation {
+public:
+    explicit PoolGradient(const Settings &settings) : pool(settings) {}
+
+    std::vector<Shape> output_shapes(const Tensors &in) override {
+        require_same_shape(in[1], in[2], "the output and its gradient");
+        Shape y = pool.output_shape(in[0].shape);
+        require(in[1].shape == y, "the output has shape " + text(in[1].shape) + ", expected " + text(y));
+        return {in[0].shape};
+    }
+
+    void run(const Tensors &in, const Tensors &out) override {
+        const Shape &x = in[0].shape, &y = in[1].shape;
+        const Windows rows = pool.rows(x), columns = pool.columns(x);
+        const dnnl_dim_t channels = x[3];
+        in_parallel(x[0] * x[1], x[2] * channels * 4, [&](dnnl_dim_t first, dnnl_dim_t last) {
+            for (dnnl_dim_t row = first; row < last; ++row) {
+                dnnl_dim_t picture = row / x[1] * y[1] * y[2], u = row % x[1];
+                for (dnnl_dim_t v = 0; v < x[2]; ++v) {
+                    dnnl_dim_t pixel = (row * x[2] + v) * channels;
+                    float *target = out[0].floats() + pixel;
+                    std::fill(target, target + channels, 0.f);
+                    for (dnnl_dim_t i = rows.first_over(u); i < rows.end_over(u); ++i)
+                        for (dnnl_dim_t j = columns.first_over(v); j < columns.end_over(v); ++j) {
+                            dnnl_dim_t window = (picture + i * y[2] + j) * channels;
+                            const float *gradient = in[2].floats() + window;
+                            if (pool.mode == PoolMode::maximum)
+                                add_where_equal(target, in[0].floats() + pixel, in[1].floats() + window, gradient,
+                                                channels);
+                            else
+                                add_scaled(target, gradient, pool.weight(rows, i, columns, j), channels);
+                        }
+                }
+            }
+        });
+    }
+
+private:
+    static void add_where_equal(float *__restrict target, const float *__restrict x, const float *__restrict y,
+                                const float *__restrict gradient, dnnl_dim_t count) {
+        for (dnnl_dim_t c = 0; c < count; ++c) {
+            float flows = gradient[c];
+            target[c] += x[c] == y[c] ? flows : 0.f;
+        }
+    }
+    static void add_scaled(float *__restrict target, const float *__restrict gradient, float factor, dnnl_dim_t count) {
+        for (dnnl_dim_t c = 0; c < count; ++c) target[c] += factor * gradient[c];
+    }
+    PoolSettings pool;
+};
+
+// x[:, ::rows, ::columns, :] of values that are `width` bytes wide.
+class Subsample : public Operation {
+public:
+    explicit Subsample(const Settings &settings)
+        : step(pair(settings, "step")), width(integer(settings, "bfloat16") ? 2 : 4) {}
+
+    std::vector<Shape> output_shapes(const Tensors &in) override {
+        const Shape &x = in[0].shape;
+        return {{x[0], (x[1] + step.rows - 1) / step.rows, (x[2] + step.columns - 1) / step.columns, x[3]}};
+    }
+
+    void run(const Tensors &in, const Tensors &out) override {
+        const Shape &x = in[0].shape, &y = out[0].shape;
+        const dnnl_dim_t pixel = x[3] * width;
+        in_parallel(y[0] * y[1], y[2] * x[3], [&](dnnl_dim_t first, dnnl_dim_t last) {
+            for (dnnl_dim_t row = first; row < last; ++row) {
+                const char *from = static_cast<const char *>(in[0].data) +
+                                   (row / y[1] * x[1] + row % y[1] * step.rows) * x[2] * pixel;
+                char *to = static_cast<char *>(out[0].data) + row * y[2] * pixel;
+                for (dnnl_dim_t j = 0; j < y[2]; ++j)
+                    std::memcpy(to + j * pixel, from + j * step.columns * pixel, pixel);
+            }
+        });
+    }
+
+private:
+    Pair step;
+    dnnl_dim_t width;
+};
+
+// Inputs x (only its shape is used) and the gradient of the subsample.
+class SubsampleGradient : public Operation {
+public:
+    explicit SubsampleGradient(const Settings &settings) : step(pair(settings, "step")) {}
+
+    std::vector<Shape> output_shapes(const Tensors &in) override {
+        const Shape &x = in[0].shape;
+        Shape y{x[0], (x[1] + step.rows - 1) / step.rows, (x[2] + step.columns - 1) / step.columns, x[3]};
+        require(in[1].shape == y, "the output's gradient has shape " + text(in[1].shape) + ", expected " + text(y));
+        return {x};
+    }
+
+    void run(const Tensors &in, const Tensors &out) override {
+        const Shape &x = in[0].shape, &y = in[1].shape;
+        const dnnl_dim_t channels = x[3];
+        in_parallel(x[0] * x[1], x[2] * channels, [&](dnnl_dim_t first, dnnl_dim_t last) {
+            for (dnnl_dim_t row = first; row < last; ++row) {
+                dnnl_dim_t picture = row / x[1], u = row % x[1];
+                float *to = out[0].floats() + row * x[2] * channels;
+                std::memset(to, 0, x[2] * channels * sizeof(float));
+                if (u % step.rows) continue;
+                const float *from = in[1].floats() + (picture * y[1] + u / step.rows) * y[2] * channels;
+                for (dnnl_dim_t j = 0; j < y[2]; ++j)
+                    std::memcpy(to + j * step.columns * channels, from + j * channels, channels * sizeof(float));
+            }
+        });
+    }
+
+private:
+    Pair step;
+};
+
+// Mean over rows and columns: (N, H, W, C) to (N, C).
+class GlobalPool : public Operation {
+public:
+    explicit GlobalPool(const Settings &) {}
+
+    std::vector<Shape> output_shapes(const Tensors &in) override {
+        const Shape &x = in[0].shape;
+        require(x[1] > 0 && x[2] > 0, "input " + text(x) + " has no pixels");
+        return {{x[0], x[3]}};
+    }
+
+    void run(const Tensors &in, const Tensors &out) override {
+        const Shape &x = in[0].shape;
+        const dnnl_dim_t pixels = x[1] * x[2], channels = x[3];
+        in_parallel(x[0], pixels * channels, [&](dnnl_dim_t first, dnnl_dim_t last) {
+            for (dnnl_dim_t n = first; n < last; ++n) {
+                const float *__restrict from = in[0].floats() + n * pixels * channels;
+                float *__restrict to = out[0].floats() + n * channels;
+                std::fill(to, to + channels, 0.f);
+                for (dnnl_dim_t p = 0; p < pixels; ++p)
+                    for (dnnl_dim_t c = 0; c < channels; ++c) to[c] += from[p * channels + c];
+                for (dnnl_dim_t c = 0; c < channels; ++c) to[c] /= float(pixels);
+            }
+        });
+    }
+};
+
+// Inputs x (only its shape is used) and the gradient of the mean.
+class GlobalPoolGradient : public Operation {
+public:
+    explicit GlobalPoolGradient(const Settings &) {}
+
+    std::vector<Shape> output_shapes(const Tensors &in) override {
+        const Shape &x = in[0].shape;
+        require((in[1].shape == Shape{x[0], x[3]}),
+                "the output's gradient has shape " + text(in[1].shape) + ", expected " + text({x[0], x[3]}));
+        return {x};
+    }
+
+    void run(const Tensors &in, const Tensors &out) override {
+        const Shape &x = in[0].shape;
+        const dnnl_dim_t pixels = x[1] * x[2], channels = x[3];
+        const float share = 1.f / float(pixels);
+        in_parallel(x[0] * pixels, channels, [&](dnnl_dim_t first, dnnl_dim_t last) {
+            for (dnnl_dim_t p = first; p < last; ++p) {
+                const float *__restrict from = in[1].floats() + p / pixels * channels;
+                float *__restrict to = out[0].floats() + p * channels;
+                for (dnnl_dim_t c = 0; c < channels; ++c) to[c] = from[c] * share;
+            }
+        });
+    }
+};

@@ -1,0 +1,75 @@
+// Plain views of arrays, memory that is aligned for vector loads, and loops over threads.
+#pragma once
+#include <dnnl.h>
+#include <omp.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+using Shape = std::vector<dnnl_dim_t>;
+
+inline dnnl_dim_t product(const Shape &shape) {
+    dnnl_dim_t size = 1;
+    for (dnnl_dim_t dim : shape) size *= dim;
+    return size;
+}
+
+inline std::string text(const Shape &shape) {
+    std::ostringstream out;
+    out << '(';
+    for (size_t i = 0; i < shape.size(); ++i) out << (i ? ", " : "") << shape[i];
+    out << (shape.size() == 1 ? ",)" : ")");
+    return out.str();
+}
+
+// A C-contiguous array of float32 (or of the upper halves of float32: bfloat16 kept as uint16).
+struct Tensor {
+    void *data = nullptr;
+    Shape shape;
+    float *floats() const { return static_cast<float *>(data); }
+    uint16_t *halves() const { return static_cast<uint16_t *>(data); }
+    dnnl_dim_t size() const { return product(shape); }
+};
+using Tensors = std::vector<Tensor>;
+
+// Vector loads that cross a cache line cost a tenth of a convolution, and NumPy aligns to 16 bytes only.
+constexpr size_t alignment = 64;
+
+inline void *allocate(size_t bytes) {
+    void *memory = std::aligned_alloc(alignment, (bytes / alignment + 1) * alignment);
+    if (!memory) throw std::bad_alloc();
+    return memory;
+}
+
+struct Free {
+    void operator()(void *memory) const { std::free(memory); }
+};
+
+template <class T>
+using Block = std::unique_ptr<T[], Free>;
+
+template <class T>
+Block<T> block(size_t count) {
+    return Block<T>(static_cast<T *>(allocate(count * sizeof(T))));
+}
+
+// Calls function(begin, end) on consecutive parts of 0..count, one for each thread; `cost` is the number of
+// values that one of them touches. Small work is not worth waking the other threads.
+template <class Function>
+void in_parallel(dnnl_dim_t count, dnnl_dim_t cost, Function function) {
+    if (count * cost < 32768 || omp_get_max_threads() == 1) {
+        function(dnnl_dim_t(0), count);
+        return;
+    }
+#pragma omp parallel
+    {
+        dnnl_dim_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
+        function(count * thread / threads, count * (thread + 1) / threads);
+    }
+}

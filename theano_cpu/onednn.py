@@ -1,0 +1,291 @@
+"""oneDNN and the C++ helper that calls it: finding the library, building the helper once, loading it.
+
+oneDNN comes from the wheels ``onednn-cpu-gomp`` (library) and ``onednn-devel-cpu-gomp`` (headers). The helper, in the
+folder ``helper`` beside this file, is compiled on first use with Theano's C++ compiler into Theano's compile folder,
+under a name that holds everything its binary depends on; later processes load it in a few milliseconds.
+"""
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import site
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+from pathlib import Path
+
+import theano_cpu  # noqa: F401  (Theano's repairs come before Theano)
+import numpy as np
+import theano
+
+ENGINES = ("onednn", "theano")
+_SOURCES = Path(__file__).resolve().parent / "helper"
+_MODULE = "theano_cpu_onednn"
+_FLAGS = ["-std=c++17", "-O3", "-march=native", "-fopenmp", "-fPIC", "-fvisibility=hidden"]
+_loading = threading.Lock()
+
+# dnnl_cpu_isa_t, the most capable first
+_INSTRUCTION_SETS = {
+    0x1FEF: "AVX-512 with AMX float16",
+    0xFEF: "AVX-512 with AMX",
+    0x1EF: "AVX-512 with float16",
+    0xE7: "AVX-512 with bfloat16",
+    0x67: "AVX-512 with VNNI",
+    0x27: "AVX-512",
+    0x1F: "AVX2 with VNNI 2",
+    0xF: "AVX2 with VNNI",
+    0x7: "AVX2",
+    0x3: "AVX",
+    0x1: "SSE4.1",
+}
+
+
+class OneDnnUnavailable(ImportError):
+    """oneDNN or what is needed to call it is missing; the message says what, and what to do."""
+
+
+def engine():
+    """Return the engine for new functions, ``"onednn"`` or ``"theano"``.
+
+    The environment variable ``THEANO_CPU_ENGINE`` chooses; without it, it is oneDNN wherever that can be used.
+
+    Raises
+    ------
+    ValueError
+        If the variable names no engine.
+    OneDnnUnavailable
+        If it asks for oneDNN and that cannot be used.
+    """
+    wanted = os.environ.get("THEANO_CPU_ENGINE", "").strip().lower()
+    if wanted not in ("", *ENGINES):
+        raise ValueError(f"THEANO_CPU_ENGINE is {wanted!r}, expected one of {', '.join(ENGINES)}")
+    if wanted == "onednn":
+        helper()
+    return wanted or ("theano" if _problem() else "onednn")
+
+
+def onednn_available():
+    """Return whether oneDNN is the engine: present, usable, and not switched off by ``THEANO_CPU_ENGINE=theano``.
+
+    The first call on a machine compiles the helper, which takes some seconds.
+
+    Example
+    -------
+    >>> from theano_cpu.onednn import onednn_available
+    >>> onednn_available() in (True, False)
+    True
+    """
+    return engine() == "onednn"
+
+
+def info():
+    """Describe the engine.
+
+    Returns
+    -------
+    dict
+        ``engine``; ``problem``, why oneDNN cannot be used, or None; and where it can be: ``version`` of oneDNN,
+        ``instruction_set``, ``bfloat16`` (bool), ``threads``, ``library`` and ``helper`` (paths).
+
+    Example
+    -------
+    >>> from theano_cpu.onednn import info
+    >>> info()["engine"] in ("onednn", "theano")
+    True
+    """
+    problem = _problem()
+    described = {"engine": engine(), "problem": problem}
+    if problem is None:
+        loaded = helper().versions()
+        described.update(
+            version=".".join(map(str, loaded["loaded"])),
+            instruction_set=_INSTRUCTION_SETS.get(loaded["isa"], hex(loaded["isa"])),
+            bfloat16=has_bfloat16(),
+            threads=num_threads(),
+            library=str(find_onednn()[0]),
+            helper=helper().__file__,
+        )
+    return described
+
+
+def set_num_threads(count):
+    """Use `count` threads (at least 1) for every operation from now on, whichever thread calls it; None goes back to
+    OpenMP's choice: ``OMP_NUM_THREADS``, or the number of cores.
+
+    Example
+    -------
+    >>> from theano_cpu import onednn
+    >>> if onednn.onednn_available():
+    ...     onednn.set_num_threads(1)
+    ...     assert onednn.num_threads() == 1
+    ...     onednn.set_num_threads(None)
+    """
+    if count is not None and (isinstance(count, bool) or not isinstance(count, (int, np.integer))):
+        raise TypeError(f"the number of threads must be an int or None, got {count!r}")
+    if count is not None and count < 1:
+        raise ValueError(f"the number of threads must be at least 1, got {count}")
+    helper().set_num_threads(0 if count is None else int(count))
+
+
+def num_threads():
+    """Return the number of threads that an operation uses."""
+    return helper().get_num_threads()
+
+
+def has_bfloat16():
+    """Return whether this CPU multiplies bfloat16 numbers itself (oneDNN would emulate or refuse it elsewhere)."""
+    return helper().versions()["isa"] & 0xE7 == 0xE7
+
+
+def helper():
+    """Return the helper's Python module, compiled if need be.
+
+    Raises
+    ------
+    OneDnnUnavailable
+        If oneDNN, a compiler, or the right to write to Theano's compile folder is missing.
+    """
+    with _loading:
+        return _helper()
+
+
+@functools.lru_cache(maxsize=None)
+def _helper():
+    library, include = find_onednn()
+    # Loaded by its path, so that the helper finds it by its name: no search path has to be stored in the helper.
+    try:
+        ctypes.CDLL(str(library))
+    except OSError as error:
+        raise OneDnnUnavailable(f"oneDNN's library {library} cannot be loaded: {error}") from error
+    path = Path(theano.config.compiledir) / _MODULE / (_key(include) + ".so")
+    if not path.exists():
+        _build(path, library, include)
+    loader = importlib.machinery.ExtensionFileLoader(_MODULE, str(path))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(_MODULE, loader))
+    loader.exec_module(module)
+    versions = module.versions()
+    if versions["compiled"] != versions["loaded"]:
+        raise OneDnnUnavailable(
+            f"the helper was compiled for oneDNN {versions['compiled']}, but {versions['loaded']} is loaded: are the "
+            "wheels onednn-cpu-gomp and onednn-devel-cpu-gomp of the same version, and is no other oneDNN loaded before?"
+        )
+    return module
+
+
+@functools.lru_cache(maxsize=None)
+def _problem():
+    """Why oneDNN cannot be used, or None."""
+    try:
+        helper()
+    except OneDnnUnavailable as error:
+        return str(error)
+    return None
+
+
+def find_onednn():
+    """Find oneDNN in the environment that Python runs in.
+
+    Returns
+    -------
+    library, include : pathlib.Path
+        ``libdnnl.so.3`` and the folder that holds ``dnnl.h``.
+
+    Raises
+    ------
+    OneDnnUnavailable
+    """
+    for prefix in dict.fromkeys((sys.prefix, site.USER_BASE or sys.prefix)):
+        library, header = Path(prefix, "lib", "libdnnl.so.3"), Path(prefix, "include", "dnnl.h")
+        if library.exists() and header.exists():
+            return library, header.parent
+    return _file_of("onednn-cpu-gomp", "libdnnl.so.3"), _file_of("onednn-devel-cpu-gomp", "dnnl.h").parent
+
+
+def _file_of(distribution, name):
+    """The path of a file that a wheel installed, wherever that was."""
+    try:
+        files = importlib.metadata.distribution(distribution).files or []
+    except importlib.metadata.PackageNotFoundError:
+        raise OneDnnUnavailable(
+            f"oneDNN is not installed ({distribution} is missing): "
+            "pip install onednn-cpu-gomp==2023.2.0 onednn-devel-cpu-gomp==2023.2.0"
+        ) from None
+    found = [Path(file.locate()).resolve() for file in files if file.name == name]
+    # The header is installed twice, the first time as include/dnnl.h
+    for path in sorted(found, key=lambda path: len(path.parts)):
+        if path.exists():
+            return path
+    raise OneDnnUnavailable(f"the installed {distribution} has no file {name}: install it again")
+
+
+def _key(include):
+    """A name for everything that the helper's binary depends on."""
+    depends = hashlib.sha256()
+    for source in sorted(_SOURCES.iterdir()):
+        depends.update(source.name.encode() + b"\0" + source.read_bytes())
+    version = (include / "oneapi" / "dnnl" / "dnnl_version.h").read_bytes()
+    python = sysconfig.get_config_var("SOABI") or sys.version
+    for part in (version, python, np.__version__, theano.config.cxx, *_FLAGS, _cpu()):
+        depends.update(part if isinstance(part, bytes) else str(part).encode())
+    return depends.hexdigest()[:32]
+
+
+def _cpu():
+    """What -march=native looks at: compile folders may be shared by different machines."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            text = file.read()
+    except OSError:
+        return ""
+    lines = [re.search(rf"^{field}\s*:.*$", text, re.MULTILINE) for field in ("cpu family", "model", "flags")]
+    return "".join(line.group() for line in lines if line)
+
+
+def _build(path, library, include):
+    """Compile the helper to `path`; when several processes do, one works and the others wait for it."""
+    if not theano.config.cxx:
+        raise OneDnnUnavailable("a C++ compiler is needed once, to build the oneDNN helper: install g++")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path.with_suffix(".lock")):
+            if path.exists():
+                return
+            work = Path(tempfile.mkdtemp(dir=path.parent))
+            try:
+                _compile(work / path.name, library, include)
+                os.replace(work / path.name, path)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+    except OSError as error:
+        raise OneDnnUnavailable(f"the oneDNN helper cannot be written to {path.parent}: {error}") from error
+
+
+def _compile(target, library, include):
+    command = [
+        theano.config.cxx, *_FLAGS, "-shared", str(_SOURCES / "module.cpp"), "-o", str(target),
+        "-I" + str(include), "-I" + sysconfig.get_path("include"), "-I" + np.get_include(), str(library),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        raise OneDnnUnavailable(f"compiling the oneDNN helper failed:\n{' '.join(command)}\n{done.stderr[-4000:]}")
+
+
+@contextlib.contextmanager
+def _locked(path):
+    """Hold a lock between processes. Where there is none to be had, the atomic renaming alone must do."""
+    with open(path, "w") as file:
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
