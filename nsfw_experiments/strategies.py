@@ -1,0 +1,374 @@
+"""Two ways to evolve a painting, each a DEAP toolbox with all its parts in sight.
+
+A strategy is a function that fills a `deap.base.Toolbox`. Whatever is registered there can be registered
+anew: ``toolbox.register("map", pool.map)`` spreads the work over processes, ``toolbox.register("mate",
+tools.cxUniform, indpb=0.2)`` crosses in another way. `evolution.Evolution` runs what the toolbox describes.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from math import isfinite
+
+import deap.tools.crossover
+import deap.tools.mutation
+import deap.tools.selection
+from deap import algorithms, base, tools
+
+from nsfw_experiments.painting import COLOUR_GENES, Kind, Ranges, Shape, render_all
+
+
+# DEAP's creator.create makes the same two classes, but where a new process does not find them.
+class PaintingFitness(base.Fitness):
+    """One number, the higher the better."""
+
+    weights = (1.0,)
+
+
+class Painting(list):
+    """DEAP's individual: a list of shapes with a ``fitness``."""
+
+    def __init__(self, shapes: Sequence[Shape] = ()):
+        super().__init__(shapes)
+        self.fitness = PaintingFitness()
+
+
+def original_toolbox(
+    kind: Kind, count: int, fitness: Callable, seed: int = 0, population: int = 50
+) -> base.Toolbox:
+    """Make the toolbox of the original experiment: DEAP's ``eaSimple`` with its own mutation.
+
+    Tournaments of three, two-point crossover with probability 1/2, and with probability 1/10 a mutation that
+    tries up to ten changes of one gene each and keeps the first that is an improvement.
+
+    Parameters
+    ----------
+    kind : Circles or Polygons
+        What to paint with.
+    count : int
+        Shapes in a painting.
+    fitness : callable
+        See `nsfw_experiments.fitness`.
+    seed : int
+        Decides all that is random.
+    population : int
+        Paintings in a generation.
+
+    Returns
+    -------
+    deap.base.Toolbox
+
+    Examples
+    --------
+    >>> from nsfw_experiments.fitness import NsfwScore
+    >>> from nsfw_experiments.painting import Circles
+    >>> toolbox = original_toolbox(Circles(), count=50, fitness=NsfwScore())
+    >>> len(toolbox.individual())
+    50
+    """
+    toolbox = _painting_toolbox(
+        "original", kind, count, fitness, seed, kind.small_ranges, population=population
+    )
+    toolbox.register("mate", tools.cxTwoPoint)
+    toolbox.register("mutate", change_one_gene, rng=toolbox.rng, ranges=kind.ranges)
+    toolbox.register("select", tools.selTournament, tournsize=3)
+    toolbox.register("start", random_population, toolbox, size=population)
+    toolbox.register("generation", select_cross_and_mutate, toolbox, cxpb=0.5, mutpb=0.1, tries=10)
+    return toolbox
+
+
+def climbing_toolbox(
+    kind: Kind, count: int, fitness: Callable, seed: int = 0, children: int = 16
+) -> base.Toolbox:
+    """Make the toolbox of a hill climber that unites the improvements of a generation.
+
+    It starts from the best of a number of random paintings. Every generation has `children` changed copies of
+    the best painting so far; the best of them replaces it, or, where that is better still, the union of all
+    improvements that concern different shapes.
+
+    Parameters
+    ----------
+    kind, count, fitness, seed
+        As for `original_toolbox`.
+    children : int
+        Changed copies in a generation.
+
+    Returns
+    -------
+    deap.base.Toolbox
+    """
+    toolbox = _painting_toolbox("climb", kind, count, fitness, seed, kind.ranges, children=children)
+    toolbox.register(
+        "mutate", change_some_shapes, rng=toolbox.rng, new_shape=toolbox.shape, ranges=kind.ranges
+    )
+    toolbox.register("start", best_of_random, toolbox, size=2 * children)
+    toolbox.register("generation", climb, toolbox, children=children)
+    return toolbox
+
+
+STRATEGIES = {"climb": climbing_toolbox, "original": original_toolbox}
+
+
+def _painting_toolbox(
+    strategy: str, kind: Kind, count: int, fitness: Callable, seed: int, ranges: Ranges, **sizes: int
+) -> base.Toolbox:
+    """Make a toolbox with what both strategies need; its ``about`` describes the run in JSON values."""
+    for name, value in {"count": count, **sizes}.items():
+        if value < 1:
+            raise ValueError(f"{name}: expected at least 1, got {value}")
+    toolbox = base.Toolbox()
+    toolbox.kind, toolbox.fitness, toolbox.rng = kind, fitness, random.Random(seed)
+    toolbox.about = {
+        "strategy": strategy,
+        "shapes": kind.name,
+        "corners": getattr(kind, "corners", None),
+        "size": list(kind.size),
+        "count": count,
+        "fitness": fitness.identity,
+        "seed": seed,
+        **sizes,
+    }
+    toolbox.register("shape", random_shape, toolbox.rng, ranges)
+    toolbox.register("individual", tools.initRepeat, Painting, toolbox.shape, count)
+    toolbox.register("population", tools.initRepeat, list, toolbox.individual)
+    toolbox.register("clone", clone)
+    toolbox.register("map", map)
+    toolbox.register("batches", batches, size=8)
+    toolbox.register("evaluate", evaluate, kind=kind, fitness=fitness)
+    return toolbox
+
+
+def random_shape(rng: random.Random, ranges: Ranges) -> Shape:
+    """Draw every gene of a shape from its range."""
+    return tuple(rng.randint(low, high) for low, high in ranges)
+
+
+def clone(painting: Painting) -> Painting:
+    """Copy a painting and its fitness; the shapes, which never change, are shared."""
+    copy = Painting(painting)
+    copy.fitness.wvalues = painting.fitness.wvalues
+    return copy
+
+
+def batches(paintings: Sequence[Painting], size: int) -> Iterator[Sequence[Painting]]:
+    """Cut a list into lists of `size`, the last maybe shorter: the pieces that `toolbox.map` hands out."""
+    for start in range(0, len(paintings), size):
+        yield paintings[start : start + size]
+
+
+def evaluate(paintings: Sequence[Sequence[Shape]], kind: Kind, fitness: Callable) -> list[tuple[float]]:
+    """Draw and judge a batch of paintings.
+
+    Returns
+    -------
+    list of (float,)
+        Fitness values as DEAP wants them.
+
+    Raises
+    ------
+    ValueError
+        If `fitness` gives a value that is no finite number, or not one for each picture.
+    """
+    values = [float(value) for value in fitness(render_all(paintings, kind))]
+    if len(values) != len(paintings) or not all(map(isfinite, values)):
+        raise ValueError(f"expected {len(paintings)} finite fitness values, got {values}")
+    return [(value,) for value in values]
+
+
+def assess(paintings: Sequence[Painting], toolbox: base.Toolbox) -> int:
+    """Give a fitness to all paintings that have none; returns how many that were."""
+    unknown = [painting for painting in paintings if not painting.fitness.valid]
+    values = toolbox.map(toolbox.evaluate, list(toolbox.batches(unknown)))
+    for painting, value in zip(unknown, chain.from_iterable(values)):
+        painting.fitness.values = value
+    return len(unknown)
+
+
+def random_population(toolbox: base.Toolbox, size: int) -> tuple[list[Painting], int]:
+    """Start with random paintings.
+
+    Returns
+    -------
+    population : list of Painting
+    evaluations : int
+        Paintings that were drawn and judged.
+    """
+    population = toolbox.population(n=size)
+    return population, assess(population, toolbox)
+
+
+def select_cross_and_mutate(
+    toolbox: base.Toolbox, population: list[Painting], cxpb: float, mutpb: float, tries: int
+) -> tuple[list[Painting], int]:
+    """Make one generation of ``eaSimple``; paintings that mutate try their changes side by side, in batches.
+
+    Parameters
+    ----------
+    population : list of Painting
+    cxpb, mutpb : float
+        Probabilities that two neighbours are crossed, and that a painting mutates.
+    tries : int
+        Changes that a mutation tries at most.
+
+    Returns
+    -------
+    population : list of Painting
+    evaluations : int
+    """
+    with deap_draws_from(toolbox.rng):
+        offspring = algorithms.varAnd(toolbox.select(population, len(population)), toolbox, cxpb, mutpb=0)
+    mutants = [painting for painting in offspring if toolbox.rng.random() < mutpb]
+    evaluations = keep_first_improvements(mutants, toolbox, tries)
+    return offspring, evaluations + assess(offspring, toolbox)
+
+
+def keep_first_improvements(paintings: Sequence[Painting], toolbox: base.Toolbox, tries: int) -> int:
+    """Change each painting in place to the first of up to `tries` mutants that is better, if one is.
+
+    After a crossover a painting has no fitness, and then, as in the original, the first mutant is kept.
+
+    Returns
+    -------
+    int
+        Paintings that were drawn and judged.
+    """
+    evaluations = 0
+    for _ in range(tries):
+        mutants = [mutant_of(painting, toolbox) for painting in paintings]
+        evaluations += assess(mutants, toolbox)
+        unchanged = []
+        for painting, mutant in zip(paintings, mutants):
+            if mutant.fitness > painting.fitness:
+                painting[:] = mutant
+                painting.fitness.wvalues = mutant.fitness.wvalues
+            else:
+                unchanged.append(painting)
+        paintings = unchanged
+    return evaluations
+
+
+def mutant_of(painting: Painting, toolbox: base.Toolbox) -> Painting:
+    """Give a changed copy, its fitness unknown."""
+    with deap_draws_from(toolbox.rng):
+        (mutant,) = toolbox.mutate(toolbox.clone(painting))
+    del mutant.fitness.values
+    return mutant
+
+
+def change_one_gene(painting: Painting, rng: random.Random, ranges: Ranges) -> tuple[Painting]:
+    """Mutate as the original does: swap two shapes, or draw one gene of one shape anew."""
+    index = rng.randrange(len(painting))
+    gene = rng.randrange(-1, len(ranges))
+    if gene == -1:
+        other = rng.randrange(len(painting))
+        painting[index], painting[other] = painting[other], painting[index]
+    else:
+        shape = list(painting[index])
+        shape[gene] = rng.randint(*ranges[gene])
+        painting[index] = tuple(shape)
+    return (painting,)
+
+
+def change_some_shapes(
+    painting: Painting, rng: random.Random, new_shape: Callable[[], Shape], ranges: Ranges
+) -> tuple[Painting]:
+    """Mutate boldly: swap two shapes, replace one or two, or move or recolour up to three."""
+    kind_of_change = rng.random()
+    if kind_of_change < 0.15:
+        index, other = rng.randrange(len(painting)), rng.randrange(len(painting))
+        painting[index], painting[other] = painting[other], painting[index]
+    elif kind_of_change < 0.35:
+        for index in some_indices(painting, rng, (1, 1, 2)):
+            painting[index] = new_shape()
+    else:
+        step = rng.choice((0.05, 0.15, 0.4))  # in parts of a gene's range
+        for index in some_indices(painting, rng, (1, 1, 2, 3)):
+            shape = painting[index]
+            geometry, colour = range(len(shape) - COLOUR_GENES), range(len(shape) - COLOUR_GENES, len(shape))
+            painting[index] = nudge(shape, rng.choice((geometry, colour)), step, rng, ranges)
+    return (painting,)
+
+
+def some_indices(painting: Painting, rng: random.Random, numbers: Sequence[int]) -> list[int]:
+    """Choose as many different places as one of `numbers` says."""
+    return rng.sample(range(len(painting)), min(len(painting), rng.choice(numbers)))
+
+
+def nudge(shape: Shape, genes: Sequence[int], step: float, rng: random.Random, ranges: Ranges) -> Shape:
+    """Add Gaussian noise to some genes, with a standard deviation of `step` times the gene's range."""
+    nudged = list(shape)
+    for gene in genes:
+        low, high = ranges[gene]
+        nudged[gene] = min(high, max(low, round(rng.gauss(nudged[gene], step * (high - low)))))
+    return tuple(nudged)
+
+
+def best_of_random(toolbox: base.Toolbox, size: int) -> tuple[list[Painting], int]:
+    """Start with the best of `size` random paintings; returns as `random_population`."""
+    population, evaluations = random_population(toolbox, size)
+    return tools.selBest(population, 1), evaluations
+
+
+def climb(toolbox: base.Toolbox, population: list[Painting], children: int) -> tuple[list[Painting], int]:
+    """Make one generation of the hill climber.
+
+    Parameters
+    ----------
+    population : list of one Painting
+    children : int
+        Changed copies to judge.
+
+    Returns
+    -------
+    population : list of one Painting
+        Never worse than before.
+    evaluations : int
+    """
+    (parent,) = population
+    brood = [mutant_of(parent, toolbox) for _ in range(children)]
+    evaluations = assess(brood, toolbox)
+    better = tools.selBest([child for child in brood if child.fitness > parent.fitness], children)
+    united = unite(parent, better)
+    if united not in [parent, *better]:
+        evaluations += assess([united], toolbox)
+        brood.append(united)
+    # The parent comes last: a child that is as good replaces it, and so the search can drift.
+    return [max([*brood, parent], key=lambda painting: painting.fitness)], evaluations
+
+
+def unite(parent: Painting, children: Sequence[Painting]) -> Painting:
+    """Give the parent with its children's changes, except those to shapes that an earlier child changed."""
+    united = Painting(parent)
+    changed: set[int] = set()
+    for child in children:
+        changes = {index for index, shape in enumerate(child) if shape != parent[index]}
+        if not changes & changed:
+            changed |= changes
+            for index in changes:
+                united[index] = child[index]
+    return united
+
+
+_deap_lock = threading.RLock()
+_DEAP_MODULES = (deap.algorithms, deap.tools.crossover, deap.tools.mutation, deap.tools.selection)
+
+
+@contextmanager
+def deap_draws_from(rng: random.Random) -> Iterator[None]:
+    """Let DEAP's operators draw from `rng` while the block runs.
+
+    They know only the module `random`, whose state is shared with everything else in the process. The threads
+    of a cluster's client, for one, draw from it at any time, and then no run could be repeated.
+    """
+    with _deap_lock:
+        for module in _DEAP_MODULES:
+            module.random = rng
+        try:
+            yield
+        finally:
+            for module in _DEAP_MODULES:
+                module.random = random
