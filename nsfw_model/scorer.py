@@ -1,0 +1,126 @@
+"""Network input in, scores and gradients out: the network's compiled functions."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+
+import theano_cpu  # noqa: F401  # repairs theano's import
+
+import lasagne
+import theano
+import theano.tensor as T
+
+from nsfw_model.layers import SoftmaxLayer
+from nsfw_model.network import build_net
+from nsfw_model.prototxt import read_prototxt
+from nsfw_model.weights import load_weights
+
+
+class Scorer:
+    """A network built from two files, and the functions that are compiled from it when first needed.
+
+    All methods may be called from many threads at once; calls of the same function take turns,
+    since a Theano function is not thread-safe (each already uses every core).
+
+    Parameters
+    ----------
+    nsfw_pkl_path : str or Path
+        Weights, see `nsfw_model.weights`.
+    deploy_prototxt_path : str or Path
+        Architecture, see `nsfw_model.prototxt`. Its last layer is a Softmax over two classes:
+        safe for work, not safe for work.
+
+    Attributes
+    ----------
+    input_var : theano tensor4
+        Network input, shape (n, 3, height, width).
+    output : lasagne.layers.Layer
+        The Softmax layer.
+    net : dict of str to lasagne.layers.Layer
+        All layers by their Caffe names.
+    """
+
+    def __init__(self, nsfw_pkl_path: str | Path, deploy_prototxt_path: str | Path):
+        self.input_var = T.tensor4("data")
+        self.output, self.net = build_net(
+            read_prototxt(deploy_prototxt_path), load_weights(nsfw_pkl_path), self.input_var
+        )
+        if not isinstance(self.output, SoftmaxLayer):
+            raise ValueError(
+                f"{deploy_prototxt_path}: the last layer of a classifier is a Softmax, got {type(self.output).__name__}"
+            )
+        self._forward = _Compiled(self._compile_forward)
+        self._backward = _Compiled(self._compile_backward)
+
+    def scores(self, x: np.ndarray) -> np.ndarray:
+        """Score a batch.
+
+        Parameters
+        ----------
+        x : ndarray of float32, shape (n, 3, 224, 224)
+            Prepared pictures, see `nsfw_model.preprocess.prepare`.
+
+        Returns
+        -------
+        ndarray of float32, shape (n,)
+            Scores in 0..1.
+        """
+        return self._forward(x)[0]
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """Give the scores of a batch as logits: log(score / (1 - score)), without loss of precision near 0 and 1.
+
+        Parameters
+        ----------
+        x : ndarray of float32, shape (n, 3, 224, 224)
+
+        Returns
+        -------
+        ndarray of float32, shape (n,)
+        """
+        return self._forward(x)[1]
+
+    def logits_and_gradients(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give logits and how they change with each value of the network input.
+
+        Parameters
+        ----------
+        x : ndarray of float32, shape (n, 3, 224, 224)
+
+        Returns
+        -------
+        logits : ndarray of float32, shape (n,)
+        gradients : ndarray of float32, shape (n, 3, 224, 224)
+        """
+        return self._backward(x)
+
+    def _expressions(self):
+        """Theano expressions of probabilities, shape (n, 2), and logits, shape (n,)."""
+        prob, classes = lasagne.layers.get_output([self.output, self.output.input_layer], deterministic=True)
+        return prob, classes[:, 1] - classes[:, 0]
+
+    def _compile_forward(self):
+        prob, logits = self._expressions()
+        return theano.function([self.input_var], [prob[:, 1], logits])
+
+    def _compile_backward(self):
+        _, logits = self._expressions()
+        return theano.function([self.input_var], [logits, T.grad(logits.sum(), self.input_var)])
+
+
+class _Compiled:
+    """A Theano function that is compiled at its first call; calls take turns."""
+
+    def __init__(self, compile_function):
+        self._compile = compile_function
+        self._function = None
+        self._lock = threading.Lock()
+
+    def __call__(self, x):
+        with self._lock:
+            if self._function is None:
+                self._function = self._compile()
+            return self._function(np.ascontiguousarray(x, dtype=np.float32))
