@@ -1,14 +1,16 @@
 """Caffe's layers as Lasagne layers, with Caffe's arithmetic.
 
-All work on float32 arrays laid out (N, C, H, W), or (N, C) after an inner product. No layer relies on the batch size or
-the picture size that a prototxt declares: the expressions use the sizes that arrive at run time.
-Sources of the formulas: Caffe's layer implementations (https://github.com/BVLC/caffe, src/caffe/layers/), which differ
-from Lasagne's own in places that change results: pooling rounds its output size up, an average counts the padded area,
-an LRN divides alpha by its window, BatchNorm stores sums that a third blob divides.
+All work on float32 arrays laid out (N, C, H, W), or (N, C) after an inner product. No layer relies on the
+batch size or the picture size that a prototxt declares: the expressions use the sizes that arrive at run
+time. Sources of the formulas: Caffe's layer implementations (https://github.com/BVLC/caffe,
+src/caffe/layers/), which differ from Lasagne's own in places that change results: pooling rounds its output
+size up, an average counts the padded area, an LRN divides alpha by its window, BatchNorm stores sums that a
+third blob divides.
 """
 
-import numpy as np
 import theano_cpu  # noqa: F401
+
+import numpy as np
 import theano.tensor as T
 from lasagne.layers import Layer, MergeLayer
 from theano.compile import SharedVariable
@@ -70,7 +72,9 @@ class ConvolutionLayer(Layer):
         if size is None:
             return None
         if size + 2 * pad < extent:
-            raise ValueError(f"{_called(self)}: padded input of {size + 2 * pad} is smaller than the kernel's {extent}")
+            raise ValueError(
+                f"{_called(self)}: padded input of {size + 2 * pad} is smaller than the kernel's {extent}"
+            )
         return (size + 2 * pad - extent) // stride + 1
 
     def get_output_for(self, input, **kwargs):
@@ -142,7 +146,8 @@ class ScaleLayer(Layer):
     ----------
     incoming : Layer or tuple
     scale : float32 array or shared variable
-        Its shape is that of the input's axes ``axis``, ``axis + 1``, ... that it covers; shape () scales all alike.
+        Its shape is that of the input's axes ``axis``, ``axis + 1``, ... that it covers; shape () scales all
+        alike.
     bias : float32 array or shared variable, optional
         Shape of `scale`.
     axis : int
@@ -176,9 +181,10 @@ class ScaleLayer(Layer):
 class PoolingLayer(Layer):
     """Largest value or average of windows, with Caffe's rounding up of the output size.
 
-    The output has ``ceil((size + 2 pad - kernel) / stride) + 1`` rows and columns; with padding, a last window that
-    would start in the padding behind the picture is dropped. Windows are clipped at the border. An average divides by
-    the window's area inside the padded picture, so padding counts as zeros and what lies beyond it does not count.
+    The output has ``ceil((size + 2 pad - kernel) / stride) + 1`` rows and columns; with padding, a last
+    window that would start in the padding behind the picture is dropped. Windows are clipped at the border.
+    An average divides by the window's area inside the padded picture, so padding counts as zeros and what
+    lies beyond it does not count.
 
     Parameters
     ----------
@@ -196,12 +202,16 @@ class PoolingLayer(Layer):
     (None, 64, 56, 56)
     """
 
-    def __init__(self, incoming, mode, kernel=(1, 1), stride=(1, 1), pad=(0, 0), global_pooling=False, **kwargs):
+    def __init__(
+        self, incoming, mode, kernel=(1, 1), stride=(1, 1), pad=(0, 0), global_pooling=False, **kwargs
+    ):
         super().__init__(incoming, **kwargs)
         if mode not in ("max", "ave"):
             raise ValueError(f"{_called(self)}: mode: got {mode!r}, expected 'max' or 'ave'")
         if any(p >= k for p, k in zip(pad, kernel)):
-            raise ValueError(f"{_called(self)}: pad: got {tuple(pad)}, expected less than the kernel {tuple(kernel)}")
+            raise ValueError(
+                f"{_called(self)}: pad: got {tuple(pad)}, expected less than the kernel {tuple(kernel)}"
+            )
         _expect(self, "input dimensions", len(self.input_shape), 4)
         self.mode, self.global_pooling = mode, global_pooling
         self.kernel, self.stride, self.pad = tuple(kernel), tuple(stride), tuple(pad)
@@ -216,20 +226,23 @@ class PoolingLayer(Layer):
         if size is None:
             return None
         if size + 2 * pad < kernel:
-            raise ValueError(f"{_called(self)}: padded input of {size + 2 * pad} is smaller than the kernel {kernel}")
+            raise ValueError(
+                f"{_called(self)}: padded input of {size + 2 * pad} is smaller than the kernel {kernel}"
+            )
         count = -((size + 2 * pad - kernel) // -stride) + 1
         if any(self.pad) and (count - 1) * stride >= size + pad:
             count -= 1
         if (count - 1) * stride >= size + pad:
             raise ValueError(
-                f"{_called(self)}: input size {size} with kernel {kernel} and stride {stride} has a last window "
-                "without a pixel in it, whose value Caffe does not define"
+                f"{_called(self)}: input size {size} with kernel {kernel} and stride {stride} has a last "
+                "window without a pixel in it, whose value Caffe does not define"
             )
         return count
 
     def get_output_for(self, input, **kwargs):
         if self.global_pooling:
-            return input.max(axis=(2, 3), keepdims=True) if self.mode == "max" else input.mean(axis=(2, 3), keepdims=True)
+            reduce = T.max if self.mode == "max" else T.mean
+            return reduce(input, axis=(2, 3), keepdims=True)
         if any(self.pad):
             return _padded_pool(input, self.mode, self.kernel, self.stride, self.pad)
         mode = "max" if self.mode == "max" else "average_exc_pad"
@@ -237,7 +250,7 @@ class PoolingLayer(Layer):
 
 
 def _padded_pool(input, mode, kernel, stride, pad):
-    """Pool with padding: Theano's own rounds down there, so the padded picture is laid out as Caffe sees it."""
+    """Pool with padding: Theano's own would round down, so the picture is laid out as Caffe sees it."""
     counts, extents = [], []
     for axis in (0, 1):
         size, k, s, p = input.shape[2 + axis], kernel[axis], stride[axis], pad[axis]
@@ -249,7 +262,9 @@ def _padded_pool(input, mode, kernel, stride, pad):
     padded = T.alloc(filling, input.shape[0], input.shape[1], *extents)
     rows, columns = (slice(p, p + input.shape[2 + axis]) for axis, p in enumerate(pad))
     padded = T.set_subtensor(padded[:, :, rows, columns], input)
-    pooled = pool_2d(padded, kernel, ignore_border=True, stride=stride, mode="max" if mode == "max" else "sum")
+    pooled = pool_2d(
+        padded, kernel, ignore_border=True, stride=stride, mode="max" if mode == "max" else "sum"
+    )
     if mode == "max":
         return pooled
     heights, widths = (
@@ -280,7 +295,9 @@ class EltwiseLayer(MergeLayer):
     def __init__(self, incomings, operation="sum", coeff=None, **kwargs):
         super().__init__(incomings, **kwargs)
         if operation not in ("sum", "prod", "max"):
-            raise ValueError(f"{_called(self)}: operation: got {operation!r}, expected 'sum', 'prod' or 'max'")
+            raise ValueError(
+                f"{_called(self)}: operation: got {operation!r}, expected 'sum', 'prod' or 'max'"
+            )
         if coeff is not None:
             _expect(self, "operation with coefficients", operation, "sum")
             _expect(self, "number of coefficients", len(coeff), len(incomings))
@@ -291,7 +308,9 @@ class EltwiseLayer(MergeLayer):
         first = input_shapes[0]
         for shape in input_shapes[1:]:
             if len(shape) != len(first) or any(None not in (a, b) and a != b for a, b in zip(shape, first)):
-                raise ValueError(f"{_called(self)}: inputs of one shape are expected, got {list(input_shapes)}")
+                raise ValueError(
+                    f"{_called(self)}: inputs of one shape are expected, got {list(input_shapes)}"
+                )
         return first
 
     def get_output_for(self, inputs, **kwargs):

@@ -1,10 +1,14 @@
 """Layer specs and arrays in, a Lasagne network out."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from math import prod
 
-import numpy as np
 import theano_cpu  # noqa: F401
-from lasagne.layers import ConcatLayer, DropoutLayer, InputLayer, NonlinearityLayer
+
+import numpy as np
+from lasagne.layers import ConcatLayer, DropoutLayer, InputLayer, Layer, NonlinearityLayer
 from lasagne.nonlinearities import LeakyRectify, rectify
 
 from nsfw_model.layers import (
@@ -17,13 +21,18 @@ from nsfw_model.layers import (
     ScaleLayer,
     SoftmaxLayer,
 )
-from nsfw_model.prototxt import MAX_VALUES, PrototxtError
-from nsfw_model.weights import WeightsError
+from nsfw_model.prototxt import MAX_VALUES, LayerSpec, PrototxtError
+from nsfw_model.weights import Weights, WeightsError
 
 __all__ = ["build_net"]
 
 
-def build_net(layer_specs, weights, input_var=None, input_shape=None):
+def build_net(
+    layer_specs: Sequence[LayerSpec],
+    weights: Weights,
+    input_var=None,
+    input_shape: Sequence[int | None] | None = None,
+) -> tuple[Layer, dict[str, Layer]]:
     """Build a network out of Lasagne layers.
 
     Parameters
@@ -35,15 +44,16 @@ def build_net(layer_specs, weights, input_var=None, input_shape=None):
     input_var : Theano variable, optional
         The network's input, shape (N, C, H, W). Made if left out.
     input_shape : tuple, optional
-        The shape that layers are checked with, instead of the one that the prototxt declares. Whatever is declared, the
-        network runs on any batch size and picture size that its layers allow.
+        The shape that layers are checked with, instead of the one that the prototxt declares. Whatever is
+        declared, the network runs on any batch size and picture size that its layers allow.
 
     Returns
     -------
     output_layer : lasagne.layers.Layer
     net : dict of str to lasagne.layers.Layer
-        All layers by their Caffe names. In-place layers have entries of their own. Parameters are Theano shared variables, named
-        ``<layer>.<parameter>``; all but BatchNorm's statistics carry Lasagne's tag "trainable".
+        All layers by their Caffe names. In-place layers have entries of their own. Parameters are Theano
+        shared variables, named ``<layer>.<parameter>``; all but BatchNorm's statistics carry Lasagne's tag
+        "trainable".
 
     Raises
     ------
@@ -61,7 +71,8 @@ def build_net(layer_specs, weights, input_var=None, input_shape=None):
     ((None, 1024, 1, 1), (None, 2))
     """
     blobs = _blobs_by_layer(layer_specs, weights)
-    net, made = {}, {}
+    net: dict[str, Layer] = {}
+    made: dict[str, Layer] = {}
     for spec in layer_specs:
         incomings = [made[bottom] for bottom in spec.bottoms]
         try:
@@ -93,15 +104,17 @@ def _blobs_by_layer(specs, weights):
 
 
 def _take(spec, blobs, **shapes):
-    """Check a layer's blobs against the names and shapes that it needs and return them as an iterator."""
-    if len(blobs) != len(shapes):
-        expected = ", ".join(shapes) or "none"
-        raise spec.error(f"weights: got {len(blobs)} blobs, expected {len(shapes)} ({expected})", WeightsError)
-    return [_fit(spec, what, blob, shape) for blob, (what, shape) in zip(blobs, shapes.items())]
+    """Return a layer's blobs, checked against the shapes that it needs; None where it has no such blob."""
+    needed = {what: shape for what, shape in shapes.items() if shape is not None}
+    if len(blobs) != len(needed):
+        expected = f"{len(needed)} ({', '.join(needed)})" if needed else "none"
+        raise spec.error(f"weights: got {len(blobs)} blobs, expected {expected}", WeightsError)
+    fitting = {what: _fit(spec, what, blob, needed[what]) for what, blob in zip(needed, blobs)}
+    return [fitting.get(what) for what in shapes]
 
 
 def _fit(spec, what, blob, shape):
-    """Return the blob in the expected shape. As in Caffe, old files may carry it as 4 dimensions with leading ones."""
+    """Return the blob in its layer's shape; as in Caffe, old files carry 4 dimensions with leading ones."""
     if blob.shape == shape:
         return blob
     if blob.ndim == 4 and blob.shape == (1,) * (4 - len(shape)) + shape:
@@ -114,10 +127,8 @@ def _convolution(spec, incomings, blobs):
     channels = _image_shape(spec, incoming)[1]
     if channels % s["group"]:
         raise spec.error(f"group: got {s['group']}, expected a divisor of the {channels} input channels")
-    shapes = {"filters": (s["num_output"], channels // s["group"], *s["kernel"])}
-    if s["bias"]:
-        shapes["bias"] = (s["num_output"],)
-    W, b = [*_take(spec, blobs, **shapes), None][:2]
+    shape = (s["num_output"], channels // s["group"], *s["kernel"])
+    W, b = _take(spec, blobs, filters=shape, bias=(s["num_output"],) if s["bias"] else None)
     return ConvolutionLayer(incoming, W, b, s["stride"], s["pad"], s["dilation"], s["group"], name=spec.name)
 
 
@@ -125,7 +136,10 @@ def _batch_norm(spec, incomings, blobs):
     (incoming,) = incomings
     channels = (incoming.output_shape[1],)
     mean, variance, scale_factor = _take(spec, blobs, mean=channels, variance=channels, scale_factor=(1,))
-    return BatchNormLayer(incoming, mean, variance, scale_factor, spec.settings["eps"], name=spec.name)
+    eps = spec.settings["eps"]
+    if scale_factor[0] and (variance / scale_factor[0] + np.float32(eps)).min() <= 0:
+        raise spec.error("weights: variance: got a negative value, expected 0 or more", WeightsError)
+    return BatchNormLayer(incoming, mean, variance, scale_factor, eps, name=spec.name)
 
 
 def _scale(spec, incomings, blobs):
@@ -135,17 +149,15 @@ def _scale(spec, incomings, blobs):
     end = ndim if s["num_axes"] == -1 else axis + s["num_axes"]
     if end > ndim or (axis == 0 and end > 0):
         raise spec.error(f"axis, num_axes: got {s['axis']}, {s['num_axes']}, expected axes 1 to {ndim - 1}")
-    shapes = {"scale": incoming.output_shape[axis:end]}
-    if s["bias"]:
-        shapes["bias"] = shapes["scale"]
-    scale, bias = [*_take(spec, blobs, **shapes), None][:2]
+    shape = incoming.output_shape[axis:end]
+    scale, bias = _take(spec, blobs, scale=shape, bias=shape if s["bias"] else None)
     return ScaleLayer(incoming, scale, bias, axis, name=spec.name)
 
 
 def _relu(spec, incomings, blobs):
     _take(spec, blobs)
     slope = spec.settings["negative_slope"]
-    return NonlinearityLayer(incomings[0], LeakyRectify(np.float32(slope)) if slope else rectify, name=spec.name)
+    return NonlinearityLayer(incomings[0], LeakyRectify(slope) if slope else rectify, name=spec.name)
 
 
 def _pooling(spec, incomings, blobs):
@@ -162,10 +174,8 @@ def _eltwise(spec, incomings, blobs):
 def _inner_product(spec, incomings, blobs):
     s, (incoming,) = spec.settings, incomings
     inputs = prod(incoming.output_shape[1:])
-    shapes = {"W": (inputs, s["num_output"]) if s["transpose"] else (s["num_output"], inputs)}
-    if s["bias"]:
-        shapes["bias"] = (s["num_output"],)
-    W, b = [*_take(spec, blobs, **shapes), None][:2]
+    shape = (inputs, s["num_output"]) if s["transpose"] else (s["num_output"], inputs)
+    W, b = _take(spec, blobs, matrix=shape, bias=(s["num_output"],) if s["bias"] else None)
     return InnerProductLayer(incoming, np.ascontiguousarray(W.T) if s["transpose"] else W, b, name=spec.name)
 
 
@@ -218,10 +228,12 @@ def _image_shape(spec, incoming):
 
 
 def _axis(spec, incoming):
-    """The axis of the layer's settings, counted from the front; the batch cannot be meant, except by Scale's scalar."""
+    """The layer's axis counted from the front. It is never the batch, except for Scale's scalar."""
     axis, ndim = spec.settings["axis"], len(incoming.output_shape)
     canonical = axis + ndim if axis < 0 else axis
     scalar = spec.type == "Scale" and spec.settings["num_axes"] == 0
     if not (0 if scalar else 1) <= canonical < ndim + scalar:
-        raise spec.error(f"axis: got {axis}, expected an axis of {incoming.output_shape} other than the batch")
+        raise spec.error(
+            f"axis: got {axis}, expected an axis of {incoming.output_shape} other than the batch"
+        )
     return canonical

@@ -1,21 +1,25 @@
 """Architecture: a Caffe prototxt, read into one `LayerSpec` for each layer that runs in Caffe's TEST phase.
 
-Nothing is skipped in silence. An unknown field or layer type, a rule that cannot be decided, a blob that nobody makes, a
-size out of bounds: each is a `PrototxtError` that names file, line and layer. What only training uses (fillers, learning
-rate multipliers, loss weights; "training only" in `schema`) is known and has no effect on inference.
+Nothing is skipped in silence. An unknown field or layer type, a rule that cannot be decided, a blob that
+nobody makes, a size out of bounds: each is a `PrototxtError` that names file, line and layer. What only
+training uses (fillers, learning rate multipliers, loss weights; "training only" in `schema`) is known and has
+no effect on inference.
 """
+
+from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from google.protobuf import text_format
 
-from nsfw_model.schema import NetParameter
+from nsfw_model.schema import LayerParameter, NetParameter
 
-__all__ = ["LayerSpec", "PrototxtError", "layer_specs", "read_prototxt"]
+__all__ = ["LayerSpec", "PrototxtError", "layer_specs", "read_prototxt", "runs_in_test"]
 
 MAX_FILE_BYTES = 4 << 20
 MAX_LAYERS = 4096
@@ -29,7 +33,7 @@ class PrototxtError(ValueError):
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """One layer of a network: what it is, what it is connected to, and its settings with all defaults filled in.
+    """One layer of a network: what it is, what it is connected to, and its settings, defaults filled in.
 
     Two files describe the same network if and only if their specs are equal.
 
@@ -47,18 +51,18 @@ class LayerSpec:
 
     name: str
     type: str
-    bottoms: tuple
-    tops: tuple
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
     settings: dict = field(default_factory=dict)
     where: str = field(default="", compare=False)
 
-    def error(self, message, kind=PrototxtError):
+    def error(self, message: str, kind: Callable[[str], ValueError] = PrototxtError) -> ValueError:
         """Return an exception whose text starts with the file, line, name and type of this layer."""
         prefix = f"{self.where}: " if self.where else ""
         return kind(f"{prefix}layer {self.name!r} ({self.type}): {message}")
 
 
-def read_prototxt(path):
+def read_prototxt(path: str | Path) -> list[LayerSpec]:
     """Read the layers of a prototxt file that run in the TEST phase.
 
     Parameters
@@ -68,7 +72,8 @@ def read_prototxt(path):
     Returns
     -------
     list of LayerSpec
-        In file order. Old files that declare their input at the top (``input: "data"``) get an Input layer of that name.
+        In file order. Old files that declare their input at the top (``input: "data"``) get an Input layer of
+        that name.
 
     Raises
     ------
@@ -87,7 +92,9 @@ def read_prototxt(path):
     with path.open("rb") as file:
         raw = file.read(MAX_FILE_BYTES + 1)
     if len(raw) > MAX_FILE_BYTES:
-        raise PrototxtError(f"{path}: got more than {MAX_FILE_BYTES} bytes, expected an architecture in text form")
+        raise PrototxtError(
+            f"{path}: got more than {MAX_FILE_BYTES} bytes, expected an architecture in text form"
+        )
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -102,15 +109,15 @@ def read_prototxt(path):
     return layer_specs(net, path, lines if len(lines) == len(net.layer) else None)
 
 
-def layer_specs(net, path, lines=None):
-    """Turn a NetParameter message into the layer specs of its TEST phase; `read_prototxt` says what is checked.
+def layer_specs(net: NetParameter, path: str | Path, lines: Sequence[int] | None = None) -> list[LayerSpec]:
+    """Turn a NetParameter message into the layer specs of its TEST phase, with the checks of `read_prototxt`.
 
     Parameters
     ----------
     net : NetParameter
     path : str or Path
         For error messages.
-    lines : list of int, optional
+    lines : sequence of int, optional
         The line of each layer, for error messages.
 
     Returns
@@ -124,13 +131,15 @@ def layer_specs(net, path, lines=None):
         )
     if len(net.layer) > MAX_LAYERS:
         raise PrototxtError(f"{path}: got {len(net.layer)} layers, expected at most {MAX_LAYERS}")
-    if net.state.phase != net.state.DESCRIPTOR.fields_by_name["phase"].default_value or net.state.level or net.state.stage:
-        raise PrototxtError(f"{path}: state: expected the TEST phase without level and stages, which is what runs here")
+    if net.state.phase != _TEST or net.state.level or net.state.stage:
+        raise PrototxtError(f"{path}: state: expected the TEST phase without level and stages")
     specs = _legacy_inputs(net, path)
+    shared: dict[str, LayerSpec] = {}
     for index, layer in enumerate(net.layer):
         where = f"{path}:{lines[index]}" if lines else f"{path}"
-        if _runs_in_test(layer, where):
+        if runs_in_test(layer, where):
             specs.append(_layer_spec(layer, where))
+            _check_sharing(layer, specs[-1], shared)
     _check_names(specs, path)
     _check_wiring(specs)
     return specs
@@ -173,17 +182,17 @@ def _located(path, starts, error):
 
 
 def _legacy_inputs(net, path):
-    """Input specs for the fields `input`, `input_shape` and `input_dim` that older files have instead of layers."""
+    """Input specs for the fields `input`, `input_shape` and `input_dim` of older files."""
     names, shapes, dims = list(net.input), [tuple(s.dim) for s in net.input_shape], list(net.input_dim)
     if dims and shapes:
         raise PrototxtError(f"{path}: got both input_dim and input_shape, expected one of them")
+    if len(dims) != 4 * len(names) if dims else len(shapes) != len(names):
+        got = f"{len(dims)} of input_dim" if dims else f"{len(shapes)} of input_shape"
+        raise PrototxtError(
+            f"{path}: got {len(names)} of input and {got}, expected 4 of input_dim or 1 of input_shape each"
+        )
     if dims:
         shapes = [tuple(dims[i : i + 4]) for i in range(0, len(dims), 4)]
-    if len(shapes) != len(names) or (dims and len(dims) != 4 * len(names)):
-        raise PrototxtError(
-            f"{path}: got {len(names)} inputs and {len(dims) or len(shapes)} of {'input_dim' if dims else 'input_shape'}, "
-            f"expected {'4 numbers' if dims else 'one'} for each input"
-        )
     specs = []
     for name, shape in zip(names, shapes):
         spec = LayerSpec(name, "Input", (), (name,), {"shape": shape}, f"{path}")
@@ -192,8 +201,20 @@ def _legacy_inputs(net, path):
     return specs
 
 
-def _runs_in_test(layer, where):
-    """Apply the layer's include or exclude rules to Caffe's TEST phase."""
+def runs_in_test(layer: LayerParameter, where: str = "") -> bool:
+    """Apply a layer's include or exclude rules to Caffe's TEST phase.
+
+    Parameters
+    ----------
+    layer : LayerParameter
+    where : str
+        File and line, for error messages.
+
+    Raises
+    ------
+    PrototxtError
+        If a rule has no condition, or one that the phase alone does not decide.
+    """
     spec = LayerSpec(layer.name, layer.type, (), (), where=where)
     if layer.include and layer.exclude:
         raise spec.error("got both include and exclude rules, expected one kind")
@@ -215,7 +236,9 @@ def _rule_is_met(rule, spec):
         raise spec.error("got an include or exclude rule without a condition")
     if rule.HasField("phase") and rule.phase != _TEST:
         return False
-    only_phase = not (rule.HasField("min_level") or rule.HasField("max_level") or rule.stage or rule.not_stage)
+    only_phase = not (
+        rule.HasField("min_level") or rule.HasField("max_level") or rule.stage or rule.not_stage
+    )
     return True if only_phase else None
 
 
@@ -233,7 +256,10 @@ def _layer_spec(layer, where):
         raise spec.error(f"got an unknown layer type, expected one of {', '.join(sorted(_LAYER_TYPES))}")
     layer_type = _LAYER_TYPES[layer.type]
     for descriptor, _ in layer.ListFields():
-        of_a_type = descriptor.name.endswith("_param") and descriptor.name not in ("transform_param", "loss_param")
+        of_a_type = descriptor.name.endswith("_param") and descriptor.name not in (
+            "transform_param",
+            "loss_param",
+        )
         if of_a_type and descriptor.name != layer_type.field:
             raise spec.error(f"got {descriptor.name}, which this layer type does not use")
     bottoms = "1 or more" if layer_type.bottoms is None else layer_type.bottoms
@@ -297,7 +323,9 @@ def _batch_norm(p, spec):
 
 def _scale(p, spec):
     if p.axis == 0 and p.num_axes != 0:
-        raise spec.error("axis: got 0, expected at least 1: a factor for each picture of a batch cannot be learned")
+        raise spec.error(
+            "axis: got 0, expected at least 1: a factor for each picture of a batch cannot be learned"
+        )
     if p.num_axes < -1:
         raise spec.error(f"num_axes: got {p.num_axes}, expected -1 or more")
     return {"axis": p.axis, "num_axes": p.num_axes, "bias": p.bias_term}
@@ -317,9 +345,13 @@ def _pooling(p, spec):
         if p.HasField("kernel_size") or p.HasField("kernel_h") or p.HasField("kernel_w"):
             raise spec.error("got global_pooling and a kernel size, expected one of them")
         if stride != (1, 1) or pad != (0, 0):
-            raise spec.error(f"got global_pooling with stride {stride} and pad {pad}, expected stride 1 and pad 0")
+            raise spec.error(
+                f"got global_pooling with stride {stride} and pad {pad}, expected stride 1 and pad 0"
+            )
         return {"mode": mode, "global_pooling": True}
-    kernel = _pair(spec, p, "kernel", [p.kernel_size] * p.HasField("kernel_size"), "kernel_h", "kernel_w", None, 1)
+    kernel = _pair(
+        spec, p, "kernel", [p.kernel_size] * p.HasField("kernel_size"), "kernel_h", "kernel_w", None, 1
+    )
     if any(p >= k for p, k in zip(pad, kernel)):
         raise spec.error(f"pad: got {pad}, expected less than the kernel {kernel}")
     return {"mode": mode, "kernel": kernel, "stride": stride, "pad": pad, "global_pooling": False}
@@ -377,8 +409,8 @@ def _lrn(p, spec):
 @dataclass(frozen=True)
 class _LayerType:
     field: str  # of the layer's own settings in LayerParameter
-    bottoms: int  # None for one or more
-    read: object  # (settings message, LayerSpec) -> settings
+    bottoms: int | None  # None for one or more
+    read: Callable  # (settings message, LayerSpec) -> settings
 
 
 _LAYER_TYPES = {
@@ -412,7 +444,9 @@ def _pair(spec, p, what, values, name_h, name_w, default, least):
         values = [default]
     if len(values) > 2:
         raise spec.error(f"{what}: got {len(values)} values, expected 1, or 2 for height and width")
-    height, width = (_in_bounds(spec, what, value, least) for value in (values * 2 if len(values) == 1 else values))
+    height, width = (
+        _in_bounds(spec, what, value, least) for value in (values * 2 if len(values) == 1 else values)
+    )
     return height, width
 
 
@@ -443,25 +477,38 @@ def _check_names(specs, path):
         raise second.error("got the name of an earlier layer, expected a name of its own")
 
 
+def _check_sharing(layer, spec, shared):
+    """Refuse blobs that two layers share, which Caffe does for a parameter name that occurs twice."""
+    for param in layer.param:
+        if param.name and shared.setdefault(param.name, spec) is not spec:
+            raise spec.error(
+                f"param name {param.name!r}: got a blob shared with layer {shared[param.name].name!r}, "
+                "expected blobs of its own"
+            )
+
+
 def _check_wiring(specs):
     """Each bottom is made earlier; each top is made once, or changed in place; one input, one output."""
-    made, used = {}, set()
+    makers: dict[str, LayerSpec] = {}
+    read: set[str] = set()
     for spec in specs:
+        (top,) = spec.tops
         for bottom in spec.bottoms:
-            if bottom not in made:
+            if bottom not in makers:
                 raise spec.error(f"bottom {bottom!r}: no earlier layer makes it")
-            used.add(bottom)
-        top = spec.tops[0]
-        if top in made and top not in spec.bottoms:
-            raise spec.error(f"top {top!r}: layer {made[top].name!r} makes it already")
-        if top in spec.bottoms and spec.type in ("Input", "Pooling", "Convolution", "InnerProduct", "LRN", "Concat"):
+            read.add(makers[bottom].name)
+        if top in makers and top not in spec.bottoms:
+            raise spec.error(f"top {top!r}: layer {makers[top].name!r} makes it already")
+        if top in spec.bottoms and spec.type not in _IN_PLACE_TYPES:
             raise spec.error(f"top {top!r}: this layer type does not work in place")
-        made[top] = spec
-        used.discard(top) if top in spec.bottoms else None
+        makers[top] = spec
     inputs = [spec for spec in specs if spec.type == "Input"]
     if len(inputs) != 1:
-        raise specs[0].error(f"got {len(inputs)} inputs, expected 1")
-    outputs = [spec for top, spec in made.items() if top not in used]
+        raise specs[0].error(f"got a network of {len(inputs)} inputs, expected 1")
+    outputs = [spec for spec in specs if spec.name not in read]
     if len(outputs) != 1:
         names = ", ".join(repr(spec.name) for spec in outputs)
-        raise outputs[-1].error(f"got {len(outputs)} layers whose output nobody uses ({names}), expected 1")
+        raise outputs[0].error(f"got {len(outputs)} layers whose output nobody reads ({names}), expected 1")
+
+
+_IN_PLACE_TYPES = ("BatchNorm", "Scale", "ReLU", "Dropout", "Softmax", "Eltwise")

@@ -1,19 +1,22 @@
-"""The weights, nsfw.pkl: a pickle of ``[(layer name, [float32 arrays]), ...]``, read without running any of it.
+"""The weights, nsfw.pkl: a pickle of ``[(layer name, [float32 arrays]), ...]``, read without running it.
 
-A pickle is a program: Python's own `pickle.load` does what the file says. The reader below is a small machine of its
-own that shares no code with it and can make nothing but whole numbers, texts, bytes, tuples, lists and float32 arrays.
-What it guarantees, each proved by a file in tests/attacks:
+A pickle is a program: Python's own `pickle.load` does what the file says. The reader below is a small machine
+of its own that shares no code with it and can make nothing but whole numbers, texts, bytes, tuples, lists and
+float32 arrays. What it guarantees, each proved by files in tests/attacks:
 
-- Nothing outside this module is imported or called. The names of seven functions and types of NumPy and Python are
-  understood, exactly as spelled in `_GLOBALS`, and stand for checked steps of this machine; any other name is an error.
-- Memory stays within a small multiple of the file's size, which is limited too. An array is made only after its shape
-  was found to fit the bytes that are there, and all arrays together hold no more bytes than the file.
-- Time is linear in the file's size. The number of steps is limited; nothing recurses.
-- A file that is refused is refused as a whole, with a `WeightsError`; there is no fallback to another reader.
-- All values are finite. A NaN would pass through the network into every score.
+- Nothing outside of this module is imported or called. Seven names of NumPy's and Python's are understood,
+  exactly as spelled in `_GLOBALS`, and stand for checked steps of this machine; any other name is an error.
+- Memory stays within a small multiple of the file's size, which is limited too. An array is made only after
+  its shape was found to fit the bytes that are there, and all arrays together hold no more bytes than the
+  file.
+- Time grows with the file's size and no faster. The number of steps is limited; nothing recurses.
+- A file that is refused is refused as a whole, with a `WeightsError`. There is no other, laxer reader.
+- All values are finite: a NaN would pass through the network into every score.
 
-Pickles of protocol 0 to 5 are read, as written by Python 2 (pycaffe) and 3 with NumPy 1 and 2.
+Pickles of protocols 0 to 5 are read, as written by Python 2 (pycaffe) and 3 with NumPy 1 and 2.
 """
+
+from __future__ import annotations
 
 import codecs
 import struct
@@ -23,7 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["WeightsError", "load_weights", "save_weights"]
+__all__ = ["Weights", "WeightsError", "load_weights", "save_weights"]
+
+#: Layer names and their blobs in Caffe's order.
+Weights = list[tuple[str, list[np.ndarray]]]
 
 MAX_FILE_BYTES = 1 << 30
 MAX_STEPS = 1 << 20
@@ -37,7 +43,7 @@ class WeightsError(ValueError):
     """A file of weights is not understood, not safe, or does not fit the network."""
 
 
-def load_weights(path):
+def load_weights(path: str | Path) -> Weights:
     """Read the weights of a network from a pickle, safely.
 
     Parameters
@@ -73,10 +79,11 @@ def load_weights(path):
         raise WeightsError(f"{path}: {error}") from None
 
 
-def save_weights(path, layers):
-    """Write the weights of a network as a pickle, the same bytes for the same values whatever the releases of NumPy and Python.
+def save_weights(path: str | Path, layers: Weights) -> None:
+    """Write the weights of a network as a pickle.
 
-    `pickle.load` of Python 3 with NumPy 1 or 2 reads it too.
+    The bytes depend on the values alone, not on the releases of NumPy and Python. `pickle.load` of Python 3
+    with NumPy 1 or 2 reads them too.
 
     Parameters
     ----------
@@ -124,15 +131,20 @@ def _checked(layers, available):
     """Check that the machine's result is a list of (name, arrays) and take the arrays out of it."""
     if type(layers) is not list or len(layers) > MAX_LAYERS:
         raise WeightsError(f"got {_kind(layers)}, expected a list of at most {MAX_LAYERS} layers")
-    result, taken = [], 0
+    result: Weights = []
+    taken = 0
     for layer in layers:
         if type(layer) not in (tuple, list) or len(layer) != 2:
             raise WeightsError(f"layer {len(result)}: got {_kind(layer)}, expected (name, arrays)")
         name, blobs = _text(layer[0]), layer[1]
         if not 0 < len(name) <= MAX_NAME:
-            raise WeightsError(f"layer {len(result)}: got a name of {len(name)} characters, expected 1 to {MAX_NAME}")
+            raise WeightsError(
+                f"layer {len(result)}: got a name of {len(name)} characters, expected 1 to {MAX_NAME}"
+            )
         if type(blobs) not in (tuple, list) or len(blobs) > MAX_BLOBS:
-            raise WeightsError(f"layer {name!r}: got {_kind(blobs)}, expected a list of at most {MAX_BLOBS} arrays")
+            raise WeightsError(
+                f"layer {name!r}: got {_kind(blobs)}, expected a list of at most {MAX_BLOBS} arrays"
+            )
         for blob in blobs:
             if type(blob) is not _Array or blob.values is None:
                 raise WeightsError(f"layer {name!r}: got {_kind(blob)}, expected an array")
@@ -172,7 +184,9 @@ class _Array:
     """An array of a pickle: at first without contents, as NumPy's `_reconstruct` makes it."""
 
     def __init__(self):
-        self.shape, self.values, self.fortran = (), None, False
+        self.shape: tuple[int, ...] = ()
+        self.values: bytes | None = None
+        self.fortran = False
 
     def set_state(self, state):
         if self.values is not None or type(state) is not tuple or len(state) != 5 or state[0] != 1:
@@ -181,7 +195,9 @@ class _Array:
 
     def fill(self, shape, dtype, fortran, values):
         if type(shape) is not tuple or len(shape) > MAX_DIMENSIONS:
-            raise WeightsError(f"got {_kind(shape)} as a shape, expected a tuple of at most {MAX_DIMENSIONS} sizes")
+            raise WeightsError(
+                f"got {_kind(shape)} as a shape, expected a tuple of at most {MAX_DIMENSIONS} sizes"
+            )
         if any(type(size) is not int or not 0 < size <= MAX_FILE_BYTES for size in shape):
             raise WeightsError("got a shape with a size that is no number from 1 up to the largest file")
         if type(dtype) is not _Dtype or not dtype.is_float32:
@@ -190,10 +206,13 @@ class _Array:
             raise WeightsError(f"got {_kind(fortran)} as the order of an array")
         if type(values) is not bytes or len(values) != 4 * prod(shape):
             size = f"{len(values)} bytes" if type(values) is bytes else _kind(values)
-            raise WeightsError(f"got {size} as the values of an array of shape {shape}, expected {4 * prod(shape)} bytes")
+            raise WeightsError(
+                f"got {size} as the values of an array of shape {shape}, expected {4 * prod(shape)} bytes"
+            )
         self.shape, self.values, self.fortran = shape, values, bool(fortran)
 
-    def to_numpy(self):
+    def to_numpy(self) -> np.ndarray:
+        assert self.values is not None  # checked by `_checked`
         view = np.frombuffer(self.values, "<f4").reshape(self.shape, order="F" if self.fortran else "C")
         return np.array(view, np.float32, order="C")
 
@@ -209,7 +228,12 @@ class _Dtype:
         return (self.code, self.order) == ("f4", "<")
 
     def set_state(self, state):
-        if self.order is not None or type(state) is not tuple or len(state) != 8 or state[2:5] != (None, None, None):
+        if (
+            self.order is not None
+            or type(state) is not tuple
+            or len(state) != 8
+            or state[2:5] != (None, None, None)
+        ):
             raise WeightsError("got a dtype of another kind, expected float32, little-endian")
         self.order = _text(state[1])
 

@@ -1,0 +1,52 @@
+"""``open-nsfw convert MODEL.caffemodel``: Caffe's weights to nsfw.pkl, its network to deploy.prototxt."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+
+def add_parser(subparsers) -> None:
+    """Add the subcommand to the command line's parser."""
+    parser = subparsers.add_parser(
+        "convert",
+        help="convert a caffemodel to nsfw.pkl",
+        description="Convert the weights of a caffemodel, such as a fine-tuned one, to nsfw.pkl.",
+        epilog="exit code: 0 converted, 1 the caffemodel is not understood or a file is in the way",
+    )
+    parser.add_argument("caffemodel", metavar="MODEL.caffemodel", help="Caffe's binary file of weights")
+    parser.add_argument("-o", "--output", default="nsfw.pkl", metavar="FILE", help="default: nsfw.pkl")
+    parser.add_argument(
+        "--prototxt", metavar="FILE", help="also write the network for inference, as in deploy.prototxt"
+    )
+    parser.add_argument(
+        "--input-shape",
+        nargs=3,
+        type=int,
+        metavar=("CHANNELS", "HEIGHT", "WIDTH"),
+        help="the size of a picture, where the caffemodel does not say it",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite files")
+    parser.set_defaults(run=run)
+
+
+def run(args: Namespace) -> int:
+    """Convert ``args.caffemodel`` and say on standard output what was written."""
+    from nsfw_model.caffemodel import convert
+
+    outputs = [args.output] + ([args.prototxt] if args.prototxt else [])
+    try:
+        for output in outputs:
+            if Path(output).exists() and not args.force:
+                raise FileExistsError(f"{output}: exists; --force overwrites it")
+        weights = convert(args.caffemodel, args.output, args.prototxt, args.input_shape)
+    except (OSError, ValueError) as error:
+        print(f"open-nsfw convert: {error}", file=sys.stderr)
+        return 1
+    values = sum(blob.size for _, blobs in weights for blob in blobs)
+    print(f"{len(weights)} layers with {values:,} values")
+    for output in outputs:
+        print(f"{output}  sha256 {hashlib.sha256(Path(output).read_bytes()).hexdigest()}")
+    return 0
