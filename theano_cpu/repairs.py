@@ -1,10 +1,10 @@
 """Let Theano 1.0.5 and Lasagne, unchanged, run on CPython 3.10 to 3.13 and NumPy 1.26 to 2.x.
 
-Theano's last release is of 2020. What Python and NumPy have removed since is put back here, and only where it
-is missing. `install` puts one finder in front of ``sys.meta_path``; while it sees a module of Theano or Lasagne
-being imported, it calls the repairs that are registered below for that module, just before or just after the
-module's own code runs. So the order of imports in a program does not matter, and each repair happens exactly
-once.
+Theano's last release is of 2020. What Python and NumPy have removed since is put back here, and only where
+it is missing. `install` puts one finder in front of ``sys.meta_path``; while it sees a module of Theano or of
+Lasagne being imported, it calls the repairs that are registered below for that module, just before or just
+after the module's own code runs. So the order of imports in a program does not matter, and each repair
+happens exactly once.
 
 A repair is a function with a decorator, ``@before("module")`` or ``@after("module")``. The first line of its
 docstring is its reason; it returns whether there was anything to do. `applied_repairs` lists what was done.
@@ -184,8 +184,9 @@ def check_compiler(cxx):
     if shutil.which(compiler.split()[0]) is None and shutil.which(compiler) is None:
         raise EnvironmentProblem(
             f"Theano needs a C++ compiler, and {compiler!r} was not found on PATH. Install one: "
-            "'apt-get install g++' (Debian, Ubuntu), 'dnf install gcc-c++' (Fedora), 'xcode-select --install' "
-            "(macOS), 'conda install gxx' (conda). To name another one set THEANO_FLAGS=cxx=/path/to/it."
+            "'apt-get install g++' (Debian, Ubuntu), 'dnf install gcc-c++' (Fedora), "
+            "'xcode-select --install' (macOS), 'conda install gxx' (conda). "
+            "To name another one set THEANO_FLAGS=cxx=/path/to/it."
         )
     header = os.path.join(sysconfig.get_path("include"), "Python.h")
     if not os.path.exists(header):
@@ -306,6 +307,7 @@ def put_back_numpy_names():
             return lambda x: np.asarray(x).astype(dtype)
 
     names = {
+        "bool": bool,
         "complex": complex,
         "product": np.prod,
         "cast": Cast(),
@@ -468,6 +470,8 @@ def increment_in_python(subtensor):
 
 # Noise
 
+OWN_WARNINGS = DeprecationWarning, PendingDeprecationWarning, FutureWarning, SyntaxWarning, ResourceWarning
+
 
 def hide_deprecations(spec):
     """Ignore deprecation warnings about the code of Theano and Lasagne; those about the user's code stay."""
@@ -475,5 +479,7 @@ def hide_deprecations(spec):
 
     # Warnings at run time carry the module's name, those of Python's compiler the file's
     module = rf"{spec.name}(\.|$)|{re.escape(os.path.dirname(spec.origin) + os.sep)}"
-    for category in (DeprecationWarning, PendingDeprecationWarning, SyntaxWarning, FutureWarning):
+    for category in OWN_WARNINGS:
         warnings.filterwarnings("ignore", category=category, module=module)
+    # Theano tells Lasagne 0.1 of its renamed arguments by plain UserWarnings
+    warnings.filterwarnings("ignore", message="(?s).*deprecated", category=UserWarning, module=module)
