@@ -31,7 +31,8 @@ import theano
 ENGINES = ("onednn", "theano")
 _SOURCES = Path(__file__).resolve().parent / "helper"
 _MODULE = "theano_cpu_onednn"
-_FLAGS = ["-std=c++17", "-O3", "-march=native", "-fopenmp", "-fPIC", "-fvisibility=hidden"]
+# Without -fno-trapping-math a comparison in a loop keeps GCC from using vector instructions
+_FLAGS = ["-std=c++17", "-O3", "-march=native", "-fno-trapping-math", "-fopenmp", "-fPIC", "-fvisibility=hidden"]
 _loading = threading.Lock()
 
 # dnnl_cpu_isa_t, the most capable first

@@ -114,4 +114,4 @@ def lean_mode():
     >>> f = theano.function([x], ops.subsample(ops.to_nhwc(x), 2), mode=ops.lean_mode())
     """
     passes = Query(include=["merge1", TAG, "add_destroy_handler", "merge3"])
-    return Mode(linker=VM_Linker(use_cloop=True, allow_gc=False), optimizer=passes)
+    return Mode(linker=VM_Linker(use_cloop=True, allow_gc=True), optimizer=passes)

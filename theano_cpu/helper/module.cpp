@@ -128,17 +128,62 @@ bool is_usable_output(PyObject *object, int type, const Shape &shape) {
            std::equal(shape.begin(), shape.end(), PyArray_DIMS(array));
 }
 
-void free_data(PyObject *capsule) { std::free(PyCapsule_GetPointer(capsule, nullptr)); }
+// Memory of arrays that are no more, the last freed first: it is still in the CPU's caches. A network's values then
+// need little more than those that are alive at once. Python's lock protects it.
+class FreeMemory {
+public:
+    struct Piece {
+        void *data;
+        size_t bytes;
+    };
+
+    Piece take(size_t bytes) {
+        for (size_t i = pieces.size(); i-- > 0;) {
+            Piece piece = pieces[i];
+            if (piece.bytes < bytes || piece.bytes / 2 > bytes) continue;
+            pieces.erase(pieces.begin() + i);
+            total -= piece.bytes;
+            return piece;
+        }
+        return {allocate(bytes), bytes};
+    }
+
+    void give_back(Piece piece) {
+        pieces.push_back(piece);
+        total += piece.bytes;
+        while (total > limit) {
+            std::free(pieces.front().data);
+            total -= pieces.front().bytes;
+            pieces.erase(pieces.begin());
+        }
+    }
+
+private:
+    static constexpr size_t limit = size_t(256) << 20;
+    std::vector<Piece> pieces;
+    size_t total = 0;
+};
+
+FreeMemory &free_memory() {
+    static FreeMemory *memory = new FreeMemory;  // never destroyed: arrays may outlive everything else
+    return *memory;
+}
+
+void free_data(PyObject *capsule) {
+    size_t bytes = reinterpret_cast<size_t>(PyCapsule_GetContext(capsule));
+    free_memory().give_back({PyCapsule_GetPointer(capsule, nullptr), bytes});
+}
 
 Reference new_array(int type, const Shape &shape) {
     std::vector<npy_intp> dims(shape.begin(), shape.end());
-    void *data = allocate(product(shape) * (type == NPY_UINT16 ? 2 : 4));
-    Reference owner(PyCapsule_New(data, nullptr, free_data));
+    FreeMemory::Piece piece = free_memory().take(product(shape) * (type == NPY_UINT16 ? 2 : 4) + 1);
+    Reference owner(PyCapsule_New(piece.data, nullptr, free_data));
     if (!owner.get()) {
-        std::free(data);
+        free_memory().give_back(piece);
         throw PythonError();
     }
-    Reference array(PyArray_SimpleNewFromData(int(dims.size()), dims.data(), type, data));
+    PyCapsule_SetContext(owner.get(), reinterpret_cast<void *>(piece.bytes));
+    Reference array(PyArray_SimpleNewFromData(int(dims.size()), dims.data(), type, piece.data));
     if (!array.get()) throw PythonError();
     Py_INCREF(owner.get());
     if (PyArray_SetBaseObject(array.array(), owner.get()) < 0) throw PythonError();
