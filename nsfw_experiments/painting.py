@@ -153,6 +153,35 @@ class Polygons:
 Kind = Circles | Polygons
 
 
+def kind_named(name: str, size: tuple[int, int] = (256, 256), corners: int | None = None) -> Kind:
+    """Give the kind of shape of a name.
+
+    Parameters
+    ----------
+    name : {"circles", "triangles", "polygons"}
+    size : (int, int)
+        Width and height of the canvas in pixels.
+    corners : int, optional
+        Of polygons; 4 if left out.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind, or it cannot have so many corners.
+
+    Examples
+    --------
+    >>> kind_named("triangles")
+    Polygons(corners=3, size=(256, 256))
+    """
+    own_corners = {"circles": None, "triangles": 3, "polygons": corners or 4}
+    if name not in own_corners:
+        raise ValueError(f"expected one of {', '.join(own_corners)}, got {name!r}")
+    if corners not in (None, own_corners[name]):
+        raise ValueError(f"{name} cannot have {corners} corners")
+    return Circles(size) if name == "circles" else Polygons(own_corners[name], size)
+
+
 def render(painting: Sequence[Shape], kind: Kind) -> Image.Image:
     """Draw a painting.
 

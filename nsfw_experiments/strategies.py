@@ -82,31 +82,31 @@ def original_toolbox(
 
 
 def climbing_toolbox(
-    kind: Kind, count: int, fitness: Callable, seed: int = 0, children: int = 16
+    kind: Kind, count: int, fitness: Callable, seed: int = 0, population: int = 16
 ) -> base.Toolbox:
     """Make the toolbox of a hill climber that unites the improvements of a generation.
 
-    It starts from the best of a number of random paintings. Every generation has `children` changed copies of
-    the best painting so far; the best of them replaces it, or, where that is better still, the union of all
-    improvements that concern different shapes.
+    It starts from the best of a number of random paintings. Every generation has `population` changed copies
+    of the best painting so far; the best of them replaces it, or, where that is better still, the union of
+    all improvements that concern different shapes.
 
     Parameters
     ----------
     kind, count, fitness, seed
         As for `original_toolbox`.
-    children : int
+    population : int
         Changed copies in a generation.
 
     Returns
     -------
     deap.base.Toolbox
     """
-    toolbox = _painting_toolbox("climb", kind, count, fitness, seed, kind.ranges, children=children)
+    toolbox = _painting_toolbox("climb", kind, count, fitness, seed, kind.ranges, population=population)
     toolbox.register(
         "mutate", change_some_shapes, rng=toolbox.rng, new_shape=toolbox.shape, ranges=kind.ranges
     )
-    toolbox.register("start", best_of_random, toolbox, size=2 * children)
-    toolbox.register("generation", climb, toolbox, children=children)
+    toolbox.register("start", best_of_random, toolbox, size=2 * population)
+    toolbox.register("generation", climb, toolbox, children=population)
     return toolbox
 
 
