@@ -1,0 +1,75 @@
+"""Theano functions of fused networks, built no slower than they need to be."""
+from __future__ import annotations
+
+import theano_cpu  # noqa: F401  (Theano's repairs come before Theano)
+from theano_cpu.operation import OneDnnOp
+from theano_cpu.ops import lean_mode
+
+import theano
+import theano.tensor as T
+from theano.gof.graph import ancestors
+
+# What losses, scores and their gradients are made of: as good as it is written, if arrays are small.
+_SIMPLE = (
+    T.Elemwise, T.DimShuffle, T.elemwise.CAReduce, T.Subtensor, T.IncSubtensor, T.Reshape, T.Alloc,
+    T.Rebroadcast, T.opt.MakeVector, T.TensorFromScalar, T.ScalarFromTensor, theano.compile.ops.Shape,
+    theano.compile.ops.Shape_i,
+)  # fmt: skip
+
+
+def compile_function(inputs, outputs, updates=None, **kwargs):
+    """``theano.function``, with few optimiser passes for graphs that need no more.
+
+    A graph whose work on pictures is all done by oneDNN operations, as in a fused network without unknown
+    layers, is compiled in `theano_cpu.ops.lean_mode`; any other graph in Theano's default mode.
+
+    Parameters
+    ----------
+    inputs, outputs, updates, **kwargs
+        As `theano.function` takes them. A `mode` given here is used as it is.
+
+    Returns
+    -------
+    theano.compile.function_module.Function
+
+    Examples
+    --------
+    >>> import numpy as np, theano_cpu, theano.tensor as T
+    >>> from theano_cpu import ops
+    >>> from theano_cpu.compile import compile_function
+    >>> x = T.tensor4("x")
+    >>> f = compile_function([x], ops.global_pool(ops.to_nhwc(x))[:, 0])
+    >>> f(np.ones((1, 3, 4, 5), "float32")).tolist()
+    [1.0]
+    """
+    if "mode" not in kwargs and is_lean(outputs, updates):
+        kwargs["mode"] = lean_mode()
+    return theano.function(inputs, outputs, updates=updates, **kwargs)
+
+
+def is_lean(outputs, updates=None):
+    """Whether oneDNN operations do all of a graph's work that could be slow.
+
+    Parameters
+    ----------
+    outputs : Theano variable or list of them
+    updates : dict of Theano variables, or list of pairs, optional
+
+    Returns
+    -------
+    bool
+        True if there are oneDNN operations, and all others are simple and work on matrices at most, except
+        for sums of pictures (which gradients bring, and oneDNN computes).
+    """
+    results = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+    results += [new for _, new in dict(updates or {}).items()]
+    nodes = {variable.owner for variable in ancestors(results) if variable.owner is not None}
+    ours = {node for node in nodes if isinstance(node.op, OneDnnOp)}
+    return bool(ours) and all(_is_simple(node) for node in nodes - ours)
+
+
+def _is_simple(node):
+    if isinstance(node.op, T.Elemwise) and isinstance(node.op.scalar_op, theano.scalar.Add):
+        return True
+    small = all(getattr(variable, "ndim", 0) <= 2 for variable in [*node.inputs, *node.outputs])
+    return isinstance(node.op, _SIMPLE) and small
