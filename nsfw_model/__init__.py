@@ -11,3 +11,7 @@
 
 Importing this package imports none of them.
 """
+
+
+class ModelFileError(ValueError):
+    """A file of a model, weights or architecture, that cannot be used; each reader raises a kind of its own."""

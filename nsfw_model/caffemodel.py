@@ -15,6 +15,7 @@ import numpy as np
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
+from nsfw_model import ModelFileError
 from nsfw_model.prototxt import MAX_LAYERS, PrototxtError, layer_specs, runs_in_test
 from nsfw_model.schema import LayerParameter, NetParameter
 from nsfw_model.weights import MAX_BLOBS, MAX_DIMENSIONS, MAX_FILE_BYTES, Weights, save_weights
@@ -32,7 +33,7 @@ TRAINING_FIELDS = frozenset(
 )
 
 
-class CaffemodelError(ValueError):
+class CaffemodelError(ModelFileError):
     """A caffemodel is not understood."""
 
 
@@ -64,13 +65,12 @@ def read_caffemodel(path: str | Path) -> tuple[NetParameter, Weights]:
     ('conv_1', (64, 3, 7, 7))
     """
     path = Path(path)
-    with path.open("rb") as file:
-        data = file.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
-        raise CaffemodelError(f"{path}: got more than {MAX_FILE_BYTES} bytes")
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise CaffemodelError(f"{path}: got {size} bytes, expected at most {MAX_FILE_BYTES}")
     net = NetParameter()
     try:
-        net.ParseFromString(data)
+        net.ParseFromString(path.read_bytes())
         str(net.name)  # protobuf decodes texts when they are looked at
         names = [(layer.name, layer.type, *layer.bottom, *layer.top) for layer in net.layer]
     except (DecodeError, UnicodeDecodeError) as error:

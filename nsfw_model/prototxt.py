@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from google.protobuf import text_format
 
+from nsfw_model import ModelFileError
 from nsfw_model.schema import LayerParameter, NetParameter
 
 __all__ = ["LayerSpec", "PrototxtError", "layer_specs", "read_prototxt", "runs_in_test"]
@@ -27,7 +28,7 @@ MAX_SIZE = 1 << 16  # of one dimension of anything: channels, rows, kernels, str
 MAX_VALUES = 1 << 28  # of one blob
 
 
-class PrototxtError(ValueError):
+class PrototxtError(ModelFileError):
     """A prototxt, or the layers of a caffemodel, do not describe a network that can be built."""
 
 

@@ -26,6 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
+from nsfw_model import ModelFileError
+
 __all__ = ["Weights", "WeightsError", "load_weights", "save_weights"]
 
 #: Layer names and their blobs in Caffe's order.
@@ -39,7 +41,7 @@ MAX_DIMENSIONS = 8
 MAX_NAME = 1024  # characters
 
 
-class WeightsError(ValueError):
+class WeightsError(ModelFileError):
     """A file of weights is not understood, not safe, or does not fit the network."""
 
 
@@ -69,12 +71,13 @@ def load_weights(path: str | Path) -> Weights:
     ('conv_1', [(64, 3, 7, 7), (64,)])
     """
     path = Path(path)
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise WeightsError(f"{path}: got {size} bytes, expected at most {MAX_FILE_BYTES}")
     with path.open("rb") as file:
-        data = file.read(MAX_FILE_BYTES + 1)
+        data = file.read(size)
     try:
-        if len(data) > MAX_FILE_BYTES:
-            raise WeightsError(f"got more than {MAX_FILE_BYTES} bytes")
-        return _checked(_Machine(data).run(), len(data))
+        return _checked(_Machine(data).run(), size)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
 
