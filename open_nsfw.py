@@ -44,6 +44,7 @@ __all__ = [
     "deprocess",
     "get_scorer",
     "make_jpg",
+    "model_files",
     "nsfw_score",
     "nsfw_scores",
     "prepare",
@@ -177,7 +178,7 @@ def build_nsfw_net(
     from nsfw_model.prototxt import read_prototxt
     from nsfw_model.weights import load_weights
 
-    weights_path, prototxt_path = _model_files(nsfw_pkl_path, deploy_prototxt_path)
+    weights_path, prototxt_path = model_files(nsfw_pkl_path, deploy_prototxt_path)
     return build_net(read_prototxt(prototxt_path), load_weights(weights_path), input_var)
 
 
@@ -186,7 +187,9 @@ _scorers_lock = threading.Lock()
 
 
 def get_scorer(
-    nsfw_pkl_path: str | Path | None = None, deploy_prototxt_path: str | Path | None = None
+    nsfw_pkl_path: str | Path | None = None,
+    deploy_prototxt_path: str | Path | None = None,
+    precision: Literal["float32", "bfloat16"] = "float32",
 ) -> Scorer:
     """Give the compiled functions of a network: scores, logits and gradients of whole batches.
 
@@ -196,6 +199,8 @@ def get_scorer(
     ----------
     nsfw_pkl_path, deploy_prototxt_path : str or Path, optional
         As for `nsfw_score`.
+    precision : {"float32", "bfloat16"}
+        Of the convolutions. "bfloat16" is about twice as fast, on processors that have it, and moves scores.
 
     Returns
     -------
@@ -205,6 +210,8 @@ def get_scorer(
     ------
     FileNotFoundError
         If one of the files does not exist.
+    NotImplementedError
+        If the processor or the engine lacks `precision`.
 
     Examples
     --------
@@ -213,18 +220,26 @@ def get_scorer(
     """
     from nsfw_model.scorer import Scorer
 
-    paths = _model_files(nsfw_pkl_path, deploy_prototxt_path)
+    paths = model_files(nsfw_pkl_path, deploy_prototxt_path)
     stamp = tuple((status.st_mtime_ns, status.st_size) for status in (path.stat() for path in paths))
     with _scorers_lock:
-        kept_stamp, scorer = _scorers.get(paths, (None, None))
+        kept_stamp, scorer = _scorers.get((*paths, precision), (None, None))
         if scorer is None or kept_stamp != stamp:
-            scorer = Scorer(*paths)
-            _scorers[paths] = stamp, scorer
+            scorer = Scorer(*paths, precision)
+            _scorers[(*paths, precision)] = stamp, scorer
         return scorer
 
 
-def _model_files(nsfw_pkl_path, deploy_prototxt_path) -> tuple[Path, Path]:
-    """Paths of weights and architecture: those given, else from the working directory, else the installed ones."""
+def model_files(
+    nsfw_pkl_path: str | Path | None = None, deploy_prototxt_path: str | Path | None = None
+) -> tuple[Path, Path]:
+    """Find the files of weights and architecture: those given, else in the working directory, else the installed ones.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one of the files does not exist.
+    """
     here = Path(__file__).parent
     weights = [nsfw_pkl_path] if nsfw_pkl_path else ["nsfw.pkl", here / "nsfw.pkl", here / "nsfw_model/nsfw.pkl"]
     prototxt = "nsfw_model/deploy.prototxt"
@@ -244,9 +259,13 @@ _original_names_lock = threading.RLock()
 
 
 def _make_original_names() -> dict:
+    from theano_cpu.compile import compile_function
+    from theano_cpu.fuse import accelerate
+
     import lasagne
-    import theano
     import theano.tensor as T
+
+    import nsfw_model.fusing  # noqa: F401  # lets `accelerate` know Caffe's layers
 
     input_var = T.tensor4("nsfw_input_var")
     model, net = build_nsfw_net(input_var)
@@ -256,7 +275,9 @@ def _make_original_names() -> dict:
         "nsfw_model": model,
         "nsfw_net": net,
         "nsfw_output": output,
-        "nsfw_score_fn": theano.function([input_var], output[0][1]),
+        "nsfw_score_fn": compile_function(
+            [input_var], lasagne.layers.get_output(accelerate(model), deterministic=True)[0, 1]
+        ),
     }
 
 

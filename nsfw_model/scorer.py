@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-import numpy as np
-
-import theano_cpu  # noqa: F401  # repairs theano's import
+import theano_cpu  # noqa: F401  # repairs Theano while it is imported
+from theano_cpu.compile import compile_function
+from theano_cpu.fuse import accelerate
 
 import lasagne
-import theano
+import numpy as np
 import theano.tensor as T
 
+import nsfw_model.fusing  # noqa: F401  # lets `accelerate` know Caffe's layers
 from nsfw_model.layers import SoftmaxLayer
 from nsfw_model.network import build_net
 from nsfw_model.prototxt import read_prototxt
@@ -32,6 +33,13 @@ class Scorer:
     deploy_prototxt_path : str or Path
         Architecture, see `nsfw_model.prototxt`. Its last layer is a Softmax over two classes:
         safe for work, not safe for work.
+    precision : {"float32", "bfloat16"}
+        Of the convolutions; "bfloat16" is about twice as fast on processors that have it, and moves scores.
+
+    Raises
+    ------
+    NotImplementedError
+        If the processor or the engine lacks `precision`.
 
     Attributes
     ----------
@@ -43,7 +51,9 @@ class Scorer:
         All layers by their Caffe names.
     """
 
-    def __init__(self, nsfw_pkl_path: str | Path, deploy_prototxt_path: str | Path):
+    def __init__(
+        self, nsfw_pkl_path: str | Path, deploy_prototxt_path: str | Path, precision: str = "float32"
+    ):
         self.input_var = T.tensor4("data")
         self.output, self.net = build_net(
             read_prototxt(deploy_prototxt_path), load_weights(nsfw_pkl_path), self.input_var
@@ -52,6 +62,7 @@ class Scorer:
             raise ValueError(
                 f"{deploy_prototxt_path}: the last layer of a classifier is a Softmax, got {type(self.output).__name__}"
             )
+        self._fast = accelerate([self.output, self.output.input_layer], precision=precision)
         self._forward = _Compiled(self._compile_forward)
         self._backward = _Compiled(self._compile_backward)
 
@@ -99,16 +110,16 @@ class Scorer:
 
     def _expressions(self):
         """Theano expressions of probabilities, shape (n, 2), and logits, shape (n,)."""
-        prob, classes = lasagne.layers.get_output([self.output, self.output.input_layer], deterministic=True)
+        prob, classes = lasagne.layers.get_output(self._fast, deterministic=True)
         return prob, classes[:, 1] - classes[:, 0]
 
     def _compile_forward(self):
         prob, logits = self._expressions()
-        return theano.function([self.input_var], [prob[:, 1], logits])
+        return compile_function([self.input_var], [prob[:, 1], logits])
 
     def _compile_backward(self):
         _, logits = self._expressions()
-        return theano.function([self.input_var], [logits, T.grad(logits.sum(), self.input_var)])
+        return compile_function([self.input_var], [logits, T.grad(logits.sum(), self.input_var)])
 
 
 class _Compiled:

