@@ -218,7 +218,7 @@ class Jpeg:
         if not isinstance(self.quality, (int, np.integer)) or not 1 <= self.quality <= 95:
             raise ValueError(f"JPEG quality: got {self.quality!r}, expected a whole number from 1 to 95")
         if self.subsampling not in SUBSAMPLINGS:
-            raise ValueError(f"JPEG subsampling: got {self.subsampling!r}, expected one of 4:2:0, 4:2:2, 4:4:4")
+            raise ValueError(f"JPEG subsampling: got {self.subsampling!r}, expected 4:2:0, 4:2:2 or 4:4:4")
 
     @cached_property
     def steps(self):
@@ -324,10 +324,10 @@ class Jpeg:
 
     @staticmethod
     def _reconstruct(ratios, steps):
-        """Rounding half away from zero, multiplication by the steps, islow inverse DCT, clipping."""
-        quantised = np.copysign(np.floor(np.abs(ratios) + 0.5), ratios)
-        _in_blocks(quantised)[...] *= _table(steps)
-        columns = _descale(_on_columns(ISLOW.T, quantised), 11)
+        """Quantisation, multiplication by the steps, islow inverse DCT, clipping."""
+        coefficients = quantised(ratios)
+        _in_blocks(coefficients)[...] *= _table(steps)
+        columns = _descale(_on_columns(ISLOW.T, coefficients), 11)
         samples = _descale(_on_rows(ISLOW.T, columns), 18)
         samples += 128
         return np.clip(samples, 0, 255, out=samples)
@@ -375,26 +375,59 @@ class Jpeg:
         (height, width, 3) array
             float64 if ``gradient`` is, else float32.
         """
-        dtype = np.result_type(gradient.dtype, np.float32)
-        if weighting and ratios is None:
+        if not weighting:
+            return self.pull_back_encoding(self.pull_back_decoding(gradient), gradient.shape[:2])
+        if ratios is None:
             raise ValueError("pull_back: weighting needs the ratios of the picture")
-        height, width = gradient.shape[:2]
-        across, down = SUBSAMPLINGS[self.subsampling]
+        weighted = [part * edge_nearness(part_ratios.astype(part.dtype)) ** weighting
+                    for part, part_ratios in zip(self.pull_back_decoding(gradient), ratios)]
+        return self.pull_back_encoding(weighted, gradient.shape[:2])
+
+    def pull_back_decoding(self, gradient):
+        """Gradient with respect to the dequantised coefficients, from one with respect to the decoded pixels.
+
+        Parameters
+        ----------
+        gradient : (height, width, 3) array
+
+        Returns
+        -------
+        luminance, chrominance : arrays
+            Shaped as :meth:`ratios` gives them; per level, not per quantisation step.
+        """
+        dtype = np.result_type(gradient.dtype, np.float32)
         ycc = _recoloured(_ycc_to_rgb(dtype).T, gradient)
-        chroma = self._pull_back_upsample(ycc[1:])
-        pulled = []
-        for index, part in enumerate((ycc[0], chroma)):
-            part_ratios = ratios[index] if weighting else None
-            pulled.append(self._pull_back_blocks(part, part_ratios, weighting))
-        luma = _fold_edge(_fold_edge(pulled[0], height, -2), width, -1)
-        chroma = _fold_edge(pulled[1], _ceil_div(height, down), -2)
-        if across == 2:
-            chroma = np.repeat(chroma, 2, -1) * dtype.type(0.5)
-        if down == 2:
-            chroma = np.repeat(chroma, 2, -2) * dtype.type(0.5)
+        dct = DCT.astype(dtype)
+        coefficients = []
+        for planes in (ycc[0], self._pull_back_upsample(ycc[1:])):
+            height, width = planes.shape[-2:]
+            padding = [(0, 0)] * (planes.ndim - 2) + [(0, -height % BLOCK), (0, -width % BLOCK)]
+            coefficients.append(_on_columns(dct, _on_rows(dct, np.pad(planes, padding))))
+        return tuple(coefficients)
+
+    def pull_back_encoding(self, gradient, size):
+        """Gradient with respect to the pixels, from one with respect to their unquantised coefficients.
+
+        Parameters
+        ----------
+        gradient : luminance, chrominance
+            As :meth:`pull_back_decoding` gives them.
+        size : (int, int)
+            Height and width of the picture.
+
+        Returns
+        -------
+        (height, width, 3) array
+        """
+        (height, width), (across, down) = size, SUBSAMPLINGS[self.subsampling]
+        dct = DCT.astype(gradient[0].dtype)
+        luma, chroma = (_on_rows(dct.T, _on_columns(dct.T, planes)) for planes in gradient)
+        luma = _fold_edge(_fold_edge(luma, height, -2), width, -1)
+        chroma = _fold_edge(chroma, _ceil_div(height, down), -2) / (across * down)
+        chroma = chroma.repeat(across, -1).repeat(down, -2)
         chroma = _fold_edge(_fold_edge(chroma, height, -2), width, -1)
         ycc = np.concatenate([luma[None], chroma]).transpose(1, 2, 0)
-        return np.ascontiguousarray(_recoloured(_rgb_to_ycc(dtype).T, ycc).transpose(1, 2, 0))
+        return np.ascontiguousarray(_recoloured(_rgb_to_ycc(luma.dtype).T, ycc).transpose(1, 2, 0))
 
     def _pull_back_upsample(self, gradient):
         """Adjoint of :meth:`_upsample` (roundings passed through) and of cropping to the picture's size."""
@@ -409,21 +442,13 @@ class Jpeg:
         gradient = _pull_back_triangle(gradient)
         return gradient if down == 1 else _swapped(_pull_back_triangle(_swapped(gradient)))
 
-    @staticmethod
-    def _pull_back_blocks(gradient, ratios, weighting):
-        """Adjoint of DCT, weighted quantiser and inverse DCT, cropping included: DCT, weight, inverse DCT."""
-        height, width = gradient.shape[-2:]
-        dct = DCT.astype(gradient.dtype)
-        padding = [(0, 0)] * (gradient.ndim - 2) + [(0, -height % BLOCK), (0, -width % BLOCK)]
-        gradient = np.pad(gradient, padding)
-        if not weighting:  # the orthonormal DCT and its inverse cancel
-            return gradient
-        frequencies = _on_columns(dct, _on_rows(dct, gradient))
-        frequencies *= _edge_nearness(ratios.astype(gradient.dtype)) ** weighting
-        return _on_rows(dct.T, _on_columns(dct.T, frequencies))
+
+def quantised(ratios):
+    """What a coder stores of coefficients in units of their steps: whole numbers, halves away from zero."""
+    return np.copysign(np.floor(np.abs(ratios) + 0.5), ratios)
 
 
-def _edge_nearness(ratios):
+def edge_nearness(ratios):
     """0 in the middle of a quantisation step, 1 at its edges."""
     return 2 * np.abs(ratios - np.rint(ratios))
 

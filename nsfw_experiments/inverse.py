@@ -1,0 +1,253 @@
+"""Inverse scoring: the smallest change of a picture that gives it the score you ask for.
+
+The scorer resizes and JPEG-compresses before it looks, which destroys naive changes. Here every step is
+computed as Pillow computes it, and its gradient is known (`nsfw_experiments.pipeline`), so the search sees
+the real score at each step. It has three parts: a gradient search (`nsfw_experiments.search.search`), taking
+back what JPEG does not show (`nsfw_experiments.thrift.spare`), and taking back a little more until the score
+is at its target (`nsfw_experiments.search.settle`).
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from nsfw_experiments.pipeline import preprocessing
+from nsfw_experiments.record import Record, Step
+from nsfw_experiments.robust import robust_search, survival
+from nsfw_experiments.search import FAR_WEIGHTING, NEAR_WEIGHTING, Goal, Network, score_of, search, settle
+from nsfw_experiments.similarity import psnr, ssim
+from nsfw_experiments.thrift import spare
+from nsfw_model.preprocess import RESIZED, Picture, PictureError, read_picture
+from open_nsfw import get_scorer, nsfw_score
+
+#: What a target may be called.
+NAMED_TARGETS = {"sfw": 0.0, "nsfw": 1.0}
+#: Limits of the full-resolution mode: smaller pictures have no room for an invisible change, larger ones take
+#: gigabytes and minutes.
+SMALLEST_SIDE, LARGEST_AREA = 64, 16_000_000
+
+
+def inverse(
+    image: Picture,
+    target: float | str,
+    *,
+    iterations: int = 100,
+    tolerance: float = 0.01,
+    full_resolution: bool = False,
+    robust: bool = False,
+    seed: int = 0,
+    watch: Callable[[Step], None] | None = None,
+    scorer=None,
+) -> tuple[Image.Image, Record]:
+    """Change a picture as little as possible so that its score becomes `target`.
+
+    Parameters
+    ----------
+    image : str, Path, bytes, binary file, ndarray or PIL.Image.Image
+        See `open_nsfw.read_picture`.
+    target : float or {"sfw", "nsfw"}
+        The score wanted, in 0..1; the names stand for 0 and 1. A target closer than the tolerance to 0 or 1
+        is aimed at from the tolerance.
+    iterations : int
+        Evaluations of the network to spend; in robust mode each is of several transformed pictures.
+    tolerance : float
+        How far the final score may be from the target. The result lies beyond the target, as seen from the
+        start: a target of 0.98 gives at least 0.98 when the score has to rise.
+    full_resolution : bool
+        Keep the picture's own size. Otherwise the result is 256x256, where the scorer has nothing left to
+        resize.
+    robust : bool
+        Make the change survive JPEG, scaling and mirroring, see `nsfw_experiments.robust`. The target is then
+        a bound: all scores reach it or pass it.
+    seed : int
+        Of the transformations that robust mode draws; nothing else is random.
+    watch : callable, optional
+        Called with a `Step` after each evaluation; see `nsfw_experiments.inverse_view`.
+    scorer : nsfw_model.scorer.Scorer, optional
+        Instead of the published network.
+
+    Returns
+    -------
+    picture : PIL.Image.Image
+        To be saved without loss (PNG).
+    record : Record
+
+    Raises
+    ------
+    ValueError
+        If the target, the tolerance or the number of iterations makes no sense.
+    PictureError
+        If the picture cannot be read, or is too small or too large for the full-resolution mode.
+
+    Notes
+    -----
+    Ctrl-C (KeyboardInterrupt) ends the search early; the best picture so far is returned.
+
+    Examples
+    --------
+    >>> picture, record = inverse("img/coffee.jpg", 0.5, iterations=30)
+    >>> picture.size, round(record.start_score, 2), round(record.final_score, 1), record.psnr > 50
+    ((256, 256), 0.01, 0.5, True)
+    """
+    target = check_target(target)
+    check_effort(iterations, tolerance)
+    original = read_pixels(image, full_resolution)
+    network = Network(scorer or get_scorer(), preprocessing(original.shape[:2]))
+    progress = _Progress(original, network, watch)
+    try:
+        logit, gradient = network.logit_and_gradient(original, FAR_WEIGHTING)
+        goal = Goal.between(score_of(logit), target, tolerance)
+        progress.note(original, logit, goal.badness(logit))
+        if progress.best_badness == 0:
+            pass
+        elif robust:
+            for pixels, worst in robust_search(network, original, goal, iterations - 1, seed):
+                progress.note(pixels, worst, max(-goal.excess(worst), 0.0))
+        else:
+            _search_and_settle(network, progress, original, goal, gradient, iterations)
+    except KeyboardInterrupt:
+        pass
+    pixels = progress.best if robust else _spared(original, progress.best)
+    record = _record(original, pixels, target, tolerance, robust, iterations, progress, scorer)
+    return Image.fromarray(pixels), record
+
+
+def _search_and_settle(network, progress, original, goal, gradient, iterations):
+    # A wide tolerance is hit without settling, or nearly so.
+    settling = 0 if goal.slack == math.inf else min(4 if goal.slack > 0.2 else 14, iterations // 4)
+    for pixels, logit in search(network, original, goal, gradient, iterations - settling - 1):
+        progress.note(pixels, logit, max(-goal.excess(logit), 0.0))
+    if progress.best_badness == 0 and settling:
+        pixels = _spared(original, progress.best)
+        logit, gradient = network.logit_and_gradient(pixels, NEAR_WEIGHTING)
+        progress.note(pixels, logit, goal.badness(logit))
+        for trial, trial_logit in settle(network, original, pixels, logit, gradient, goal, settling - 1):
+            progress.note(trial, trial_logit, goal.badness(trial_logit))
+
+
+def _spared(original, pixels):
+    # At other sizes JPEG does not see these pixels but resized ones.
+    return spare(original, pixels) if original.shape[:2] == RESIZED[::-1] else pixels
+
+
+class _Progress:
+    """The history of a search, and the best picture in it: the closest of those that miss the goal least."""
+
+    def __init__(self, original, network, watch):
+        self.original, self.network, self.watch = original, network, watch
+        self.history: list[Step] = []
+        self.best, self.best_badness, self.best_psnr = original, math.inf, math.inf
+        self.first_reached = None
+
+    def note(self, pixels, logit, badness):
+        distance = psnr(self.original, pixels)
+        if badness < self.best_badness or (badness == self.best_badness and distance >= self.best_psnr):
+            self.best, self.best_badness, self.best_psnr = pixels, badness, distance
+        if badness == 0 and self.first_reached is None:
+            self.first_reached = self.network.evaluations
+        best_psnr = self.best_psnr if self.best_badness == 0 else None
+        self.history.append(Step(self.network.evaluations, score_of(logit), distance, best_psnr, pixels))
+        if self.watch:
+            self.watch(self.history[-1])
+
+
+def check_target(target: float | str) -> float:
+    """Give the target as a number in 0..1.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+
+    Examples
+    --------
+    >>> check_target("nsfw"), check_target("0.37"), check_target(0)
+    (1.0, 0.37, 0.0)
+    """
+    try:
+        number = NAMED_TARGETS[target] if target in NAMED_TARGETS else float(target)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number <= 1:  # NaN too
+        raise ValueError(f'target: got {target!r}, expected a number from 0 to 1, "sfw" or "nsfw"')
+    return number
+
+
+def check_effort(iterations: int, tolerance: float) -> None:
+    """Refuse numbers of iterations and tolerances that make no sense.
+
+    Raises
+    ------
+    ValueError
+    """
+    if iterations != int(iterations) or iterations < 1:
+        raise ValueError(f"iterations: got {iterations!r}, expected a whole number of at least 1")
+    if not 0 < tolerance < 0.5:
+        raise ValueError(f"tolerance: got {tolerance!r}, expected more than 0 and less than 0.5")
+
+
+def read_pixels(image: Picture, full_resolution: bool) -> np.ndarray:
+    """Read the picture that is going to be changed.
+
+    Returns
+    -------
+    ndarray of uint8, shape (256, 256, 3), or of the picture's own size in full resolution
+
+    Raises
+    ------
+    PictureError
+        If it cannot be read, or its size is not one for the full-resolution mode.
+    """
+    picture = read_picture(image)
+    if not full_resolution:
+        return np.asarray(picture.resize(RESIZED, Image.Resampling.BILINEAR))
+    width, height = picture.size
+    if min(width, height) < SMALLEST_SIDE or width * height > LARGEST_AREA:
+        raise PictureError(
+            f"full resolution: got a picture of {width}x{height}, expected sides of at least {SMALLEST_SIDE}"
+            f" and at most {LARGEST_AREA} pixels")
+    return np.asarray(picture)
+
+
+def _record(original, pixels, target, tolerance, robust, iterations, progress, scorer):
+    start, final = (_score_of_file(values, scorer) for values in (original, pixels))
+    reached = abs(final - target) <= tolerance
+    scores = None
+    if robust:
+        scores = survival(pixels, scorer)
+        wanted = min(max(target, tolerance), 1 - tolerance)
+        reached = min(scores.values()) >= wanted if wanted > start else max(scores.values()) <= wanted
+    difference = pixels.astype(int) - original
+    return Record(
+        target=target,
+        tolerance=tolerance,
+        reached=bool(reached),
+        start_score=start,
+        final_score=final,
+        iterations=iterations,
+        evaluations=progress.network.evaluations,
+        first_reached=progress.first_reached,
+        l2=float(np.linalg.norm(difference)),
+        linf=int(np.abs(difference).max()),
+        psnr=psnr(original, pixels),
+        ssim=ssim(original, pixels),
+        mean_shift=float(difference.mean()),
+        survival=scores,
+        history=progress.history,
+    )
+
+
+def _score_of_file(pixels, scorer):
+    """The score of the picture as a PNG file, on the way every file takes."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    if scorer is None:
+        return nsfw_score(file.getvalue())
+    from open_nsfw import prepare
+
+    return float(scorer.scores(prepare(file.getvalue())[None])[0])

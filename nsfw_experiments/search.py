@@ -1,0 +1,223 @@
+"""The search for the smallest change of a picture that takes its score across a goal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from nsfw_experiments.pipeline import Pipeline
+
+# Norms and steps of the difference, in grey levels over all values of a 256x256 picture (300 is 51 dB).
+FIRST_NORM, FIRST_GROWTH, NORM_CHANGE = 300.0, 0.07, 0.05
+FAR_STEP, FIRST_STEP, LAST_STEP = 100.0, 60.0, 4.0
+#: Weightings of `Jpeg.pull_back` before and after the goal is first met.
+FAR_WEIGHTING, NEAR_WEIGHTING = 2.0, 6.0
+
+
+def logit_of(score: float) -> float:
+    """Give log(score / (1 - score)); infinite at 0 and 1."""
+    if score <= 0 or score >= 1:
+        return math.copysign(math.inf, score - 0.5)
+    return math.log(score / (1 - score))
+
+
+def score_of(logit: float) -> float:
+    """Give the score of a logit, without overflow."""
+    return 0.5 * (1 + math.tanh(logit / 2))
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Where a score should go, and from which side it comes.
+
+    Attributes
+    ----------
+    logit : float
+        To be reached or passed.
+    direction : int
+        +1 if the score has to rise, -1 if it has to fall.
+    slack : float
+        How far the logit may pass the goal before the score is out of tolerance.
+    """
+
+    logit: float
+    direction: int
+    slack: float
+
+    @classmethod
+    def between(cls, start: float, target: float, tolerance: float) -> Goal:
+        """Make the goal of a search from a score to another.
+
+        A target closer than the tolerance to 0 or 1 is aimed at from the tolerance.
+
+        Examples
+        --------
+        >>> Goal.between(0.1, 0.5, 0.01).logit
+        0.0
+        """
+        aim = min(max(target, tolerance), 1 - tolerance)
+        direction = 1 if aim > start else -1
+        return cls(logit_of(aim), direction, abs(logit_of(aim + direction * tolerance) - logit_of(aim)))
+
+    def excess(self, logit: float) -> float:
+        """How far a logit lies beyond the goal; negative where it falls short."""
+        return self.direction * (logit - self.logit)
+
+    def badness(self, logit: float) -> float:
+        """How far a logit lies from the goal and its slack: 0 when met within tolerance."""
+        excess = self.excess(logit)
+        return max(-excess, excess - self.slack, 0.0)
+
+
+class Network:
+    """The scorer seen from a picture's pixels.
+
+    Parameters
+    ----------
+    scorer : nsfw_model.scorer.Scorer
+    pipeline : Pipeline
+        Everything before the network.
+
+    Attributes
+    ----------
+    evaluations : int
+        How often the network was asked.
+    """
+
+    def __init__(self, scorer, pipeline: Pipeline):
+        self.scorer, self.pipeline, self.evaluations = scorer, pipeline, 0
+
+    def logit(self, pixels: np.ndarray) -> float:
+        """Give the logit of a picture's score."""
+        self.evaluations += 1
+        return float(self.scorer.logits(self.pipeline.forward(pixels)[0][None])[0])
+
+    def logit_and_gradient(self, pixels: np.ndarray, weighting: float) -> tuple[float, np.ndarray]:
+        """Give the logit and its gradient with respect to the pixels, weighted as in `Jpeg.pull_back`."""
+        self.evaluations += 1
+        x, memories = self.pipeline.forward(pixels)
+        logits, gradients = self.scorer.logits_and_gradients(x[None])
+        return float(logits[0]), self.pipeline.pull_back(gradients[0], memories, weighting)
+
+
+def rounded(values: np.ndarray) -> np.ndarray:
+    """The nearest 8-bit picture."""
+    return np.clip(np.floor(values + 0.5), 0, 255).astype(np.uint8)
+
+
+def search(
+    network: Network, original: np.ndarray, goal: Goal, gradient: np.ndarray, evaluations: int
+) -> Iterator[tuple[np.ndarray, float]]:
+    """Look for small changes that meet the goal: decoupled direction and norm.
+
+    Each step goes along the normalised gradient, then scales the difference to a norm that shrinks when the
+    goal was met and grows when not (Rony et al., "Decoupling Direction and Norm for Efficient Gradient-Based
+    L2 Adversarial Attacks and Defenses", 2019). Until the goal is first met steps are longer and JPEG's
+    rounding edges are weighted less, to get there soon; after that only coefficients close to an edge count.
+
+    Parameters
+    ----------
+    network : Network
+    original : ndarray of uint8, shape (height, width, 3)
+    goal : Goal
+    gradient : ndarray, shape (height, width, 3)
+        At the original.
+    evaluations : int
+        Steps to take.
+
+    Yields
+    ------
+    pixels : ndarray of uint8, shape (height, width, 3)
+    logit : float
+        Of its score.
+    """
+    scale = math.sqrt(original.size / (256 * 256 * 3))
+    start = original.astype(np.float32)
+    difference = np.zeros_like(start)
+    norm, near = FIRST_NORM * scale, False
+    for number in range(evaluations):
+        progress = 0.5 * (1 - math.cos(math.pi * number / evaluations))
+        step = FIRST_STEP + (LAST_STEP - FIRST_STEP) * progress if near else FAR_STEP
+        difference += goal.direction * step * scale / max(np.linalg.norm(gradient), 1e-30) * gradient
+        difference *= norm / max(np.linalg.norm(difference), 1e-30)
+        difference = np.clip(start + difference, 0, 255) - start
+        pixels = rounded(start + difference)
+        logit, gradient = network.logit_and_gradient(pixels, NEAR_WEIGHTING if near else FAR_WEIGHTING)
+        yield pixels, logit
+        met = goal.excess(logit) >= 0
+        near = near or met
+        norm *= 1 - NORM_CHANGE if met else 1 + (NORM_CHANGE if near else FIRST_GROWTH)
+
+
+
+def settle(
+    network: Network,
+    original: np.ndarray,
+    pixels: np.ndarray,
+    logit: float,
+    gradient: np.ndarray,
+    goal: Goal,
+    evaluations: int,
+) -> Iterator[tuple[np.ndarray, float]]:
+    """Take back the changes that buy least, until the score is within tolerance of the goal.
+
+    All changes by one grey level are put in the order of what they buy for the squared error they cost; how
+    many of them can go is found by interpolation between a number that still meets the goal and one that does
+    not. Where a single change makes the difference, it is kept, and the search goes on behind it.
+
+    Parameters
+    ----------
+    network : Network
+    original : ndarray of uint8, shape (height, width, 3)
+    pixels, logit, gradient
+        A picture that meets the goal, and what the network says of it.
+    goal : Goal
+    evaluations : int
+        At most so many.
+
+    Yields
+    ------
+    As `search`.
+    """
+    entries, steps = _changes_by_worth(original, pixels, goal.direction * gradient)
+    kept = pixels
+    fewest, excess = 0, goal.excess(logit)
+    most, shortfall = len(entries), None
+    for number in range(evaluations):
+        if excess <= goal.slack or not len(entries):
+            return
+        if shortfall is None or number % 3 == 2:  # a bisection now and then, where interpolation creeps
+            share = 0.5
+        else:
+            share = min(max((excess - goal.slack / 2) / (excess + shortfall), 0.02), 0.98)
+        count = min(max(round(fewest + share * (most - fewest)), fewest + 1), most)
+        trial = _without(kept, entries[:count], steps[:count])
+        logit = network.logit(trial)
+        yield trial, logit
+        if goal.excess(logit) >= 0:
+            fewest, excess = count, goal.excess(logit)
+        else:
+            most, shortfall = count, -goal.excess(logit)
+        if fewest == most - 1 and shortfall is not None:
+            kept = _without(kept, entries[:fewest], steps[:fewest])
+            entries, steps = entries[most:], steps[most:]
+            fewest, most, shortfall = 0, len(entries), None
+
+
+def _changes_by_worth(original, pixels, gradient):
+    """All changes by one grey level: flat indices and +1 or -1, least worth for its squared error first."""
+    change = pixels.astype(int).ravel() - original.ravel()
+    entries = np.flatnonzero(change)
+    change = change[entries]
+    size = np.abs(change)
+    order = np.argsort(gradient.ravel()[entries] * np.sign(change) / (2 * size - 1), kind="stable")
+    return entries[order], np.sign(change)[order]
+
+
+def _without(pixels, entries, steps):
+    values = pixels.astype(np.int16)
+    values.ravel()[entries] -= steps.astype(np.int16)
+    return values.astype(np.uint8)
