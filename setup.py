@@ -32,7 +32,7 @@ setup(
     py_modules=["open_nsfw"],
     package_data={
         "nsfw_model": ["deploy.prototxt", "LICENSE", "py.typed"],
-        "theano_cpu": ["*.h", "*.hpp", "*.c", "*.cpp", "py.typed"],
+        "theano_cpu": ["**/*.h", "**/*.hpp", "**/*.c", "**/*.cpp", "py.typed"],
     },
     cmdclass={"build_py": BuildWithWeights},
     entry_points={"console_scripts": ["open-nsfw = nsfw_command.main:main"]},

@@ -33,7 +33,7 @@ class EnvironmentProblem(ImportError):
 
 _before = {}
 _after = {}
-_applied = []
+_applied = {}
 
 
 def before(module_name):
@@ -48,13 +48,13 @@ def after(module_name):
 
 def applied_repairs():
     """Return the repairs that were needed so far, as ``[(name, reason), ...]`` in the order of their use."""
-    return list(_applied)
+    return list(_applied.items())
 
 
 def _apply(repairs, *args):
     for repair in repairs:
         if repair(*args):
-            _applied.append((repair.__name__, repair.__doc__.splitlines()[0]))
+            _applied[repair.__name__] = repair.__doc__.splitlines()[0]
 
 
 # The import hook
@@ -70,7 +70,7 @@ class RepairingFinder:
         spec = _find_elsewhere(name, path, target)
         if spec is None:
             return importlib.util.spec_from_loader(name, DownsampleLoader) if name == DOWNSAMPLE else None
-        if name in _before or name in _after or name in _stand_ins:
+        if spec.has_location and (name in _before or name in _after or name in _stand_ins):
             _wrap(spec)
         return spec
 
@@ -104,28 +104,18 @@ def install():
     Raises
     ------
     EnvironmentProblem
-        On a Python that Theano cannot run on, and when Theano was imported before on NumPy 2.
+        On a Python that Theano cannot run on, and when Theano is there already, unrepaired.
     """
-    check_python()
-    _quiet_spinning()
     if RepairingFinder in sys.meta_path:
         return
-    sys.meta_path.insert(0, RepairingFinder)
+    check_python()
     if "theano" in sys.modules:
-        _repair_imported_theano()
-
-
-def _repair_imported_theano():
-    """Repair what can be repaired late; the importer's own settings (floatX, compiledir) stay as they are."""
-    if _numpy_version() >= (2,):
         raise EnvironmentProblem(
-            "theano was imported before theano_cpu, and on NumPy 2 that is too late to repair it: "
-            "import theano_cpu (or the package that uses it, such as open_nsfw) before theano."
+            "theano was imported before theano_cpu, too late to repair it: import theano_cpu (or the "
+            "package that uses it, such as open_nsfw) before theano and lasagne."
         )
-    _apply(_before["theano"])
-    for name, repairs in _after.items():
-        if name in sys.modules and name != "theano.configparser":
-            _apply(repairs, sys.modules[name])
+    _quiet_spinning()
+    sys.meta_path.insert(0, RepairingFinder)
 
 
 # What must be there
@@ -326,8 +316,8 @@ def _module(name, **contents):
     return module
 
 
-def _distutils():
-    """distutils left Python 3.12; before, it comes through setuptools, which takes 0.2 s to import"""
+def distutils_stand_in():
+    """distutils left Python 3.12; before, setuptools provides it, slowly; Theano asks it for paths only"""
     import shutil
     import sysconfig
 
@@ -352,8 +342,8 @@ def _distutils():
     ]
 
 
-def _numpy_distutils():
-    """numpy.distutils is gone on Python 3.12; Theano only wants to know NumPy's include folder from it"""
+def numpy_distutils_stand_in():
+    """numpy.distutils is gone on Python 3.12, and slow and noisy before; Theano only asks it for a folder"""
     import numpy as np
 
     return [
@@ -363,7 +353,7 @@ def _numpy_distutils():
     ]
 
 
-def _pkg_resources():
+def pkg_resources_stand_in():
     """setuptools 82 dropped pkg_resources; Lasagne only asks it for its own version"""
     import importlib.metadata
 
@@ -377,10 +367,10 @@ def _pkg_resources():
 
 
 _stand_ins = {
-    "theano.configdefaults": (_distutils,),
-    "theano.gof.cmodule": (_distutils, _numpy_distutils),
-    "theano.tensor.blas": (_numpy_distutils,),
-    "lasagne": (_pkg_resources,),
+    "theano.configdefaults": (distutils_stand_in,),
+    "theano.gof.cmodule": (distutils_stand_in, numpy_distutils_stand_in),
+    "theano.tensor.blas": (numpy_distutils_stand_in,),
+    "lasagne": (pkg_resources_stand_in,),
 }
 
 
@@ -392,7 +382,7 @@ def _standing_in(makers):
         modules = maker()
         if modules[0].__name__ in sys.modules:
             continue  # the real one is there already
-        _applied.append((maker.__name__.strip("_") + "_stand_in", maker.__doc__))
+        _applied[maker.__name__] = maker.__doc__
         for module in modules:
             served.append(module.__name__)
             sys.modules[module.__name__] = module
@@ -424,7 +414,7 @@ class DownsampleLoader:
             return pool_2d(input, ws=ds, ignore_border=ignore_border, stride=st, pad=padding, mode=mode)
 
         module.max_pool_2d = max_pool_2d
-        _applied.append(("downsample_stand_in", "Lasagne 0.1 imports theano.tensor.signal.pool's old name"))
+        _applied["downsample_stand_in"] = "Lasagne 0.1 imports theano.tensor.signal.pool by its old name"
 
 
 @before("lasagne")
