@@ -136,17 +136,18 @@ class Evolution:
             if about.get(name) != expected:
                 raise ValueError(f"{name}: this run has {expected!r}, the saved one {about.get(name)!r}")
         population = [self._painting(saved) for saved in state["population"]]
-        hall_of_fame = [self._painting(saved) for saved in state["hall_of_fame"]]
+        best = [self._painting(saved) for saved in state["hall_of_fame"]]
+        generation, evaluations = int(state["generation"]), int(state["evaluations"])
+        logbook = tools.Logbook()
+        for record in state["logbook"]:
+            logbook.record(**record)
         version, numbers, gauss = state["random"]
         self.toolbox.rng.setstate((version, tuple(numbers), gauss))
-        self.population = population
-        self.generation = int(state["generation"])
-        self.evaluations = int(state["evaluations"])
+        # nothing can fail from here on: a state is taken up whole or not at all
+        self.population, self.logbook = population, logbook
+        self.generation, self.evaluations = generation, evaluations
         self.hall_of_fame.clear()
-        self.hall_of_fame.update(hall_of_fame)
-        self.logbook = tools.Logbook()
-        for record in state["logbook"]:
-            self.logbook.record(**record)
+        self.hall_of_fame.update(best)
 
     def _painting(self, saved: dict) -> Painting:
         painting = Painting(map(tuple, saved["shapes"]))

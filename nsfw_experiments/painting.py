@@ -262,7 +262,8 @@ def to_svg(painting: Sequence[Shape], kind: Kind) -> str:
     Examples
     --------
     >>> print(to_svg([(5, 5, 2, 255, 0, 0, 255)], Circles((10, 10))))
-    <svg xmlns="http://www.w3.org/2000/svg" width="10" height="10" viewBox="0 0 10 10">
+    <svg xmlns="http://www.w3.org/2000/svg" width="10" height="10" viewBox="0 0 10 10"
+    shape-rendering="crispEdges">
     <rect width="10" height="10" fill="#000000"/>
     <circle cx="5.5" cy="5.5" r="2.5" fill="#ff0000" opacity="1.0000"/>
     </svg>
@@ -270,7 +271,9 @@ def to_svg(painting: Sequence[Shape], kind: Kind) -> str:
     width, height = kind.size
     size = f'width="{width}" height="{height}"'
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {width} {height}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {width} {height}"',
+        # Pillow does not smooth borders either
+        'shape-rendering="crispEdges">',
         f'<rect {size} fill="{_hexadecimal(kind.background)}"/>',
         *map(kind.svg_shape, painting),
         "</svg>",

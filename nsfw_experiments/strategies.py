@@ -70,9 +70,10 @@ def original_toolbox(
     >>> len(toolbox.individual())
     50
     """
-    toolbox = _painting_toolbox(
-        "original", kind, count, fitness, seed, kind.small_ranges, population=population
-    )
+    toolbox = _painting_toolbox("original", kind, count, fitness, seed, population=population)
+    toolbox.register("shape", random_shape, toolbox.rng, kind.small_ranges)
+    toolbox.register("individual", tools.initRepeat, Painting, toolbox.shape, count)
+    toolbox.register("population", tools.initRepeat, list, toolbox.individual)
     toolbox.register("mate", tools.cxTwoPoint)
     toolbox.register("mutate", change_one_gene, rng=toolbox.rng, ranges=kind.ranges)
     toolbox.register("select", tools.selTournament, tournsize=3)
@@ -101,11 +102,11 @@ def climbing_toolbox(
     -------
     deap.base.Toolbox
     """
-    toolbox = _painting_toolbox("climb", kind, count, fitness, seed, kind.ranges, population=population)
-    toolbox.register(
-        "mutate", change_some_shapes, rng=toolbox.rng, new_shape=toolbox.shape, ranges=kind.ranges
-    )
-    toolbox.register("start", best_of_random, toolbox, size=2 * population)
+    toolbox = _painting_toolbox("climb", kind, count, fitness, seed, population=population)
+    toolbox.register("individual", palette_painting, toolbox.rng, kind, count)
+    toolbox.register("population", tools.initRepeat, list, toolbox.individual)
+    toolbox.register("mutate", change_some_shapes, rng=toolbox.rng, ranges=kind.ranges)
+    toolbox.register("start", best_of_random, toolbox, size=3 * population)
     toolbox.register("generation", climb, toolbox, children=population)
     return toolbox
 
@@ -114,10 +115,10 @@ STRATEGIES = {"climb": climbing_toolbox, "original": original_toolbox}
 
 
 def _painting_toolbox(
-    strategy: str, kind: Kind, count: int, fitness: Callable, seed: int, ranges: Ranges, **sizes: int
+    strategy: str, kind: Kind, count: int, fitness: Callable, seed: int, population: int
 ) -> base.Toolbox:
     """Make a toolbox with what both strategies need; its ``about`` describes the run in JSON values."""
-    for name, value in {"count": count, **sizes}.items():
+    for name, value in (("count", count), ("population", population)):
         if value < 1:
             raise ValueError(f"{name}: expected at least 1, got {value}")
     toolbox = base.Toolbox()
@@ -130,11 +131,8 @@ def _painting_toolbox(
         "count": count,
         "fitness": fitness.identity,
         "seed": seed,
-        **sizes,
+        "population": population,
     }
-    toolbox.register("shape", random_shape, toolbox.rng, ranges)
-    toolbox.register("individual", tools.initRepeat, Painting, toolbox.shape, count)
-    toolbox.register("population", tools.initRepeat, list, toolbox.individual)
     toolbox.register("clone", clone)
     toolbox.register("map", map)
     toolbox.register("batches", batches, size=8)
@@ -273,29 +271,64 @@ def change_one_gene(painting: Painting, rng: random.Random, ranges: Ranges) -> t
     return (painting,)
 
 
-def change_some_shapes(
-    painting: Painting, rng: random.Random, new_shape: Callable[[], Shape], ranges: Ranges
-) -> tuple[Painting]:
-    """Mutate boldly: swap two shapes, replace one or two, or move or recolour up to three."""
-    kind_of_change = rng.random()
-    if kind_of_change < 0.15:
-        index, other = rng.randrange(len(painting)), rng.randrange(len(painting))
-        painting[index], painting[other] = painting[other], painting[index]
-    elif kind_of_change < 0.35:
-        for index in some_indices(painting, rng, (1, 1, 2)):
-            painting[index] = new_shape()
-    else:
-        step = rng.choice((0.05, 0.15, 0.4))  # in parts of a gene's range
-        for index in some_indices(painting, rng, (1, 1, 2, 3)):
-            shape = painting[index]
-            geometry, colour = range(len(shape) - COLOUR_GENES), range(len(shape) - COLOUR_GENES, len(shape))
-            painting[index] = nudge(shape, rng.choice((geometry, colour)), step, rng, ranges)
+def palette_painting(rng: random.Random, kind: Kind, count: int) -> Painting:
+    """Give a random painting in one to three colours and their neighbours.
+
+    Colours that are all drawn at random mix to grey; palettes make random paintings that differ.
+    """
+    palette = [random_shape(rng, kind.ranges)[-COLOUR_GENES:] for _ in range(rng.randint(1, 3))]
+    return Painting(
+        coloured_like(random_shape(rng, kind.ranges), rng.choice(palette), rng, kind.ranges)
+        for _ in range(count)
+    )
+
+
+def change_some_shapes(painting: Painting, rng: random.Random, ranges: Ranges) -> tuple[Painting]:
+    """Mutate boldly: swap two shapes, replace, move or recolour a few, or tinge many."""
+    (change,) = rng.choices((nudge_some, replace_some, swap_two, tinge_many), (60, 25, 10, 5))
+    change(painting, rng, ranges)
     return (painting,)
 
 
-def some_indices(painting: Painting, rng: random.Random, numbers: Sequence[int]) -> list[int]:
-    """Choose as many different places as one of `numbers` says."""
-    return rng.sample(range(len(painting)), min(len(painting), rng.choice(numbers)))
+def nudge_some(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
+    """Move one to five shapes or change their colours, a little or a lot."""
+    step = rng.choice((0.05, 0.15, 0.4))
+    geometry = range(len(ranges) - COLOUR_GENES)
+    colour = range(len(ranges) - COLOUR_GENES, len(ranges))
+    for index in some_indices(painting, rng, (1, 1, 2, 3, 5)):
+        painting[index] = nudge(painting[index], rng.choice((geometry, colour)), step, rng, ranges)
+
+
+def replace_some(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
+    """Put new shapes in the places of one to three, every other in the colour of a shape that is there."""
+    for index in some_indices(painting, rng, (1, 1, 2, 3)):
+        shape = random_shape(rng, ranges)
+        if rng.random() < 0.5:
+            shape = coloured_like(shape, rng.choice(painting), rng, ranges)
+        painting[index] = shape
+
+
+def swap_two(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
+    """Exchange the places of two shapes."""
+    index, other = rng.randrange(len(painting)), rng.randrange(len(painting))
+    painting[index], painting[other] = painting[other], painting[index]
+
+
+def tinge_many(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
+    """Shift the colours of all shapes, or of a third of them, in one direction."""
+    strength = rng.choice((8, 25, 50))
+    red, green, blue = (round(rng.gauss(0, strength)) for _ in range(3))
+    share = rng.choice((0.33, 1))
+    for index, shape in enumerate(painting):
+        if rng.random() < share:
+            shift = (*[0] * (len(ranges) - COLOUR_GENES), red, green, blue, 0)
+            painting[index] = clipped([gene + change for gene, change in zip(shape, shift)], ranges)
+
+
+def some_indices(painting: Painting, rng: random.Random, numbers: Sequence[int]) -> set[int]:
+    """Choose one or more places, as one of `numbers` says, more often near the top, where shapes show."""
+    last = len(painting) - 1
+    return {last - int(len(painting) * rng.random() ** 2) for _ in range(rng.choice(numbers))}
 
 
 def nudge(shape: Shape, genes: Sequence[int], step: float, rng: random.Random, ranges: Ranges) -> Shape:
@@ -303,8 +336,19 @@ def nudge(shape: Shape, genes: Sequence[int], step: float, rng: random.Random, r
     nudged = list(shape)
     for gene in genes:
         low, high = ranges[gene]
-        nudged[gene] = min(high, max(low, round(rng.gauss(nudged[gene], step * (high - low)))))
-    return tuple(nudged)
+        nudged[gene] += round(rng.gauss(0, step * (high - low)))
+    return clipped(nudged, ranges)
+
+
+def coloured_like(shape: Shape, model: Shape, rng: random.Random, ranges: Ranges) -> Shape:
+    """Give `shape` about the red, green and blue of `model`; its alpha stays."""
+    colour = [round(rng.gauss(channel, 28)) for channel in model[-COLOUR_GENES:-1]]
+    return clipped([*shape[:-COLOUR_GENES], *colour, shape[-1]], ranges)
+
+
+def clipped(genes: Sequence[int], ranges: Ranges) -> Shape:
+    """Bring genes back into their ranges."""
+    return tuple(min(high, max(low, gene)) for gene, (low, high) in zip(genes, ranges))
 
 
 def best_of_random(toolbox: base.Toolbox, size: int) -> tuple[list[Painting], int]:

@@ -1,6 +1,8 @@
-"""Watching an evolution: in a terminal, in a notebook, and afterwards as pictures and an animation.
+"""Watching an evolution: in a terminal, in a notebook, and afterwards as pictures and animation.
 
-A watcher is called with the `Evolution` after each generation: ``evolution.run(200, watch=[Snapshots("out")])``.
+A watcher is called with the `Evolution` after each generation::
+
+    evolution.run(200, watch=[Snapshots("out")])
 """
 
 from __future__ import annotations

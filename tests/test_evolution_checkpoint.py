@@ -1,0 +1,147 @@
+"""Checkpoints: always one complete file, taken up only by the run that it belongs to."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from nsfw_experiments.checkpoint import Checkpoint, CheckpointError
+from nsfw_experiments.evolution import Evolution
+from nsfw_experiments.fitness import Likeness
+from nsfw_experiments.painting import Circles, Polygons
+from nsfw_experiments.strategies import STRATEGIES
+
+SIZE = (24, 24)
+
+
+def new_run(strategy="climb", kind=None, count=6, target="orange", **sizes):
+    fitness = Likeness(Image.new("RGB", SIZE, target), SIZE)
+    return Evolution(
+        STRATEGIES[strategy](kind or Circles(SIZE), count, fitness, **{"population": 6, **sizes})
+    )
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """The checkpoint of a run of three generations."""
+    checkpoint = Checkpoint(tmp_path / "checkpoint.json")
+    new_run().run(3, watch=[checkpoint])
+    return checkpoint
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_run_that_is_taken_up_ends_as_if_it_had_never_stopped(tmp_path, strategy):
+    whole = new_run(strategy)
+    whole.run(8)
+    checkpoint = Checkpoint(tmp_path / "checkpoint.json")
+    new_run(strategy).run(5, watch=[checkpoint])
+    resumed = new_run(strategy)
+    checkpoint.restore(resumed)
+    resumed.run(8)
+    assert resumed.state() == whole.state()
+
+
+KILLED = """
+import sys
+sys.path[:0] = {path!r}
+from tests.test_evolution_checkpoint import Checkpoint, new_run
+def tell(evolution):
+    print(evolution.generation, flush=True)
+new_run().run(10**6, watch=[Checkpoint({checkpoint!r}), tell])
+"""
+
+
+def test_a_killed_run_loses_at_most_one_generation(tmp_path, request):
+    path = tmp_path / "checkpoint.json"
+    script = KILLED.format(path=[str(request.config.rootpath), *sys.path], checkpoint=str(path))
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    told = [process.stdout.readline() for _ in range(20)]
+    os.kill(process.pid, signal.SIGKILL)
+    last_told = int((told + process.communicate()[0].splitlines())[-1])
+    resumed, whole = new_run(), new_run()
+    Checkpoint(path).restore(resumed)
+    assert resumed.generation in (last_told, last_told + 1)
+    whole.run(resumed.generation)
+    assert resumed.state() == whole.state()
+
+
+def test_a_failed_write_leaves_the_checkpoint_before_it(checkpoint, monkeypatch):
+    def fail(*paths):
+        raise OSError("disk full")
+
+    before = checkpoint.path.read_bytes()
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        new_run().run(1, watch=[checkpoint])
+    assert checkpoint.path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "other, message",
+    [
+        ({"kind": Polygons(3, SIZE)}, "shapes: this run has 'triangles', the saved one 'circles'"),
+        ({"kind": Circles((24, 25))}, r"size: this run has \[24, 25\], the saved one \[24, 24\]"),
+        ({"count": 7}, "count: this run has 7, the saved one 6"),
+        ({"strategy": "original"}, "strategy: this run has 'original', the saved one 'climb'"),
+        ({"seed": 1}, "seed: this run has 1, the saved one 0"),
+        ({"population": 7}, "population: this run has 7, the saved one 6"),
+        ({"target": "blue"}, "fitness: this run has 'Likeness .*', the saved one 'Likeness .*'"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(checkpoint, other, message):
+    evolution = new_run(**other)
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint.restore(evolution)
+    assert evolution.generation == -1
+
+
+def changed(state, name, value):
+    return {**state, name: value}
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda state: changed(state, "version", 2), "expected version 1, got 2"),
+        (lambda state: changed(state, "format", "savegame"), "is not a checkpoint"),
+        (lambda state: [], "is not a checkpoint"),
+        (lambda state: {name: state[name] for name in ("format", "version", "about")}, "no 'population'"),
+        (lambda state: changed(state, "random", [3, [1, 2], None]), "state"),
+        (lambda state: changed(state, "population", [{"shapes": [[1, 2, 3]], "fitness": [0]}]), "genes"),
+        (
+            lambda state: changed(
+                state, "population", [{"shapes": [[0, 0, 99, 0, 0, 0, 200]], "fitness": [0]}]
+            ),
+            "genes",
+        ),
+        (lambda state: changed(state, "population", 5), "not iterable"),
+        (lambda state: changed(state, "logbook", [5]), "mapping"),
+        (lambda state: changed(state, "about", None), "subscriptable|attribute"),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused_and_changes_nothing(checkpoint, damage, message):
+    state = json.loads(checkpoint.path.read_text())
+    checkpoint.path.write_text(json.dumps(damage(state)))
+    evolution = new_run()
+    before = evolution.state()
+    with pytest.raises(CheckpointError, match=message) as error:
+        checkpoint.restore(evolution)
+    assert str(checkpoint.path) in str(error.value)
+    assert evolution.state() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"nonsense"])
+def test_a_file_that_is_no_json_is_refused(tmp_path, content):
+    path = tmp_path / "checkpoint.json"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):
+        Checkpoint(path).read()
+
+
+def test_a_missing_checkpoint_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="No such file"):
+        Checkpoint(tmp_path / "checkpoint.json").read()

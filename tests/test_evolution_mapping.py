@@ -1,0 +1,87 @@
+"""``toolbox.map``: serial, processes or a cluster, a run is the same, and lost workers lose nothing."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster, get_worker
+
+from nsfw_experiments.evolution import Evolution
+from nsfw_experiments.fitness import PerPicture
+from nsfw_experiments.mapping import cluster_map, process_map
+from nsfw_experiments.painting import Circles
+from nsfw_experiments.strategies import climbing_toolbox, original_toolbox
+
+
+def redness(picture):
+    return float(np.asarray(picture)[..., 0].mean())
+
+
+class SlowRedness:
+    """Redness that takes its time, and tells in a folder who is at work."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def __call__(self, picture):
+        (self.folder / f"{os.getpid()} {get_worker().address.replace('/', '_')}").touch()
+        time.sleep(0.02)
+        return redness(picture)
+
+
+def state_of_run(map_function, make_toolbox=original_toolbox, fitness=redness, generations=4):
+    toolbox = make_toolbox(Circles((24, 24)), 6, PerPicture(fitness), seed=1, population=20)
+    toolbox.register("map", map_function)
+    evolution = Evolution(toolbox)
+    evolution.run(generations)
+    state = evolution.state()
+    del state["about"]  # names the fitness function
+    return state
+
+
+@pytest.fixture(scope="module")
+def serial_state():
+    return state_of_run(map)
+
+
+def test_a_pool_of_processes_gives_the_same_run(serial_state):
+    with process_map(2) as pool_map:
+        assert state_of_run(pool_map) == serial_state
+        assert state_of_run(pool_map, climbing_toolbox) == state_of_run(map, climbing_toolbox)
+
+
+def test_workers_share_the_machine_s_cores():
+    before = dict(os.environ)
+    with process_map(2) as pool_map:
+        threads = pool_map(os.getenv, ["OMP_NUM_THREADS"] * 2)
+    assert threads == [str(max(1, os.cpu_count() // 2))] * 2
+    assert dict(os.environ) == before
+
+
+def test_a_lost_cluster_worker_loses_no_individual(serial_state, tmp_path):
+    with (
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            local_directory=tmp_path,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        killed = []
+
+        def map_and_kill(function, work):
+            if not killed and len(work) > 1:
+                futures_before = client.map(function, work, pure=False)
+                while not (at_work := sorted(path.name for path in tmp_path.glob("* tcp*"))):
+                    time.sleep(0.005)
+                os.kill(int(at_work[0].split()[0]), 9)
+                killed.append(at_work[0])
+                return client.gather(futures_before)
+            return cluster_map(client, function, work)
+
+        assert state_of_run(map_and_kill, fitness=SlowRedness(tmp_path)) == serial_state
+        assert killed
