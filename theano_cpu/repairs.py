@@ -31,9 +31,9 @@ class EnvironmentProblem(ImportError):
     """Theano cannot work on this machine as it is; the message says what to install or change."""
 
 
-_before = {}
-_after = {}
-_applied = {}
+_before: "dict[str, list]" = {}
+_after: "dict[str, list]" = {}
+_applied: "dict[str, str]" = {}
 
 
 def before(module_name):
