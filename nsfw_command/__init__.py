@@ -1,0 +1,1 @@
+"""The command line, ``open-nsfw``: one file for each subcommand."""

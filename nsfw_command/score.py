@@ -1,0 +1,122 @@
+"""``open-nsfw score PATH...``: a score and a file per line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from nsfw_command.arguments import positive
+from open_nsfw import PictureError, nsfw_scores
+
+
+class Row(NamedTuple):
+    """What is written of a picture: its score (0..1), or what was wrong with it."""
+
+    file: str
+    score: float | None
+    error: str | None
+
+
+def add_parser(subparsers) -> None:
+    """Add the subcommand to the command line's parser."""
+    parser = subparsers.add_parser(
+        "score",
+        help="score pictures",
+        description="Score pictures from 0 (safe for work) to 1 (not safe for work).",
+        epilog="exit code: 0 all were scored, 1 something could not be scored, 2 wrong arguments",
+    )
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a picture, or a folder, searched recursively")
+    layout = parser.add_mutually_exclusive_group()
+    layout.add_argument("--json", dest="lines", action="store_const", const=json_lines, help="write a JSON array")
+    layout.add_argument("--csv", dest="lines", action="store_const", const=csv_lines, help="write CSV with a header")
+    parser.add_argument("--batch-size", type=positive, default=8, metavar="N", help="pictures scored at once (default: 8)")
+    parser.add_argument("--nsfw-pkl", metavar="FILE", help="weights (default: nsfw.pkl)")
+    parser.add_argument("--prototxt", metavar="FILE", help="architecture (default: nsfw_model/deploy.prototxt)")
+    parser.add_argument(
+        "--precision", choices=("float32", "bfloat16"), default="float32", help="of the convolutions (default: float32)"
+    )
+    parser.set_defaults(run=run, lines=table_lines)
+
+
+def run(args: Namespace) -> int:
+    """Score ``args.paths`` and write a row for each; a bad file is its own row and does not stop the others."""
+    from tqdm import tqdm
+
+    paths = list(find_pictures(args.paths))
+    failed = []
+
+    def watched_rows():
+        for row in tqdm(score_rows(paths, args), total=len(paths), unit="picture", delay=2, disable=None):
+            if row.error is not None:
+                failed.append(row.file)
+            yield row
+
+    for line in args.lines(watched_rows()):
+        tqdm.write(line)  # a print that does not cut through the progress bar
+        sys.stdout.flush()
+    return 1 if failed else 0
+
+
+def find_pictures(paths: Iterable[str]) -> Iterator[Path]:
+    """List the files to score: those named, and in folders all with a picture's file name extension, sorted.
+
+    A folder without pictures stands for itself: scoring it gives an error.
+    """
+    for path in map(Path, paths):
+        if path.is_dir():
+            extensions = picture_extensions()
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in extensions and file.is_file())
+            yield from found or [path]
+        else:
+            yield path
+
+
+def picture_extensions() -> set[str]:
+    """File name extensions, such as ".png", of the formats that can be read."""
+    from PIL import Image
+
+    from nsfw_model.preprocess import FORMATS
+
+    return {extension for extension, name in Image.registered_extensions().items() if name in FORMATS}
+
+
+def score_rows(paths: list[Path], args: Namespace) -> Iterator[Row]:
+    """Score the pictures, batch by batch."""
+    files = args.nsfw_pkl, args.prototxt
+    scores = nsfw_scores(paths, args.batch_size, *files, on_error="return", precision=args.precision)
+    for path, score in zip(paths, scores):
+        if isinstance(score, PictureError):
+            yield Row(str(path), None, str(score).removeprefix(f"{path}: "))
+        else:
+            yield Row(str(path), score, None)
+
+
+def table_lines(rows: Iterable[Row]) -> Iterator[str]:
+    """Lay out a line per row: the score, or ERROR, and the file."""
+    for row in rows:
+        yield f"{row.score:.6f}  {row.file}" if row.error is None else f"   ERROR  {row.file}: {row.error}"
+
+
+def json_lines(rows: Iterable[Row]) -> Iterator[str]:
+    """Lay out an array of objects with file, score (or null) and error (or null)."""
+    previous = "["
+    for row in rows:
+        yield previous
+        previous = f"  {json.dumps(row._asdict())},"
+    yield previous.removesuffix(",")
+    yield "]"
+
+
+def csv_lines(rows: Iterable[Row]) -> Iterator[str]:
+    """Lay out columns file, score and error."""
+    for row in chain([Row._fields], rows):
+        text = io.StringIO()
+        csv.writer(text, lineterminator="").writerow(row)
+        yield text.getvalue()

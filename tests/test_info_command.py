@@ -1,0 +1,30 @@
+"""``open-nsfw info`` says what computes the scores."""
+
+import json
+
+import pytest
+
+from nsfw_command.main import main
+from theano_cpu import onednn
+
+
+def test_the_engine_its_version_and_threads_are_said(capsys):
+    assert main(["info", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["engine"] == onednn.engine()
+    assert facts["theano"] == "1.0.5"
+    if facts["engine"] == "onednn":
+        assert facts["threads"] >= 1 and facts["version"].startswith("3.")
+    assert facts["weights"].endswith("nsfw.pkl") and facts["architecture"].endswith("deploy.prototxt")
+
+
+def test_plain_theano_is_said_too(capsys, monkeypatch):
+    monkeypatch.setenv("THEANO_CPU_ENGINE", "theano")
+    assert main(["info"]) == 0
+    assert "engine              theano\n" in capsys.readouterr().out
+
+
+def test_an_unknown_engine_is_an_error(monkeypatch):
+    monkeypatch.setenv("THEANO_CPU_ENGINE", "caffe")
+    with pytest.raises(ValueError, match="THEANO_CPU_ENGINE is 'caffe', expected one of"):
+        main(["info"])
