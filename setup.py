@@ -28,6 +28,7 @@ setup(
     license="MIT",
     license_files=["LICENSE", "nsfw_model/LICENSE"],
     python_requires=">=3.10,<3.14",
+    package_dir={"": "."},
     packages=find_packages(include=["nsfw_model*", "theano_cpu*", "nsfw_experiments*", "nsfw_command*"]),
     py_modules=["open_nsfw"],
     package_data={

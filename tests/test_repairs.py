@@ -63,6 +63,12 @@ def test_no_stand_in_is_left_for_other_importers():
     )
 
 
+def test_the_module_tells_what_was_repaired():
+    run = python("import runpy; runpy.run_module('theano_cpu', run_name='__main__')")
+    assert "Theano 1.0.5" in run.stdout and "compiler: " in run.stdout
+    assert "repaired: set_defaults (Theano would take float64" in run.stdout
+
+
 def test_theano_imported_too_early_is_an_error_that_says_what_to_do():
     run = python(
         "import sys, types; sys.modules['theano'] = types.ModuleType('theano'); import theano_cpu", False
