@@ -47,7 +47,19 @@ def after(module_name):
 
 
 def applied_repairs():
-    """Return the repairs that were needed so far, as ``[(name, reason), ...]`` in the order of their use."""
+    """Return the repairs that were needed so far.
+
+    Returns
+    -------
+    list of (str, str)
+        Name and reason of each, in the order of their use; empty until Theano is imported.
+
+    Example
+    -------
+    >>> import theano_cpu, theano
+    >>> theano_cpu.applied_repairs()[-1]
+    ('...', '...')
+    """
     return list(_applied.items())
 
 
