@@ -71,17 +71,18 @@ def read_caffemodel(path: str | Path) -> tuple[NetParameter, Weights]:
     net = NetParameter()
     try:
         net.ParseFromString(path.read_bytes())
-        str(net.name)  # protobuf decodes texts when they are looked at
-        names = [(layer.name, layer.type, *layer.bottom, *layer.top) for layer in net.layer]
+        texts = [net.name, *(text for layer in net.layer for text in _texts(layer))]
     except (DecodeError, UnicodeDecodeError) as error:
         raise CaffemodelError(f"{path}: expected a binary NetParameter message: {error}") from error
+    if not all(isinstance(text, str) for text in texts):  # some releases of protobuf give bytes
+        raise CaffemodelError(f"{path}: expected a binary NetParameter message, got names that are not text")
     if net.layers:
         raise CaffemodelError(
             f"{path}: got layers of Caffe's V1 format (`layers`), expected `layer`; "
             "Caffe's tool upgrade_net_proto_binary converts such files"
         )
-    if not 0 < len(names) <= MAX_LAYERS:
-        raise CaffemodelError(f"{path}: got {len(names)} layers, expected 1 to {MAX_LAYERS}")
+    if not 0 < len(net.layer) <= MAX_LAYERS:
+        raise CaffemodelError(f"{path}: got {len(net.layer)} layers, expected 1 to {MAX_LAYERS}")
     weights = []
     for layer in net.layer:
         where = f"{path}: layer {layer.name!r} ({layer.type})"
@@ -95,6 +96,10 @@ def read_caffemodel(path: str | Path) -> tuple[NetParameter, Weights]:
     if _has_unknown_fields(net):
         raise CaffemodelError(f"{path}: got fields of the network that are not understood")
     return net, weights
+
+
+def _texts(layer):
+    return (layer.name, layer.type, *layer.bottom, *layer.top)
 
 
 def _has_unknown_fields(message):
@@ -262,7 +267,7 @@ def convert(
     if prototxt_path is not None:
         try:
             net = inference_net(net, weights, input_shape)
-        except ValueError as error:
+        except (CaffemodelError, PrototxtError) as error:
             raise type(error)(f"{caffemodel_path}: {error}") from None
         placed = {spec.name for spec in layer_specs(net, caffemodel_path)}
         for name, _ in weights:

