@@ -2,8 +2,6 @@
 
 from collections import Counter
 
-import theano_cpu
-
 import lasagne
 import numpy as np
 import pytest
@@ -36,6 +34,8 @@ from lasagne.layers import (
 from lasagne.nonlinearities import LeakyRectify, rectify, sigmoid, softmax, tanh
 from theano.configparser import change_flags
 from unoptimised import value_and_gradient
+
+import theano_cpu
 
 if not theano_cpu.onednn_available():
     pytest.skip("oneDNN is not installed", allow_module_level=True)

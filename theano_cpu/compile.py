@@ -34,13 +34,15 @@ def compile_function(inputs, outputs, updates=None, **kwargs):
 
     Examples
     --------
-    >>> import numpy as np, theano_cpu, theano.tensor as T
-    >>> from theano_cpu import ops
+    >>> import lasagne
+    >>> import numpy as np
     >>> from theano_cpu.compile import compile_function
-    >>> x = T.tensor4("x")
-    >>> f = compile_function([x], ops.global_pool(ops.to_nhwc(x))[:, 0])
+    >>> from theano_cpu.fuse import accelerate
+    >>> image = lasagne.layers.InputLayer((None, 3, 4, 5))
+    >>> layer = accelerate(lasagne.layers.GlobalPoolLayer(image))
+    >>> f = compile_function([image.input_var], lasagne.layers.get_output(layer))
     >>> f(np.ones((1, 3, 4, 5), "float32")).tolist()
-    [1.0]
+    [[1.0, 1.0, 1.0]]
     """
     if "mode" not in kwargs and is_lean(outputs, updates):
         kwargs["mode"] = lean_mode()

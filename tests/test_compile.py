@@ -1,0 +1,90 @@
+"""`theano_cpu.compile`: which graphs are compiled with few optimiser passes."""
+
+import lasagne
+import numpy as np
+import pytest
+import theano
+import theano.tensor as T
+from lasagne.layers import Conv2DLayer, DenseLayer, DimshuffleLayer, GlobalPoolLayer, InputLayer, get_output
+
+import theano_cpu
+from theano_cpu.compile import compile_function, is_lean
+from theano_cpu.fuse import accelerate, fuse
+
+
+def network(middle=lambda layer: layer, nonlinearity=lasagne.nonlinearities.rectify):
+    image = InputLayer((None, 3, 6, 5))
+    layer = middle(Conv2DLayer(image, 4, 3, nonlinearity=nonlinearity))
+    return image.input_var, DenseLayer(GlobalPoolLayer(layer), 2, nonlinearity=lasagne.nonlinearities.softmax)
+
+
+def transposed(layer):
+    return DimshuffleLayer(layer, (0, 1, 3, 2))
+
+
+def test_a_fused_network_and_its_gradient_are_lean():
+    x, layer = network()
+    y = get_output(fuse(layer))
+    assert is_lean(y)
+    assert is_lean([y[:, 1], T.grad(T.log(y[:, 1]).sum(), x)])
+
+
+def test_a_network_with_an_unknown_layer_is_not_lean():
+    _, layer = network(transposed)
+    assert not is_lean(get_output(fuse(layer)))
+
+
+def test_a_network_with_elementwise_work_on_pictures_is_not_lean():
+    _, layer = network(nonlinearity=lasagne.nonlinearities.tanh)
+    assert not is_lean(get_output(fuse(layer)))
+
+
+def test_plain_theano_is_not_lean():
+    _, layer = network()
+    assert not is_lean(get_output(layer))
+    assert not is_lean(T.vector() + 1)
+
+
+def test_updates_count():
+    x, layer = network()
+    params = lasagne.layers.get_all_params(layer)
+    y = get_output(fuse(layer, trainable=True))
+    assert not is_lean(y, lasagne.updates.sgd(y[:, 0].sum(), params, 0.1))
+
+
+def test_without_onednn_the_layer_stays_and_bfloat16_is_refused(monkeypatch):
+    monkeypatch.setenv("THEANO_CPU_ENGINE", "theano")
+    _, layer = network()
+    assert accelerate(layer) is layer
+    with pytest.raises(NotImplementedError, match="got 'bfloat16', expected 'float32'"):
+        accelerate(layer, precision="bfloat16")
+
+
+@pytest.mark.skipif(not theano_cpu.onednn_available(), reason="oneDNN is not the engine")
+def test_with_onednn_the_layer_is_fused_and_compiled_leanly():
+    x, layer = network()
+    function = compile_function([x], get_output(accelerate(layer)))
+    names = {type(node.op).__name__ for node in function.maker.fgraph.apply_nodes}
+    assert names == {"Layout", "Convolution", "GlobalPool", "Product", "Softmax"}
+    np.testing.assert_allclose(function(np.ones((2, 3, 6, 5), "float32")).sum(axis=1), 1, rtol=1e-6)
+
+
+def test_a_given_mode_is_used():
+    x = T.vector()
+    function = compile_function([x], 2 * x, mode=theano.Mode(linker="py", optimizer=None))
+    assert isinstance(function.maker.linker, theano.gof.link.PerformLinker)
+
+
+@pytest.mark.skipif(not theano_cpu.onednn_available(), reason="oneDNN is not the engine")
+def test_bfloat16_is_for_networks_that_are_not_trained(monkeypatch):
+    from theano_cpu import ops
+
+    monkeypatch.setattr(ops, "has_bfloat16", lambda: False)
+    _, layer = network()
+    with pytest.raises(NotImplementedError, match="bfloat16"):
+        fuse(layer, precision="bfloat16")
+    monkeypatch.setattr(ops, "has_bfloat16", lambda: True)
+    with pytest.raises(ValueError, match="got trainable=True, expected False"):
+        fuse(layer, trainable=True, precision="bfloat16")
+    convolution = lasagne.layers.get_all_layers(fuse(layer, precision="bfloat16"))[2]
+    assert convolution.precision == "bfloat16"
