@@ -21,7 +21,6 @@ import numpy as np
 
 import theano_cpu  # noqa: F401  # repairs theano's import
 
-import theano
 import theano.tensor as T
 from theano.gof import Apply, Op
 
@@ -78,7 +77,8 @@ def resize(pictures, source: tuple[int, int], target: tuple[int, int]):
 def _checked(pictures):
     pictures = T.as_tensor_variable(pictures)
     if pictures.ndim != 4 or not pictures.dtype.startswith("float"):
-        raise TypeError(f"expected pictures as a float tensor of 4 axes, got {pictures.dtype} of {pictures.ndim}")
+        got = f"{pictures.dtype} of {pictures.ndim}"
+        raise TypeError(f"expected pictures as a float tensor of 4 axes, got {got}")
     return T.cast(pictures, "float32")
 
 

@@ -23,7 +23,7 @@ from nsfw_experiments.search import FAR_WEIGHTING, NEAR_WEIGHTING, Goal, Network
 from nsfw_experiments.similarity import psnr, ssim
 from nsfw_experiments.thrift import spare
 from nsfw_model.preprocess import RESIZED, Picture, PictureError, read_picture
-from open_nsfw import get_scorer, nsfw_score
+from open_nsfw import get_scorer, nsfw_score, prepare
 
 #: What a target may be called.
 NAMED_TARGETS = {"sfw": 0.0, "nsfw": 1.0}
@@ -102,14 +102,15 @@ def inverse(
     try:
         logit, gradient = network.logit_and_gradient(original, FAR_WEIGHTING)
         goal = Goal.between(score_of(logit), target, tolerance)
-        progress.note(original, logit, goal.badness(logit))
-        if progress.best_badness == 0:
+        met = abs(score_of(logit) - target) <= tolerance and not robust
+        progress.note(original, logit, 0.0 if met else goal.badness(logit))
+        if met:
             pass
         elif robust:
             for pixels, worst in robust_search(network, original, goal, iterations - 1, seed):
                 progress.note(pixels, worst, max(-goal.excess(worst), 0.0))
         else:
-            _search_and_settle(network, progress, original, goal, gradient, iterations)
+            _search_and_settle(network, progress, original, logit, gradient, goal, iterations)
     except KeyboardInterrupt:
         pass
     pixels = progress.best if robust else _spared(original, progress.best)
@@ -117,16 +118,19 @@ def inverse(
     return Image.fromarray(pixels), record
 
 
-def _search_and_settle(network, progress, original, goal, gradient, iterations):
+def _search_and_settle(network, progress, original, original_logit, gradient, goal, iterations):
     # A wide tolerance is hit without settling, or nearly so.
-    settling = 0 if goal.slack == math.inf else min(4 if goal.slack > 0.2 else 14, iterations // 4)
+    settling = 0 if goal.slack == math.inf else 4 if goal.slack > 0.2 else 12 if goal.slack > 0.02 else 20
+    settling = min(settling, iterations // 3)
     for pixels, logit in search(network, original, goal, gradient, iterations - settling - 1):
         progress.note(pixels, logit, max(-goal.excess(logit), 0.0))
     if progress.best_badness == 0 and settling:
         pixels = _spared(original, progress.best)
         logit, gradient = network.logit_and_gradient(pixels, NEAR_WEIGHTING)
         progress.note(pixels, logit, goal.badness(logit))
-        for trial, trial_logit in settle(network, original, pixels, logit, gradient, goal, settling - 1):
+        for trial, trial_logit in settle(
+            network, original, original_logit, pixels, logit, gradient, goal, settling - 1
+        ):
             progress.note(trial, trial_logit, goal.badness(trial_logit))
 
 
@@ -216,17 +220,10 @@ def read_pixels(image: Picture, full_resolution: bool) -> np.ndarray:
 
 def _record(original, pixels, target, tolerance, robust, iterations, progress, scorer):
     start, final = (_score_of_file(values, scorer) for values in (original, pixels))
-    reached = abs(final - target) <= tolerance
-    scores = None
-    if robust:
-        scores = survival(pixels, scorer)
-        wanted = min(max(target, tolerance), 1 - tolerance)
-        reached = min(scores.values()) >= wanted if wanted > start else max(scores.values()) <= wanted
     difference = pixels.astype(int) - original
     return Record(
         target=target,
         tolerance=tolerance,
-        reached=bool(reached),
         start_score=start,
         final_score=final,
         iterations=iterations,
@@ -237,7 +234,7 @@ def _record(original, pixels, target, tolerance, robust, iterations, progress, s
         psnr=psnr(original, pixels),
         ssim=ssim(original, pixels),
         mean_shift=float(difference.mean()),
-        survival=scores,
+        survival=survival(pixels, scorer) if robust else None,
         history=progress.history,
     )
 
@@ -248,6 +245,4 @@ def _score_of_file(pixels, scorer):
     Image.fromarray(pixels).save(file, "PNG")
     if scorer is None:
         return nsfw_score(file.getvalue())
-    from open_nsfw import prepare
-
     return float(scorer.scores(prepare(file.getvalue())[None])[0])

@@ -1,8 +1,8 @@
 """What happens to a picture before the network sees it: forwards exactly, backwards as a gradient.
 
 A step's ``forward(pixels)`` gives the pixels it makes and whatever of them its ``pull_back(gradient, memory,
-weighting)`` needs; the weighting is that of `Jpeg.pull_back`. `Pipeline` strings steps together and ends where
-the scorer's own preprocessing ends, at the network's input; `preprocessing` is that preprocessing.
+weighting)`` needs; the weighting is that of `Jpeg.pull_back`. `Pipeline` strings steps together and ends
+where the scorer's own preprocessing ends, at the network's input; `preprocessing` is that preprocessing.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -38,9 +38,6 @@ class Record:
     Attributes
     ----------
     target, tolerance : float
-    reached : bool
-        Whether `final_score` is within `tolerance` of `target`; in robust mode, whether every score of the
-        survival table is at the target or beyond it.
     start_score, final_score : float
     iterations : int
         Evaluations asked for.
@@ -63,7 +60,6 @@ class Record:
 
     target: float
     tolerance: float
-    reached: bool
     start_score: float
     final_score: float
     iterations: int
@@ -77,9 +73,25 @@ class Record:
     survival: dict | None = field(repr=False)
     history: list[Step] = field(repr=False)
 
+    def meets(self, score: float) -> bool:
+        """Tell whether a score is what was asked for.
+
+        It has to be within the tolerance of the target; in robust mode it may also lie beyond it, as seen
+        from the start.
+        """
+        near = abs(score - self.target) <= self.tolerance
+        beyond = score > self.target if self.target > self.start_score else score < self.target
+        return near or (self.survival is not None and beyond)
+
+    @property
+    def reached(self) -> bool:
+        """Whether the final score, in robust mode also all of the survival table, is what was asked for."""
+        return all(map(self.meets, [self.final_score, *(self.survival or {}).values()]))
+
     def as_dict(self) -> dict:
-        """Everything but the history and the survival table: numbers for tables and JSON."""
-        return {name: value for name, value in asdict(self).items() if name not in ("history", "survival")}
+        """Give all numbers, for tables and JSON: everything but the history and the survival table."""
+        numbers = {name: value for name, value in vars(self).items() if name not in ("history", "survival")}
+        return {**numbers, "reached": self.reached}
 
     def __str__(self):
         reached = "reached" if self.reached else "NOT reached"

@@ -156,6 +156,7 @@ def search(
 def settle(
     network: Network,
     original: np.ndarray,
+    original_logit: float,
     pixels: np.ndarray,
     logit: float,
     gradient: np.ndarray,
@@ -172,6 +173,8 @@ def settle(
     ----------
     network : Network
     original : ndarray of uint8, shape (height, width, 3)
+    original_logit : float
+        Short of the goal.
     pixels, logit, gradient
         A picture that meets the goal, and what the network says of it.
     goal : Goal
@@ -185,15 +188,14 @@ def settle(
     entries, steps = _changes_by_worth(original, pixels, goal.direction * gradient)
     kept = pixels
     fewest, excess = 0, goal.excess(logit)
-    most, shortfall = len(entries), None
+    most, shortfall = len(entries), -goal.excess(original_logit)
     for number in range(evaluations):
         if excess <= goal.slack or not len(entries):
             return
-        if shortfall is None or number % 3 == 2:  # a bisection now and then, where interpolation creeps
+        share = (excess - goal.slack / 2) / (excess + shortfall)
+        if number % 4 == 3:  # a bisection now and then, where interpolation creeps
             share = 0.5
-        else:
-            share = min(max((excess - goal.slack / 2) / (excess + shortfall), 0.02), 0.98)
-        count = min(max(round(fewest + share * (most - fewest)), fewest + 1), most)
+        count = min(max(round(fewest + share * (most - fewest)), fewest + 1), max(most - 1, fewest + 1))
         trial = _without(kept, entries[:count], steps[:count])
         logit = network.logit(trial)
         yield trial, logit
@@ -201,10 +203,10 @@ def settle(
             fewest, excess = count, goal.excess(logit)
         else:
             most, shortfall = count, -goal.excess(logit)
-        if fewest == most - 1 and shortfall is not None:
+        if most - fewest <= 1:
             kept = _without(kept, entries[:fewest], steps[:fewest])
             entries, steps = entries[most:], steps[most:]
-            fewest, most, shortfall = 0, len(entries), None
+            fewest, most, shortfall = 0, len(entries), -goal.excess(original_logit)
 
 
 def _changes_by_worth(original, pixels, gradient):

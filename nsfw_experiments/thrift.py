@@ -87,7 +87,8 @@ def spare(original: np.ndarray, changed: np.ndarray, jpeg: Jpeg = PILLOWS_JPEG) 
     Returns
     -------
     ndarray of uint8, shape (height, width, 3)
-        ``jpeg(result) == jpeg(changed)`` everywhere; every value lies between the two pictures'.
+        ``jpeg(result) == jpeg(changed)`` everywhere; every value lies between the two pictures', and none can
+        go one level closer to the original's by itself.
 
     Examples
     --------
@@ -102,23 +103,34 @@ def spare(original: np.ndarray, changed: np.ndarray, jpeg: Jpeg = PILLOWS_JPEG) 
     tiles = Tiles(jpeg, original.shape[:2])
     before, after = tiles.cut(original).astype(np.int16), tiles.cut(changed).astype(np.int16)
     kept = tiles.codes(after)
-    pushed = np.sign(kept - tiles.codes(before)).astype(np.float32)
-    entries, steps = changes_in_order(before, after, tiles.pull_back(pushed))
-    count = (steps != 0).sum(1)
-    position, stride = np.zeros(len(count), int), np.full(len(count), 64)
-    rank = np.arange(steps.shape[1])
-    while (unfinished := np.flatnonzero(position < count)).size:
-        start, end = position[unfinished, None], (position + stride)[unfinished, None]
-        chosen = (rank >= start) & (rank < end)
-        trial = after[unfinished]
-        tile, item = np.nonzero(chosen)
-        np.subtract.at(trial, (tile, entries[unfinished][chosen]), steps[unfinished][chosen])
-        unseen = (tiles.codes(trial) == kept[unfinished]).all(1)
-        after[unfinished[unseen]] = trial[unseen]
-        needed = ~unseen & (stride[unfinished] == 1)  # a single change that the coder does show
-        position[unfinished] += np.where(unseen, stride[unfinished], needed)
-        stride[unfinished] = np.where(unseen, stride[unfinished] * 2, np.maximum(stride[unfinished] // 2, 1))
+    worth = tiles.pull_back(np.sign(kept - tiles.codes(before)).astype(np.float32))
+    unsettled, stride = np.arange(len(after)), 64
+    while unsettled.size:  # what had to stay may go when others have gone
+        spared = _sift(tiles, before[unsettled], after[unsettled], kept[unsettled], worth[unsettled], stride)
+        moved = (spared != after[unsettled]).any(1)
+        after[unsettled] = spared
+        unsettled, stride = unsettled[moved], 1
     return tiles.join(after).astype(np.uint8)
+
+
+def _sift(tiles, before, after, kept, worth, first_stride):
+    """Try all changes of each tile once, by strides; take back those that leave the codes as they are."""
+    entries, steps = changes_in_order(before, after, worth)
+    after = after.copy()
+    count = (steps != 0).sum(1)
+    position, stride = np.zeros(len(count), int), np.full(len(count), first_stride)
+    rank = np.arange(steps.shape[1])
+    while (active := np.flatnonzero(position < count)).size:
+        chosen = (rank >= position[active, None]) & (rank < (position + stride)[active, None])
+        trial = after[active]
+        tile, _ = np.nonzero(chosen)
+        np.subtract.at(trial, (tile, entries[active][chosen]), steps[active][chosen])
+        unseen = (tiles.codes(trial) == kept[active]).all(1)
+        after[active[unseen]] = trial[unseen]
+        needed = ~unseen & (stride[active] == 1)  # a single change that the coder does show
+        position[active] += np.where(unseen, stride[active], needed)
+        stride[active] = np.where(unseen, stride[active] * 2, np.maximum(stride[active] // 2, 1))
+    return after
 
 
 def changes_in_order(before, after, worth):
