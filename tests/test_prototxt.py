@@ -118,7 +118,7 @@ class TestInputOfOlderFiles:
                 r"layer 'data' \(Input\): shape: got 0, expected 1 to",
             ),
             (
-                'input: "data" input_dim: 1 input_dim: 3 input_dim: 8 input_dim: 8 input_shape { dim: 1 dim: 3 }',
+                'input: "data" input_dim: 1 input_shape { dim: 1 dim: 3 }',
                 "got both input_dim and input_shape",
             ),
         ],

@@ -1,0 +1,231 @@
+"""Layers: each computes what Caffe's does, for any batch and picture size, and can be trained."""
+
+import theano_cpu  # noqa: F401
+
+import lasagne
+import numpy as np
+import pytest
+import theano.tensor as T
+import unoptimised
+from generated_nets import (
+    NETS,
+    opencv_activations,
+    our_activations,
+    picture,
+    relative_difference,
+    write,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nsfw_model.layers import (
+    BatchNormLayer,
+    ConvolutionLayer,
+    EltwiseLayer,
+    InnerProductLayer,
+    LRNLayer,
+    PoolingLayer,
+    ScaleLayer,
+    SoftmaxLayer,
+)
+
+SHAPE = (None, 6, 11, 9)
+
+
+def ones(*shape):
+    return np.ones(shape, "float32")
+
+
+def output(layer, x, **kwargs):
+    variable = T.TensorType("float32", (False,) * x.ndim)()
+    inputs = [variable] * len(layer.input_shapes) if hasattr(layer, "input_shapes") else variable
+    return unoptimised.function([variable], layer.get_output_for(inputs, **kwargs))(x)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_activations_are_those_of_opencvs_caffe_importer(name, tmp_path):
+    paths = write(name, tmp_path)
+    ours, theirs = our_activations(*paths, picture()), opencv_activations(*paths, picture())
+    assert theirs
+    for layer, expected in theirs.items():
+        assert ours[layer].shape == expected.shape
+        assert relative_difference(ours[layer], expected) < 1e-6
+
+
+def caffes_pooling(x, mode, kernel, stride, pad):
+    """Caffe's pooling_layer.cpp, loop for loop."""
+    height, width = x.shape[2:]
+    counts = [-((n + 2 * p - k) // -s) + 1 for n, p, k, s in zip((height, width), pad, kernel, stride)]
+    if any(pad):
+        counts = [c - ((c - 1) * s >= n + p) for c, n, p, s in zip(counts, (height, width), pad, stride)]
+    y = np.zeros((*x.shape[:2], *counts), "float32")
+    for i, j in np.ndindex(*counts):
+        top, left = i * stride[0] - pad[0], j * stride[1] - pad[1]
+        bottom, right = min(top + kernel[0], height + pad[0]), min(left + kernel[1], width + pad[1])
+        area = (bottom - top) * (right - left)
+        window = x[:, :, max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
+        y[:, :, i, j] = window.max((2, 3)) if mode == "max" else window.sum((2, 3)) / area
+    return y
+
+
+class TestPooling:
+    @settings(deadline=None, max_examples=30)
+    @given(st.data())
+    def test_is_caffes_for_any_window(self, data):
+        sizes = data.draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
+        kernel = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+        stride = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+        pad = data.draw(st.tuples(*(st.integers(0, k - 1) for k in kernel)))
+        mode = data.draw(st.sampled_from(["max", "ave"]))
+        try:
+            layer = PoolingLayer((None, 2, *sizes), mode, kernel, stride, pad)
+            shape = layer.output_shape
+        except ValueError:
+            return  # a window without a pixel, or larger than the picture
+        x = picture((1, 2, *sizes))
+        expected = caffes_pooling(x, mode, kernel, stride, pad)
+        assert shape == (None, *expected.shape[1:])
+        np.testing.assert_allclose(output(layer, x), expected, rtol=1e-5, atol=1e-6)
+
+    def test_rounds_up(self):
+        # Open NSFW's first pooling; rounding down, as elsewhere, gives 55
+        assert PoolingLayer((None, 64, 112, 112), "max", (3, 3), (2, 2)).output_shape == (None, 64, 56, 56)
+
+    @pytest.mark.parametrize("mode, numpys", [("max", np.max), ("ave", np.mean)])
+    def test_global_is_over_the_picture_whatever_its_size(self, mode, numpys):
+        layer = PoolingLayer((None, 2, 5, 5), mode, global_pooling=True)
+        x = picture((1, 2, 7, 4))
+        np.testing.assert_allclose(output(layer, x), numpys(x, axis=(2, 3), keepdims=True), atol=1e-6)
+
+
+class TestSizes:
+    """Sizes at run time need not be those that were declared."""
+
+    @pytest.mark.parametrize(
+        "layer",
+        [
+            ConvolutionLayer(SHAPE, ones(4, 6, 3, 3), stride=(2, 2), pad=(1, 1)),
+            PoolingLayer(SHAPE, "max", (3, 3), (2, 2)),
+            PoolingLayer(SHAPE, "max", (3, 3), (2, 2), (1, 1)),
+            PoolingLayer(SHAPE, "ave", (3, 3), (2, 2), (1, 1)),
+            LRNLayer(SHAPE),
+            SoftmaxLayer(SHAPE),
+        ],
+        ids=lambda layer: type(layer).__name__,
+    )
+    @pytest.mark.parametrize("shape", [(1, 6, 11, 9), (3, 6, 16, 7)])
+    def test_decide_the_output(self, layer, shape):
+        assert output(layer, picture(shape)).shape == layer.get_output_shape_for(shape)
+
+    def test_that_are_not_known_stay_unknown(self):
+        unknown = (None, 6, None, None)
+        assert ConvolutionLayer(unknown, ones(4, 6, 3, 3)).output_shape == (None, 4, None, None)
+        assert PoolingLayer(unknown, "max", (2, 2)).output_shape == unknown
+        assert InnerProductLayer(unknown, ones(5, 54)).output_shape == (None, 5)
+
+
+class TestBatchNorm:
+    def test_divides_by_the_scale_factor_and_adds_eps(self):
+        layer = BatchNormLayer((None, 2), np.float32([2, 4]), np.float32([6, 0]), np.float32([2]), eps=1)
+        np.testing.assert_allclose(output(layer, np.float32([[3, 5]])), [[1, 3]])
+
+    def test_counts_statistics_as_zero_where_the_scale_factor_is(self):
+        layer = BatchNormLayer((None, 2), ones(2), ones(2), np.zeros(1, "float32"), eps=4)
+        np.testing.assert_allclose(output(layer, np.float32([[3, 5]])), [[1.5, 2.5]])
+
+    def test_statistics_are_not_trained(self):
+        layer = BatchNormLayer(SHAPE, ones(6), ones(6), ones(1))
+        assert lasagne.layers.get_all_params(layer, trainable=True) == []
+        assert len(lasagne.layers.get_all_params(layer)) == 3
+
+
+class TestScale:
+    @pytest.mark.parametrize(
+        "axis, shape", [(1, (6,)), (1, (6, 11)), (2, (11, 9)), (3, (9,)), (1, ()), (1, (6, 11, 9))]
+    )
+    def test_covers_the_axes_that_its_shape_has(self, axis, shape):
+        scale, bias = picture((2, *shape))
+        x = picture((2, *SHAPE[1:]))
+        expand = (..., *[None] * (4 - axis - len(shape)))
+        expected = x * np.asarray(scale)[expand] + np.asarray(bias)[expand]
+        layer = ScaleLayer(SHAPE, np.asarray(scale), np.asarray(bias), axis)
+        np.testing.assert_allclose(output(layer, x), expected, rtol=1e-5, atol=1e-6)
+
+
+class TestLRN:
+    def test_across_channels_uses_k(self):
+        x = picture((1, 4, 2, 2))
+        padded = np.pad(x**2, [(0, 0), (1, 1), (0, 0), (0, 0)])
+        squares = sum(padded[:, i : i + 4] for i in range(3))
+        expected = x / (1.5 + 2 / 3 * squares) ** 0.6
+        layer = LRNLayer((None, 4, 2, 2), local_size=3, alpha=2, beta=0.6, k=1.5)
+        np.testing.assert_allclose(output(layer, x), expected, rtol=1e-5)
+
+    def test_of_one_pixel_within_a_channel(self):
+        x = picture((1, 4, 2, 2))
+        layer = LRNLayer((None, 4, 2, 2), local_size=1, alpha=2, beta=0.5, within_channel=True)
+        np.testing.assert_allclose(output(layer, x), x / np.sqrt(1 + 2 * x**2), rtol=1e-5)
+
+
+def test_all_layers_but_statistics_can_be_trained():
+    source = lasagne.layers.InputLayer((None, 3, 5, 5))
+    net = ConvolutionLayer(source, ones(4, 3, 3, 3), ones(4), name="conv")
+    net = BatchNormLayer(net, ones(4), ones(4), ones(1), name="bn")
+    net = ScaleLayer(net, ones(4), ones(4), name="scale")
+    net = InnerProductLayer(net, ones(2, 36), ones(2), name="fc")
+    names = [param.name for param in lasagne.layers.get_all_params(net, trainable=True)]
+    assert names == ["conv.W", "conv.b", "scale.scale", "scale.bias", "fc.W", "fc.b"]
+    loss = lasagne.layers.get_output(net).sum()
+    gradients = T.grad(loss, lasagne.layers.get_all_params(net, trainable=True))
+    values = unoptimised.function([source.input_var], gradients)(picture((2, 3, 5, 5)))
+    assert [value.shape for value in values] == [(4, 3, 3, 3), (4,), (4,), (4,), (2, 36), (2,)]
+    assert all(np.isfinite(value).all() for value in values)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (
+            lambda: ConvolutionLayer(SHAPE, ones(4, 5, 3, 3), name="c"),
+            "layer 'c': input channels: got 6, expected 5",
+        ),
+        (lambda: ConvolutionLayer(SHAPE, ones(3, 3, 3, 3), group=2), "ConvolutionLayer: outputs left over"),
+        (lambda: ConvolutionLayer((None, 6), ones(4, 6, 3, 3)), "input dimensions: got 2, expected 4"),
+        (
+            lambda: ConvolutionLayer(SHAPE, ones(4, 6, 12, 3)).output_shape,
+            "input of 11 is smaller than the kernel's 12",
+        ),
+        (lambda: ConvolutionLayer(SHAPE, ones(4, 6, 3, 3), ones(5)), r"parameter array has shape \(5,\)"),
+        (
+            lambda: BatchNormLayer(SHAPE, ones(5), ones(6), ones(1)),
+            r"shape of mean: got \(5,\), expected \(6,\)",
+        ),
+        (lambda: ScaleLayer(SHAPE, ones(9)), r"shape of scale: got \(9,\), expected \(6,\)"),
+        (lambda: ScaleLayer(SHAPE, ones(6), ones(1)), r"shape of bias: got \(1,\), expected \(6,\)"),
+        (lambda: PoolingLayer(SHAPE, "mean"), "mode: got 'mean', expected 'max' or 'ave'"),
+        (
+            lambda: PoolingLayer(SHAPE, "max", (2, 2), pad=(2, 0)),
+            r"pad: got \(2, 0\), expected less than the kernel",
+        ),
+        (
+            lambda: PoolingLayer(SHAPE, "max", (12, 1)).output_shape,
+            "input of 11 is smaller than the kernel 12",
+        ),
+        (lambda: PoolingLayer(SHAPE, "max", (1, 1), (3, 3)).output_shape, "last window without a pixel"),
+        (lambda: EltwiseLayer([SHAPE, SHAPE], "mean"), "operation: got 'mean', expected"),
+        (
+            lambda: EltwiseLayer([SHAPE, SHAPE], "max", (1, 1)),
+            "operation with coefficients: got max, expected sum",
+        ),
+        (lambda: EltwiseLayer([SHAPE, SHAPE], "sum", (1,)), "number of coefficients: got 1, expected 2"),
+        (
+            lambda: EltwiseLayer([SHAPE, (None, 6, 11, 8)]).output_shape,
+            "inputs of one shape are expected, got",
+        ),
+        (lambda: InnerProductLayer(SHAPE, ones(2, 7)), "inputs: got 594, expected 7"),
+        (lambda: LRNLayer(SHAPE, local_size=4), "local_size: got 4, expected an odd number"),
+    ],
+)
+def test_what_does_not_fit_is_an_error_that_says_why(make, message):
+    with pytest.raises((ValueError, RuntimeError), match=message):
+        make()
