@@ -161,7 +161,11 @@ class _Node:
 class _Graph:
     def __init__(self, outputs):
         self.outputs = outputs
-        self._readers = None
+        self._readers = collections.defaultdict(list)
+        for node in self.nodes():
+            self.add(node)
+        for output in outputs:
+            self._readers[output].append(None)
 
     def nodes(self):
         """All nodes, each after its inputs."""
@@ -178,27 +182,38 @@ class _Graph:
 
     def readers(self, node):
         """The nodes that read `node`, once for each time they do; None stands for the network's reader."""
-        if self._readers is None:
-            self._readers = collections.defaultdict(list)
-            for reader in self.nodes():
-                for source in reader.inputs:
-                    self._readers[source].append(reader)
-            for output in self.outputs:
-                self._readers[output].append(None)
         return self._readers[node]
+
+    def add(self, node):
+        """Take in a node that reads others of the graph."""
+        for source in node.inputs:
+            self._readers[source].append(node)
+        return node
 
     def connect(self, node, inputs):
         """Give `node` other inputs."""
-        node.inputs = inputs
-        self._readers = None
+        before, node.inputs = node.inputs, inputs
+        self.add(node)
+        for source in before:
+            self._forget(source, node)
 
     def replace(self, old, new):
         """Let everybody who reads `old` read `new`."""
-        for reader in self.readers(old):
+        readers = self._readers.pop(old)
+        for reader in readers:
             if reader is not None:
                 reader.inputs = [new if source is old else source for source in reader.inputs]
         self.outputs = [new if output is old else output for output in self.outputs]
-        self._readers = None
+        self._readers[new].extend(readers)
+        for source in old.inputs:
+            self._forget(source, old)
+
+    def _forget(self, source, reader):
+        """`reader` reads `source` no longer; what nobody reads any more, reads nothing."""
+        self._readers[source].remove(reader)
+        if not self._readers[source]:
+            for before in source.inputs:
+                self._forget(before, source)
 
 
 # --- from layers to the graph
@@ -290,9 +305,9 @@ def _add_residual(graph, node):
     convolution = able[-1]
     rest = [source for source in node.inputs if source is not convolution]
     if len(rest) > 1:
-        rest = [_Node(Sum((1,) * len(rest)), rest, node.shape, name=node.name)]
-    graph.replace(node, convolution)
+        rest = [graph.add(_Node(Sum((1,) * len(rest)), rest, node.shape, name=node.name))]
     graph.connect(convolution, convolution.inputs + rest)
+    graph.replace(node, convolution)
     return True
 
 
@@ -366,7 +381,7 @@ def _subsampled(graph, node, step):
     for reader in graph.readers(node):
         if reader is not None and reader.does == _Subsample(step):
             return reader
-    return _Node(_Subsample(step), [node], node.shape, name=node.name)
+    return graph.add(_Node(_Subsample(step), [node], node.shape, name=node.name))
 
 
 def _pool_globally(graph, node):
