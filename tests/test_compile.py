@@ -1,5 +1,7 @@
 """`theano_cpu.compile`: which graphs are compiled with few optimiser passes."""
 
+import theano_cpu
+
 import lasagne
 import numpy as np
 import pytest
@@ -7,7 +9,6 @@ import theano
 import theano.tensor as T
 from lasagne.layers import Conv2DLayer, DenseLayer, DimshuffleLayer, GlobalPoolLayer, InputLayer, get_output
 
-import theano_cpu
 from theano_cpu.compile import compile_function, is_lean
 from theano_cpu.fuse import accelerate, fuse
 

@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+import theano_cpu
+
 import lasagne
 import numpy as np
 import pytest
@@ -34,8 +36,6 @@ from lasagne.layers import (
 from lasagne.nonlinearities import LeakyRectify, rectify, sigmoid, softmax, tanh
 from theano.configparser import change_flags
 from unoptimised import value_and_gradient
-
-import theano_cpu
 
 if not theano_cpu.onednn_available():
     pytest.skip("oneDNN is not installed", allow_module_level=True)
@@ -638,3 +638,55 @@ def test_dropout_still_drops_in_a_trainable_network():
     assert kinds(fused)["DropoutLayer"] == 1
     network = fuse(DropoutLayer(conv(image(), 4, 3), p=0.5))
     assert kinds(network)["DropoutLayer"] == 0
+
+
+# --- Lasagne 0.2
+
+lasagne_0_2 = pytest.mark.skipif(not hasattr(lasagne.layers, "BatchNormLayer"), reason="Lasagne 0.1")
+
+
+def batch_norm(incoming):
+    statistics = dict(mean=lasagne.init.Normal(0.3), inv_std=lasagne.init.Uniform((0.5, 2)))
+    scaling = dict(gamma=lasagne.init.Uniform((0.5, 2)), beta=lasagne.init.Normal(0.3))
+    return lasagne.layers.BatchNormLayer(incoming, **statistics, **scaling)
+
+
+@lasagne_0_2
+def test_batch_normalisation_is_folded():
+    fused = assert_equivalent(lambda: relu(batch_norm(conv(image(), 4, 3))))
+    assert kinds(fused) == {"ToNHWC": 1, "ConvolutionLayer": 1, "ToNCHW": 1}
+
+
+@lasagne_0_2
+def test_batch_normalisation_without_parameters_of_its_own_is_folded():
+    def build():
+        return lasagne.layers.BatchNormLayer(conv(image(), 4, 3), beta=None, gamma=None)
+
+    assert kinds(assert_equivalent(build))["ConvolutionLayer"] == 1
+
+
+@lasagne_0_2
+def test_batch_normalisation_over_other_axes_is_left_alone():
+    assert describe(lasagne.layers.BatchNormLayer(image(batch=2), axes=(0,))) is None
+
+
+@lasagne_0_2
+def test_batch_normalisation_stays_in_a_trainable_network():
+    fused = assert_equivalent(lambda: batch_norm(conv(image(), 4, 3)), trainable=True)
+    assert kinds(fused)["BatchNormLayer"] == 1
+
+
+@lasagne_0_2
+def test_an_inverted_layer_is_left_alone():
+    def build():
+        convolution = conv(conv(image(), 4, 3), 2, 3)
+        return lasagne.layers.InverseLayer(convolution, convolution)
+
+    fused = assert_equivalent(build)
+    assert kinds(fused)["Conv2DLayer"] == kinds(fused)["ConvolutionLayer"] == 1
+
+
+@lasagne_0_2
+def test_filters_that_are_not_flipped():
+    fused = assert_equivalent(lambda: conv(image(), 4, (3, 5), flip_filters=False))
+    assert kinds(fused)["ConvolutionLayer"] == 1

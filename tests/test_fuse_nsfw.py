@@ -4,6 +4,8 @@ import functools
 from collections import Counter
 from pathlib import Path
 
+import theano_cpu
+
 import lasagne
 import numpy as np
 import pytest
@@ -12,8 +14,6 @@ import unoptimised
 from lasagne.layers import InputLayer, NonlinearityLayer, get_all_layers, get_output
 from lasagne.utils import floatX
 from unoptimised import value_and_gradient
-
-import theano_cpu
 
 if not theano_cpu.onednn_available():
     pytest.skip("oneDNN is not the engine", allow_module_level=True)

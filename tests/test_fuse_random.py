@@ -1,5 +1,7 @@
 """Random small networks compute the same after `theano_cpu.fuse` as before."""
 
+import theano_cpu
+
 import lasagne
 import numpy as np
 import pytest
@@ -21,8 +23,6 @@ from lasagne.layers import (
 )
 from lasagne.nonlinearities import LeakyRectify, rectify, tanh
 from unoptimised import value_and_gradient
-
-import theano_cpu
 
 if not theano_cpu.onednn_available():
     pytest.skip("oneDNN is not the engine", allow_module_level=True)
