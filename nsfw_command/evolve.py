@@ -50,8 +50,8 @@ def add_parser(subparsers) -> None:
 
 def canvas_size(text: str) -> list[int]:
     """Read a width and a height such as ``256x192``, or one number for a square."""
-    width, _, height = text.partition("x")
-    return [positive(width), positive(height or width)]
+    width, x, height = text.partition("x")
+    return [positive(width), positive(height if x else width)]
 
 
 def run(args: Namespace) -> int:
@@ -73,24 +73,34 @@ def run(args: Namespace) -> int:
 
 def make_evolution(args: Namespace):
     """Make the run that the arguments describe, or take up the saved one."""
-    from nsfw_experiments.checkpoint import Checkpoint
+    from nsfw_experiments.checkpoint import Checkpoint, CheckpointError
     from nsfw_experiments.evolution import Evolution
+
+    if not args.resume:
+        return Evolution(make_toolbox(settings(args, saved={}), args.target))
+    checkpoint = Checkpoint(args.out / "checkpoint.json")
+    saved = checkpoint.read()["about"]
+    try:
+        evolution = Evolution(make_toolbox(settings(args, saved), args.target))
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{checkpoint.path}: is damaged: {error!r}") from error
+    checkpoint.restore(evolution)
+    return evolution
+
+
+def make_toolbox(about: dict, target: str | None):
+    """Make the toolbox of a strategy from settings."""
     from nsfw_experiments.fitness import Likeness, NsfwLogit, NsfwScore
     from nsfw_experiments.painting import kind_named
     from nsfw_experiments.strategies import STRATEGIES
 
-    checkpoint = Checkpoint(args.out / "checkpoint.json")
-    about = settings(args, checkpoint.read()["about"] if args.resume else {})
     kind = kind_named(about["shapes"], tuple(about["size"]), about["corners"])
-    if args.target is not None:
-        fitness = Likeness(args.target, kind.size)
+    if target is not None:
+        fitness = Likeness(target, kind.size)
     else:
         fitness = NsfwScore() if about["strategy"] == "original" else NsfwLogit()
-    strategy = STRATEGIES[about["strategy"]]
-    evolution = Evolution(strategy(kind, about["count"], fitness, about["seed"], about["population"]))
-    if args.resume:
-        checkpoint.restore(evolution)
-    return evolution
+    make = STRATEGIES[about["strategy"]]
+    return make(kind, about["count"], fitness, about["seed"], about["population"])
 
 
 def settings(args: Namespace, saved: dict) -> dict:
@@ -99,7 +109,7 @@ def settings(args: Namespace, saved: dict) -> dict:
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     for name, value in given.items():
         if saved and saved[name] != value:
-            raise ValueError(f"--{name} {value} does not fit the saved run, which has {saved[name]}")
+            raise ValueError(f"--{name}: got {value}, the saved run has {saved[name]}")
     defaults = {"shapes": "circles", "corners": None, "size": [256, 256], "strategy": "climb", "seed": 0}
     about = {**defaults, **given, **saved}
     as_original = 50 if about["shapes"] == "circles" else 100
