@@ -118,11 +118,6 @@ class Identity:
     deterministic_only: bool = False
 
 
-@dataclass(frozen=True)
-class Input:
-    """A network's input: no layer feeds into it."""
-
-
 def parameter(value):
     """The parameter itself, for a description that follows its later changes and lets gradients reach it."""
     return value
@@ -241,11 +236,6 @@ _ELEMENTWISE = [
 def _with_nonlinearity(layer, descriptions):
     after = describe_nonlinearity(layer.nonlinearity, len(layer.output_shape))
     return None if after is None else descriptions + after
-
-
-@describes(lasagne.layers.InputLayer)
-def _input(layer, value):
-    return [Input()]
 
 
 @describes(lasagne.layers.Conv2DLayer)

@@ -28,7 +28,6 @@ from theano_cpu.describe import (
     GlobalPool,
     Identity,
     InnerProduct,
-    Input,
     Pool,
     ReLU,
     Softmax,
@@ -250,7 +249,7 @@ def _described(layer, trainable):
 
 
 def _chain(layer, inputs, descriptions):
-    if descriptions is None or isinstance(descriptions[0][0] if descriptions else None, Input):
+    if descriptions is None:
         return _Node(_Keep(layer), inputs, layer.output_shape, name=layer.name)
     owners = [layer]
     for description, weights_shape in descriptions:
