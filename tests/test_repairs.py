@@ -255,7 +255,7 @@ warnings.warn("mine", DeprecationWarning)
 """,
         PYTHONPYCACHEPREFIX=str(tmp_path),  # all of Theano is compiled again, with its SyntaxWarnings
     )
-    assert [line for line in run.stderr.splitlines() if "Warning" in line] == [
+    assert [line for line in run.stderr.splitlines() if "Warning: " in line] == [
         "<string>:9: DeprecationWarning: mine"
     ]
     assert "WARNING" not in run.stderr
