@@ -1,0 +1,132 @@
+"""How many pictures evolution draws, and how long it takes, until the network is sure; how like it paints.
+
+    python benchmarks/evolution.py [PART ...] [--seeds N]
+
+Parts, all by default: circles, triangles, original, picture. Prints a Markdown table: medians over N seeds
+(default 3), and the single values. An evaluation is one picture drawn and scored, or drawn and compared;
+thresholds are noticed at the end of a generation. "Outside the network" is all but the time in the compiled
+network: drawing, JPEG, DEAP.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import nsfw_experiments.fitness  # noqa: E402
+import open_nsfw  # noqa: E402
+from nsfw_experiments.evolution import Evolution  # noqa: E402
+from nsfw_experiments.fitness import Likeness, NsfwLogit, NsfwScore  # noqa: E402
+from nsfw_experiments.painting import Circles, Polygons  # noqa: E402
+from nsfw_experiments.strategies import climbing_toolbox, original_toolbox  # noqa: E402
+
+STARRY = ROOT / "img" / "starry_swirls.png"
+NEVER = float("inf")
+
+
+class TimedScorer:
+    """The scorer, with a sum of the seconds spent in it."""
+
+    def __init__(self):
+        self.scorer = open_nsfw.get_scorer()
+        self.seconds = 0.0
+
+    def logits(self, x):
+        started = time.perf_counter()
+        logits = self.scorer.logits(x)
+        self.seconds += time.perf_counter() - started
+        return logits
+
+
+def reached(toolbox, thresholds, most):
+    """Evaluations and seconds to each threshold, and the run; `most` bounds the evaluations."""
+    evolution, hits = Evolution(toolbox), {}
+    started = time.perf_counter()
+    while evolution.evaluations < most and len(hits) < len(thresholds):
+        evolution.step()
+        for threshold in thresholds:
+            if evolution.best_shown >= threshold:
+                hits.setdefault(threshold, (evolution.evaluations, time.perf_counter() - started))
+    return [hits.get(threshold, (NEVER, NEVER)) for threshold in thresholds], evolution
+
+
+def row(what, values, layout):
+    """One line of the table: the median, and all values."""
+    texts = ["not reached" if value == NEVER else layout.format(value) for value in values]
+    median = statistics.median(values)
+    print(
+        f"| {what} | {'not reached' if median == NEVER else layout.format(median)} | {', '.join(texts)} |",
+        flush=True,
+    )
+
+
+def climb(kind, count, thresholds, most, seeds):
+    """Evaluations of the hill climber to scores."""
+    timed = TimedScorer()
+    nsfw_experiments.fitness.get_scorer = lambda: timed
+    runs, shares = [], []
+    for seed in range(seeds):
+        timed.seconds, started = 0.0, time.perf_counter()
+        hits, _ = reached(climbing_toolbox(kind, count, NsfwLogit(), seed), thresholds, most)
+        shares.append(1 - timed.seconds / (time.perf_counter() - started))
+        runs.append(hits)
+    for index, threshold in enumerate(thresholds):
+        row(f"{count} {kind.name}: evaluations to {threshold}", [hits[index][0] for hits in runs], "{:.0f}")
+        row(f"{count} {kind.name}: seconds to {threshold}", [hits[index][1] for hits in runs], "{:.1f}")
+    row(f"{count} {kind.name}: outside the network", shares, "{:.0%}")
+
+
+def circles(seeds):
+    climb(Circles(), 50, (0.99, 0.999, 0.9999), 8000, seeds)
+
+
+def triangles(seeds):
+    climb(Polygons(3), 100, (0.99, 0.999), 16000, seeds)
+
+
+def original(seeds):
+    """The original's algorithm as it was run: 50 paintings, 200 generations."""
+    runs = []
+    for seed in range(seeds):
+        evolution = Evolution(original_toolbox(Circles(), 50, NsfwScore(), seed, population=50))
+        evolution.run(200)
+        runs.append(evolution)
+    row("50 circles, the original's algorithm: score", [run.best_shown for run in runs], "{:.5f}")
+    row("50 circles, the original's algorithm: evaluations", [run.evaluations for run in runs], "{:.0f}")
+
+
+def picture(seeds):
+    """Decibels above the flat mean colour after 20,000 evaluations."""
+    fitness = Likeness(STARRY)
+    for name, make in (("hill climber", climbing_toolbox), ("the original's algorithm", original_toolbox)):
+        gains = []
+        for seed in range(seeds):
+            evolution = Evolution(make(Circles(), 50, fitness, seed))
+            while evolution.evaluations < 20_000:
+                evolution.step()
+            gains.append(evolution.best_shown - fitness.flat())
+        row(f"starry_swirls.png, 50 circles, {name}: dB above flat", gains, "{:+.2f}")
+
+
+PARTS = {part.__name__: part for part in (circles, triangles, original, picture)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3, metavar="N")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    args = parser.parse_args()
+    NsfwLogit()([open_nsfw.read_picture(STARRY)])  # compile the network before the clock starts
+    print("| what | median | all seeds |\n|---|---|---|")
+    for name in args.parts or PARTS:
+        PARTS[name](args.seeds)
+
+
+if __name__ == "__main__":
+    main()
