@@ -19,7 +19,17 @@ from PIL import Image
 from nsfw_experiments.pipeline import preprocessing
 from nsfw_experiments.record import Record, Step
 from nsfw_experiments.robust import robust_search, survival
-from nsfw_experiments.search import FAR_WEIGHTING, NEAR_WEIGHTING, Goal, Network, score_of, search, settle
+from nsfw_experiments.search import (
+    FAR_WEIGHTING,
+    NEAR_WEIGHTING,
+    TIGHT,
+    Goal,
+    Network,
+    adjust,
+    score_of,
+    search,
+    settle,
+)
 from nsfw_experiments.similarity import psnr, ssim
 from nsfw_experiments.thrift import spare
 from nsfw_model.preprocess import RESIZED, Picture, PictureError, read_picture
@@ -56,8 +66,9 @@ def inverse(
     iterations : int
         Evaluations of the network to spend; in robust mode each is of several transformed pictures.
     tolerance : float
-        How far the final score may be from the target. The result lies beyond the target, as seen from the
-        start: a target of 0.98 gives at least 0.98 when the score has to rise.
+        How far the final score may be from the target. As long as there is room (more than 0.2 in logits),
+        the result lies beyond the target, as seen from the start: 0.98 +-0.01 gives at least 0.98 when the
+        score has to rise.
     full_resolution : bool
         Keep the picture's own size. Otherwise the result is 256x256, where the scorer has nothing left to
         resize.
@@ -120,17 +131,23 @@ def inverse(
 
 def _search_and_settle(network, progress, original, original_logit, gradient, goal, iterations):
     # A wide tolerance is hit without settling, or nearly so.
-    settling = 0 if goal.slack == math.inf else 4 if goal.slack > 0.2 else 12 if goal.slack > 0.02 else 20
+    settling = 0 if goal.slack == math.inf else 4 if goal.slack > TIGHT else 16
     settling = min(settling, iterations // 3)
     for pixels, logit in search(network, original, goal, gradient, iterations - settling - 1):
         progress.note(pixels, logit, max(-goal.excess(logit), 0.0))
-    if progress.best_badness == 0 and settling:
-        pixels = _spared(original, progress.best)
-        logit, gradient = network.logit_and_gradient(pixels, NEAR_WEIGHTING)
-        progress.note(pixels, logit, goal.badness(logit))
-        for trial, trial_logit in settle(
-            network, original, original_logit, pixels, logit, gradient, goal, settling - 1
-        ):
+    if progress.best_badness > 0 or not settling:
+        return
+    last = network.evaluations + settling
+    pixels = _spared(original, progress.best)
+    logit, gradient = network.logit_and_gradient(pixels, NEAR_WEIGHTING)
+    progress.forget_best()  # now it counts how close the score is
+    progress.note(pixels, logit, goal.badness(logit))
+    adjustable = goal.shy > 0 and original.shape[:2] == RESIZED[::-1]
+    most = 6 if adjustable else settling - 1
+    for trial, trial_logit in settle(network, original, original_logit, pixels, logit, gradient, goal, most):
+        progress.note(trial, trial_logit, goal.badness(trial_logit))
+    if adjustable and progress.best_badness > 0:
+        for trial, trial_logit in adjust(network, original, progress.best, goal, last - network.evaluations):
             progress.note(trial, trial_logit, goal.badness(trial_logit))
 
 
@@ -147,6 +164,9 @@ class _Progress:
         self.history: list[Step] = []
         self.best, self.best_badness, self.best_psnr = original, math.inf, math.inf
         self.first_reached = None
+
+    def forget_best(self):
+        self.best_badness, self.best_psnr = math.inf, math.inf
 
     def note(self, pixels, logit, badness):
         distance = psnr(self.original, pixels)

@@ -53,7 +53,11 @@ class Tiles:
         count = len(tiles)
         strip = tiles.reshape(count, self.height, self.width, 3).swapaxes(0, 1)
         pixels = strip.reshape(self.height, count * self.width, 3).astype(np.uint8)
-        luma, chroma = (quantised(ratios) for ratios in self.jpeg.ratios(pixels))
+        return self.cut_coefficients([quantised(ratios) for ratios in self.jpeg.ratios(pixels)])
+
+    def cut_coefficients(self, coefficients) -> np.ndarray:
+        """Coefficients of a picture, as `Jpeg.ratios` shapes them, to (tiles, coefficients of a tile)."""
+        luma, chroma = coefficients
         return np.hstack([_cut(luma[..., None], self.height, self.width),
                           _cut(chroma.transpose(1, 2, 0), BLOCK, BLOCK)])
 

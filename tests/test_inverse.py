@@ -75,10 +75,10 @@ def test_a_high_score_is_lowered(raised):
     assert record.start_score > 0.97 and record.final_score <= 0.01 and record.reached
 
 
-def test_a_score_in_between_is_met_within_a_thousandth():
-    picture, record = inverse(CHELSEA, 0.37, iterations=40, tolerance=0.001)
-    assert abs(nsfw_score(saved(picture)) - 0.37) <= 0.001
-    assert record.psnr > 55 and record.evaluations <= 40
+def test_a_score_in_between_is_met_from_both_sides():
+    picture, record = inverse(CHELSEA, 0.37, iterations=36)
+    assert abs(nsfw_score(saved(picture)) - 0.37) <= 0.01
+    assert record.psnr > 57 and record.evaluations <= 36
 
 
 def test_full_resolution_keeps_the_pictures_size():

@@ -1,0 +1,182 @@
+"""Measure inverse scoring: iterations, PSNR, SSIM and seconds, for every picture of img/.
+
+    python benchmarks/inverse.py [PART ...] [--pictures NAME ...] [--markdown]
+
+Parts, all by default: first, up, down, between, full, robust, seconds, mock. Scores are always those of the
+result saved as PNG, through the real preprocessing. Pictures that score 0.5 or more are left out of "first",
+"up", "full" and "robust"; "down" starts from paintings that were evolved for a high score.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+
+from nsfw_experiments.inverse import inverse  # noqa: E402
+from nsfw_experiments.robust import survival_table  # noqa: E402
+from open_nsfw import get_scorer, nsfw_score, prepare  # noqa: E402
+
+
+def main() -> int:
+    """Print the tables of the parts asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--pictures", nargs="+", metavar="NAME", help="only these of img/")
+    parser.add_argument("--markdown", action="store_true", help="write tables in Markdown")
+    arguments = parser.parse_args()
+    for name in arguments.parts or PARTS:
+        print(f"\n{PARTS[name].__doc__}\n", flush=True)
+        PARTS[name](pictures(arguments.pictures), arguments.markdown)
+    return 0
+
+
+def pictures(names=None) -> list[Path]:
+    """List the pictures of img/."""
+    found = sorted(path for path in ROOT.glob("img/*") if path.suffix in (".png", ".jpg"))
+    return [path for path in found if not names or path.name in names]
+
+
+def safe(paths):
+    """Those that score below 0.5."""
+    return [path for path in paths if nsfw_score(path) < 0.5]
+
+
+def first(paths, markdown):
+    """Score to 0.98 or more: evaluations until it is first met, the original being the first"""
+    found = []
+    write_row(("picture", "start", "first met", "dB then"), markdown, header=True)
+    for path in safe(paths):
+        _, record = inverse(path, 0.98, iterations=25)
+        met = [step for step in record.history if step.evaluation == record.first_reached]
+        found.append(record.first_reached or 999)
+        write_row((path.name, record.start_score, record.first_reached, met[0].psnr if met else ""), markdown)
+    print(f"iterations after the original: median {np.median(found) - 1:g}, worst {max(found) - 1}")
+
+
+def up(paths, markdown):
+    """Score to 0.99 or more"""
+    for iterations in (100, 200):
+        run([(path.name, path) for path in safe(paths)], 1.0, markdown, iterations=iterations)
+
+
+def down(paths, markdown):
+    """High score to 0.03 or less, abstract starts"""
+    kinds = [(kind, seed) for kind in ("circles", "triangles") for seed in (0, 1)]
+    starts = [(f"{kind}, seed {seed}", evolved(kind, seed)) for kind, seed in kinds]
+    for iterations in (60, 100):
+        run(starts, 0.02, markdown, iterations=iterations)
+
+
+def between(paths, markdown):
+    """Targets in between, 60 evaluations"""
+    for target in (0.37, 0.5):
+        for tolerance in (0.01, 0.001):
+            run([(path.name, path) for path in paths], target, markdown, iterations=60, tolerance=tolerance)
+
+
+def full(paths, markdown):
+    """Score to 0.98 or more at the picture's own resolution"""
+    run([(path.name, path) for path in safe(paths)], 0.98, markdown, iterations=100, full_resolution=True)
+
+
+def robust(paths, markdown):
+    """Robust mode: the worst score over JPEG 50-95, scale 0.75-2 and mirroring"""
+    rows = run([(path.name, path) for path in safe(paths)], 0.9, markdown, iterations=100, robust=True)
+    worst = min((record for _, record in rows), key=lambda record: min(record.survival.values()))
+    print(survival_table(worst.survival))
+
+
+def seconds(paths, markdown):
+    """Seconds for 100 iterations, after the network's functions are built; median of three"""
+    path = paths[0]
+    inverse(path, 1.0, iterations=3)
+    x = prepare(path)[np.newaxis]
+    gradient = median_seconds(lambda: get_scorer().logits_and_gradients(x), 20)
+    for name, options in (("256x256", {}), ("own resolution", {"full_resolution": True})):
+        taken = median_seconds(lambda options=options: inverse(path, 1.0, iterations=100, **options), 3)
+        print(f"{path.name}, {name}: {taken:.2f} s, of which the network {100 * gradient:.2f} s")
+
+
+def mock(paths, markdown):
+    """One iteration of the original's way, median of ten after three"""
+    from nsfw_experiments.mock_jpeg import MockJpegInverse
+
+    attack = MockJpegInverse(paths[0])
+    attack.pretrain(3)
+    median_seconds(attack.step, 3)
+    print(f"{median_seconds(attack.step, 10):.3f} s")
+
+
+PARTS: dict[str, Callable] = {
+    part.__name__: part for part in (first, up, down, between, full, robust, seconds, mock)
+}
+
+
+def evolved(kind: str, seed: int):
+    """A painting evolved until it scores 0.99, or for 4000 evaluations."""
+    from nsfw_experiments.evolution import Evolution
+    from nsfw_experiments.fitness import NsfwLogit
+    from nsfw_experiments.painting import kind_named, render
+    from nsfw_experiments.strategies import climbing_toolbox
+
+    count = 50 if kind == "circles" else 100
+    evolution = Evolution(climbing_toolbox(kind_named(kind), count, NsfwLogit(), seed))
+    evolution.run(4000 // 16, until=0.99)
+    return render(evolution.best, evolution.toolbox.kind)
+
+
+def run(starts, target, markdown, **options):
+    """Invert named pictures; print a row each, and median and worst of what counts."""
+    print(", ".join(f"{name} {value}" for name, value in {"target": target, **options}.items()))
+    columns = ("start", "final", "reached", "first", "evaluations", "dB", "SSIM", "Linf", "seconds")
+    write_row(("picture", *columns), markdown, header=True)
+    rows = []
+    for name, picture in starts:
+        started = time.perf_counter()
+        _, record = inverse(picture, target, **options)
+        taken = time.perf_counter() - started
+        rows.append((name, record))
+        write_row((name, record.start_score, record.final_score, record.reached, record.first_reached,
+                   record.evaluations, record.psnr, record.ssim, record.linf, taken), markdown)
+    decibels, likeness = ([getattr(record, field) for _, record in rows] for field in ("psnr", "ssim"))
+    print(f"PSNR median {np.median(decibels):.2f}, worst {min(decibels):.2f} dB;"
+          f" SSIM median {np.median(likeness):.5f}, worst {min(likeness):.5f};"
+          f" reached {sum(record.reached for _, record in rows)} of {len(rows)}")
+    if options.get("robust"):
+        worst = [min(record.survival.values()) for _, record in rows]
+        print(f"worst survivor: median {np.median(worst):.4f}, worst {min(worst):.4f}")
+    print(flush=True)
+    return rows
+
+
+def median_seconds(function, times):
+    """Time a function."""
+    taken = []
+    for _ in range(times):
+        started = time.perf_counter()
+        function()
+        taken.append(time.perf_counter() - started)
+    return float(np.median(taken))
+
+
+def write_row(cells, markdown: bool, header: bool = False) -> None:
+    """Print a table row."""
+    cells = [f"{cell:.5g}" if isinstance(cell, float) else str(cell) for cell in cells]
+    if markdown:
+        print("|", " | ".join(cells), "|")
+        if header:
+            print("|" + " --- |" * len(cells))
+    else:
+        print(f"{cells[0]:<24}" + "".join(f"{cell:>12}" for cell in cells[1:]), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
