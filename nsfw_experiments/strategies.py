@@ -37,9 +37,7 @@ class Painting(list):
         self.fitness = PaintingFitness()
 
 
-def original_toolbox(
-    kind: Kind, count: int, fitness: Callable, seed: int = 0, population: int = 50
-) -> base.Toolbox:
+def original_toolbox(kind: Kind, count: int, fitness: Callable, seed: int = 0, population: int = 50) -> base.Toolbox:
     """Make the toolbox of the original experiment: DEAP's ``eaSimple`` with its own mutation.
 
     Tournaments of three, two-point crossover with probability 1/2, and with probability 1/10 a mutation that
@@ -82,14 +80,13 @@ def original_toolbox(
     return toolbox
 
 
-def climbing_toolbox(
-    kind: Kind, count: int, fitness: Callable, seed: int = 0, population: int = 16
-) -> base.Toolbox:
+def climbing_toolbox(kind: Kind, count: int, fitness: Callable, seed: int = 0, population: int = 16) -> base.Toolbox:
     """Make the toolbox of a hill climber that unites the improvements of a generation.
 
-    It starts from the best of a number of random paintings. Every generation has `population` changed copies
-    of the best painting so far; the best of them replaces it, or, where that is better still, the union of
-    all improvements that concern different shapes.
+    It starts with several lineages, the best of many random paintings. Every generation has `population`
+    changed copies of their best paintings so far. A lineage goes on with the best copy, or, where that is better
+    still, with the union of all improvements that concern different shapes. Now and then the worst lineage ends,
+    until one is left.
 
     Parameters
     ----------
@@ -106,8 +103,9 @@ def climbing_toolbox(
     toolbox.register("individual", palette_painting, toolbox.rng, kind, count)
     toolbox.register("population", tools.initRepeat, list, toolbox.individual)
     toolbox.register("mutate", change_some_shapes, rng=toolbox.rng, ranges=kind.ranges)
-    toolbox.register("start", best_of_random, toolbox, size=3 * population)
-    toolbox.register("generation", climb, toolbox, children=population)
+    toolbox.register("select", tools.selTournament, tournsize=2)
+    toolbox.register("start", best_of_random, toolbox, size=4 * population, lineages=max(1, population // 2))
+    toolbox.register("generation", climb, toolbox, children=population, extinction=0.15)
     return toolbox
 
 
@@ -278,8 +276,7 @@ def palette_painting(rng: random.Random, kind: Kind, count: int) -> Painting:
     """
     palette = [random_shape(rng, kind.ranges)[-COLOUR_GENES:] for _ in range(rng.randint(1, 3))]
     return Painting(
-        coloured_like(random_shape(rng, kind.ranges), rng.choice(palette), rng, kind.ranges)
-        for _ in range(count)
+        coloured_like(random_shape(rng, kind.ranges), rng.choice(palette), rng, kind.ranges) for _ in range(count)
     )
 
 
@@ -315,20 +312,17 @@ def swap_two(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
 
 
 def tinge_many(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
-    """Shift the colours of all shapes, or of a third of them, in one direction."""
-    strength = rng.choice((8, 25, 50))
-    red, green, blue = (round(rng.gauss(0, strength)) for _ in range(3))
-    share = rng.choice((0.33, 1))
+    """Shift the colours, opacity included, of all shapes or of a third of them in one direction."""
+    strength, share = rng.choice((8, 25, 50)), rng.choice((0.33, 1))
+    shift = [0] * (len(ranges) - COLOUR_GENES) + [round(rng.gauss(0, strength)) for _ in range(COLOUR_GENES)]
     for index, shape in enumerate(painting):
         if rng.random() < share:
-            shift = (*[0] * (len(ranges) - COLOUR_GENES), red, green, blue, 0)
             painting[index] = clipped([gene + change for gene, change in zip(shape, shift)], ranges)
 
 
-def some_indices(painting: Painting, rng: random.Random, numbers: Sequence[int]) -> set[int]:
-    """Choose one or more places, as one of `numbers` says, more often near the top, where shapes show."""
-    last = len(painting) - 1
-    return {last - int(len(painting) * rng.random() ** 2) for _ in range(rng.choice(numbers))}
+def some_indices(painting: Painting, rng: random.Random, numbers: Sequence[int]) -> list[int]:
+    """Choose as many different places as one of `numbers` says."""
+    return rng.sample(range(len(painting)), min(len(painting), rng.choice(numbers)))
 
 
 def nudge(shape: Shape, genes: Sequence[int], step: float, rng: random.Random, ranges: Ranges) -> Shape:
@@ -351,37 +345,53 @@ def clipped(genes: Sequence[int], ranges: Ranges) -> Shape:
     return tuple(min(high, max(low, gene)) for gene, (low, high) in zip(genes, ranges))
 
 
-def best_of_random(toolbox: base.Toolbox, size: int) -> tuple[list[Painting], int]:
-    """Start with the best of `size` random paintings; returns as `random_population`."""
+def best_of_random(toolbox: base.Toolbox, size: int, lineages: int) -> tuple[list[Painting], int]:
+    """Start with the best few of `size` random paintings; returns as `random_population`."""
     population, evaluations = random_population(toolbox, size)
-    return tools.selBest(population, 1), evaluations
+    return tools.selBest(population, lineages), evaluations
 
 
-def climb(toolbox: base.Toolbox, population: list[Painting], children: int) -> tuple[list[Painting], int]:
+def climb(
+    toolbox: base.Toolbox, population: list[Painting], children: int, extinction: float
+) -> tuple[list[Painting], int]:
     """Make one generation of the hill climber.
 
     Parameters
     ----------
-    population : list of one Painting
+    population : list of Painting
+        The best painting of each lineage.
     children : int
-        Changed copies to judge.
+        Changed copies to judge; better parents, by tournament, have more of them.
+    extinction : float
+        Probability that the worst lineage ends, as long as there is another.
 
     Returns
     -------
-    population : list of one Painting
-        Never worse than before.
+    population : list of Painting
+        No lineage is worse than before.
     evaluations : int
     """
-    (parent,) = population
-    brood = [mutant_of(parent, toolbox) for _ in range(children)]
-    evaluations = assess(brood, toolbox)
-    better = tools.selBest([child for child in brood if child.fitness > parent.fitness], children)
-    united = unite(parent, better)
-    if united not in [parent, *better]:
-        evaluations += assess([united], toolbox)
-        brood.append(united)
-    # The parent comes last: a child that is as good replaces it, and so the search can drift.
-    return [max([*brood, parent], key=lambda painting: painting.fitness)], evaluations
+    with deap_draws_from(toolbox.rng):
+        parents = toolbox.select(population, children)
+    brood = [(parent, mutant_of(parent, toolbox)) for parent in parents]
+    evaluations = assess([child for _, child in brood], toolbox)
+    families = [[child for parent, child in brood if parent is ancestor] for ancestor in population]
+    unions = []
+    for ancestor, family in zip(population, families):
+        better = [child for child in family if child.fitness > ancestor.fitness]
+        union = unite(ancestor, tools.selBest(better, len(better)))
+        if union not in [ancestor, *better]:
+            unions.append(union)
+            family.append(union)
+    evaluations += assess(unions, toolbox)
+    # The ancestor comes last: a child that is as good replaces it, and so the search can drift.
+    heirs = [
+        max([*family, ancestor], key=lambda painting: painting.fitness)
+        for ancestor, family in zip(population, families)
+    ]
+    if len(heirs) > 1 and toolbox.rng.random() < extinction:
+        heirs.remove(tools.selWorst(heirs, 1)[0])
+    return heirs, evaluations
 
 
 def unite(parent: Painting, children: Sequence[Painting]) -> Painting:

@@ -230,9 +230,9 @@ def test_evaluations_are_pictures_that_were_judged():
 
 def test_a_run_stops_when_the_best_is_good_enough():
     evolution = Evolution(small_toolbox())
-    evolution.run(500, until=20.0)
+    evolution.run(500, until=100.0)
     assert evolution.generation < 500
-    assert evolution.best_shown >= 20.0 > evolution.logbook[-2]["max"]
+    assert evolution.best_shown >= 100.0 > evolution.logbook[-2]["max"]
 
 
 def test_watchers_see_every_generation():
