@@ -80,7 +80,7 @@ def mock_jpeg_pictures():
 
 def our_mock_jpeg():
     """Three 5x5 convolutions in Lasagne, fused with trainable weights: gradients of weights and input."""
-    import theano_cpu
+    import theano_cpu  # noqa: F401  # repairs Theano while it is imported
 
     import lasagne
     import theano

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from nsfw_command import convert, evolve, info, inverse, score
 from nsfw_model import ModelFileError
+from theano_cpu import EnvironmentProblem
 
 SUBCOMMANDS = (score, inverse, evolve, convert, info)
 
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     try:
         return args.run(args)
-    except (FileNotFoundError, ModelFileError, NotImplementedError) as error:
+    except (FileNotFoundError, ModelFileError, EnvironmentProblem, NotImplementedError) as error:
         print(f"open-nsfw: error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader, such as `head`, has seen enough

@@ -36,7 +36,7 @@ def add_parser(subparsers) -> None:
     layout = parser.add_mutually_exclusive_group()
     layout.add_argument("--json", dest="lines", action="store_const", const=json_lines, help="write a JSON array")
     layout.add_argument("--csv", dest="lines", action="store_const", const=csv_lines, help="write CSV with a header")
-    parser.add_argument("--batch-size", type=positive, default=8, metavar="N", help="pictures scored at once (default: 8)")
+    parser.add_argument("--batch-size", type=positive, default=8, metavar="N", help="pictures at once (default: 8)")
     parser.add_argument("--nsfw-pkl", metavar="FILE", help="weights (default: nsfw.pkl)")
     parser.add_argument("--prototxt", metavar="FILE", help="architecture (default: nsfw_model/deploy.prototxt)")
     parser.add_argument(

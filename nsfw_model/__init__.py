@@ -6,6 +6,7 @@
     weights       nsfw.pkl: arrays by layer, read safely
     layers        Caffe's layer types as Lasagne layers
     network       layer specs and arrays -> Lasagne network
+    fusing        what the layers compute, told to theano_cpu
     preprocess    picture -> network input
     scorer        network input -> score
 

@@ -16,12 +16,12 @@ import importlib
 import io
 import os
 from pathlib import Path
-from typing import BinaryIO, Union
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
-Picture = Union[str, Path, bytes, BinaryIO, np.ndarray, Image.Image]
+Picture = str | Path | bytes | BinaryIO | np.ndarray | Image.Image
 
 #: Width and height, in pixels, at which a picture is JPEG-compressed.
 RESIZED = (256, 256)
@@ -192,7 +192,7 @@ def resize_image(img: Picture, sz: tuple[int, int] = RESIZED, convert_to_array: 
     >>> resize_image(np.zeros((10, 20, 3), np.uint8)).shape
     (256, 256, 3)
     """
-    resized = read_picture(img).resize(sz, resample=Image.BILINEAR)
+    resized = read_picture(img).resize(sz, resample=Image.Resampling.BILINEAR)
     return np.asarray(resized) if convert_to_array else resized
 
 

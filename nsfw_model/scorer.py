@@ -63,8 +63,9 @@ class Scorer:
                 f"{deploy_prototxt_path}: the last layer of a classifier is a Softmax, got {type(self.output).__name__}"
             )
         self._fast = accelerate([self.output, self.output.input_layer], precision=precision)
-        self._forward = _Compiled(self._compile_forward)
-        self._backward = _Compiled(self._compile_backward)
+        shape = lasagne.layers.get_all_layers(self.output)[0].shape[1:]
+        self._forward = _Compiled(self._compile_forward, shape)
+        self._backward = _Compiled(self._compile_backward, shape)
 
     def scores(self, x: np.ndarray) -> np.ndarray:
         """Score a batch.
@@ -123,14 +124,18 @@ class Scorer:
 
 
 class _Compiled:
-    """A Theano function that is compiled at its first call; calls take turns."""
+    """A Theano function of a batch that is compiled at its first call; calls take turns."""
 
-    def __init__(self, compile_function):
+    def __init__(self, compile_function, shape):
         self._compile = compile_function
+        self._shape = shape
         self._function = None
         self._lock = threading.Lock()
 
     def __call__(self, x):
+        # The fused network would pool over whatever it is given
+        if np.shape(x)[1:] != self._shape or np.ndim(x) != 4:
+            raise ValueError(f"expected shape (n, {', '.join(map(str, self._shape))}), got {np.shape(x)}")
         with self._lock:
             if self._function is None:
                 self._function = self._compile()

@@ -18,8 +18,8 @@ from open_nsfw import PictureError, get_scorer, nsfw_score, nsfw_scores, prepare
 ROOT = Path(__file__).parent.parent
 IMG = ROOT / "img"
 
-# OpenCV 4.14's Caffe importer on Yahoo's original files (deploy.prototxt, resnet_50_1by2_nsfw.caffemodel),
-# pictures prepared with Pillow 13.0.0.
+# OpenCV 4.14's Caffe importer, in float32, on Yahoo's original files (deploy.prototxt,
+# resnet_50_1by2_nsfw.caffemodel); pictures prepared with Pillow 13.0.0.
 CAFFE_SCORES = {
     "astronaut.png": 0.0317020,
     "camera.png": 0.0038309,
@@ -30,7 +30,18 @@ CAFFE_SCORES = {
     "retina.jpg": 0.1761075,
     "rocket.jpg": 0.0004626,
 }
-# The same for pictures of the scikit-image 0.26 wheel.
+# The same network in float64 (PyTorch 2.13, BatchNorm folded): OpenCV is 1.0e-6 off on retina.jpg, we are not.
+FLOAT64_SCORES = {
+    "astronaut.png": 0.03170221,
+    "camera.png": 0.00383079,
+    "chelsea.png": 0.00014880,
+    "coffee.jpg": 0.01292115,
+    "hubble_deep_field.jpg": 0.00000330,
+    "moon.png": 0.04950081,
+    "retina.jpg": 0.17610651,
+    "rocket.jpg": 0.00046263,
+}
+# OpenCV's scores of pictures of the scikit-image 0.26 wheel.
 CAFFE_SCORES_OF_SCIKIT_IMAGE = {
     "coffee.png": 0.0129502,
     "coins.png": 0.0012488,
@@ -55,7 +66,11 @@ def run_python(code, **options):
 class TestScores:
     @pytest.mark.parametrize("name, score", CAFFE_SCORES.items())
     def test_scores_are_caffes(self, name, score):
-        assert nsfw_score(IMG / name) == pytest.approx(score, abs=1e-6)
+        assert nsfw_score(IMG / name) == pytest.approx(score, abs=1.5e-6)
+
+    @pytest.mark.parametrize("name, score", FLOAT64_SCORES.items())
+    def test_scores_are_exact(self, name, score):
+        assert nsfw_score(IMG / name) == pytest.approx(score, abs=5e-7)
 
     @pytest.mark.parametrize("name, score", CAFFE_SCORES_OF_SCIKIT_IMAGE.items())
     def test_scores_of_other_pictures_are_caffes(self, name, score):
@@ -83,15 +98,24 @@ class TestScores:
         scores, logits = get_scorer().scores(x), get_scorer().logits(x)
         np.testing.assert_allclose(1 / (1 + np.exp(-logits.astype(float))), scores, rtol=1e-5)
 
+    @pytest.mark.parametrize("shape", [(3, 224, 224), (1, 3, 256, 256), (1, 1, 224, 224)])
+    def test_other_shapes_than_the_networks_are_refused(self, shape):
+        with pytest.raises(ValueError, match=r"expected shape \(n, 3, 224, 224\), got"):
+            get_scorer().scores(np.zeros(shape, np.float32))
+
     def test_gradients_are_those_of_finite_differences(self):
-        """Along the gradient the logit rises by step * |gradient|, up to the network's curvature."""
+        """Along the gradient the logit rises by step * |gradient|, up to the network's curvature.
+
+        The picture has flat parts, where maxima tie: with Theano's rule, the gradient to each of several equal
+        maxima, it rises by a third less.
+        """
         x = prepare(IMG / "astronaut.png")[np.newaxis]
         logits, gradients = get_scorer().logits_and_gradients(x)
         np.testing.assert_allclose(logits, get_scorer().logits(x), atol=1e-4)
         norm = np.linalg.norm(gradients)
-        step = 2.0 * gradients / norm
-        rise = (get_scorer().logits(x + step) - get_scorer().logits(x - step)) / 4.0
-        assert rise[0] == pytest.approx(norm, rel=0.05)
+        step = 0.1 * gradients / norm
+        rise = (get_scorer().logits(x + step) - get_scorer().logits(x - step)) / 0.2
+        assert rise[0] == pytest.approx(norm, rel=0.1)
 
 
 class TestManyPictures:
@@ -99,7 +123,7 @@ class TestManyPictures:
         paths = [IMG / name for name in CAFFE_SCORES]
         for batch_size in (1, 3, 100):
             scores = list(nsfw_scores(paths, batch_size=batch_size))
-            np.testing.assert_allclose(scores, list(CAFFE_SCORES.values()), atol=1e-6)
+            np.testing.assert_allclose(scores, list(CAFFE_SCORES.values()), atol=1.5e-6)
 
     def test_pictures_are_taken_only_as_they_are_needed(self):
         taken = []
@@ -145,7 +169,7 @@ class TestManyPictures:
             thread.start()
         for thread in threads:
             thread.join()
-        np.testing.assert_allclose(scores, [CAFFE_SCORES[name] for name in names], atol=1e-6)
+        np.testing.assert_allclose(scores, [CAFFE_SCORES[name] for name in names], atol=1.5e-6)
 
 
 class TestModelFiles:
@@ -179,7 +203,8 @@ class TestModelFiles:
 
 class TestImport:
     def test_importing_brings_in_pillow_and_numpy_but_no_theano(self, tmp_path):
-        code = "import sys, open_nsfw; print([m for m in ('theano', 'lasagne', 'google.protobuf', 'scipy') if m in sys.modules])"
+        heavy = "theano", "lasagne", "google.protobuf", "scipy"
+        code = f"import sys, open_nsfw; print([name for name in {heavy} if name in sys.modules])"
         assert run_python(code, cwd=tmp_path).strip() == "[]"
 
     def test_theano_imported_after_open_nsfw_works(self, tmp_path):
@@ -201,11 +226,11 @@ class TestOriginalNames:
     def test_nsfw_score_fn_scores_network_input(self):
         jpg = open_nsfw.make_jpg(open_nsfw.resize_image(IMG / "retina.jpg", convert_to_array=False))
         score = open_nsfw.nsfw_score_fn(open_nsfw.crop(jpg))
-        assert float(score) == pytest.approx(CAFFE_SCORES["retina.jpg"], abs=1e-6)
+        assert float(score) == pytest.approx(FLOAT64_SCORES["retina.jpg"], abs=5e-7)
 
     def test_other_names_are_attribute_errors(self):
         with pytest.raises(AttributeError, match="no attribute 'nsfw_scor'"):
-            open_nsfw.nsfw_scor
+            open_nsfw.nsfw_scor  # noqa: B018
 
     def test_build_nsfw_net_takes_the_callers_input_and_any_size(self):
         import lasagne

@@ -91,7 +91,8 @@ class TestSteps:
         assert resize_image(gradient, (20, 10), convert_to_array=False).size == (20, 10)
 
     @pytest.mark.parametrize(
-        "function, shape", [(process, (3, 4)), (deprocess, (3, 4, 4)), (deprocess, (2, 3, 4, 4)), (crop, (1, 3, 224, 224))]
+        "function, shape",
+        [(process, (3, 4)), (deprocess, (3, 4, 4)), (deprocess, (2, 3, 4, 4)), (crop, (1, 3, 224, 224))],
     )
     def test_wrong_shapes_are_named(self, function, shape):
         with pytest.raises(ValueError, match="expected shape .*got .*" + str(shape[-1])):

@@ -160,7 +160,9 @@ def _max_pool_to_inputs(op, node, inputs, outputs, params=None):
     x, maxima, g, size, stride, pad = inputs
     result = np.zeros_like(x)
     for at, window, _ in _pool_windows(x, op, size, stride, pad):
-        result[window] += g[at][..., None, None] * (x[window] == maxima[at][..., None, None])
+        equal = x[window] == maxima[at][..., None, None]
+        before = np.cumsum(equal.reshape(*equal.shape[:2], -1), axis=-1).reshape(equal.shape)
+        result[window] += g[at][..., None, None] * (equal & (before == 1))  # the first, as Caffe's and ours
     outputs[0][0] = result
 
 

@@ -27,12 +27,6 @@ struct Windows {
     }
     dnnl_dim_t begin(dnnl_dim_t window) const { return std::max<dnnl_dim_t>(window * stride - pad, 0); }
     dnnl_dim_t end(dnnl_dim_t window) const { return std::min(window * stride - pad + size, inputs); }
-    // The windows that a position lies in: first_over(u) <= window < end_over(u).
-    dnnl_dim_t first_over(dnnl_dim_t position) const {
-        dnnl_dim_t first = position + pad - size + 1;
-        return first <= 0 ? 0 : (first + stride - 1) / stride;
-    }
-    dnnl_dim_t end_over(dnnl_dim_t position) const { return std::min((position + pad) / stride + 1, outputs); }
     // What an average divides by: cells of the picture, or of the picture and its padding.
     dnnl_dim_t cells(dnnl_dim_t window, bool padding) const {
         if (!padding) return end(window) - begin(window);
@@ -113,8 +107,9 @@ private:
     PoolSettings pool;
 };
 
-// Inputs x, y = pool(x) and the gradient of y. Every position that equals its window's maximum receives the window's
-// gradient (Theano's own rule).
+// Inputs x, y = pool(x) and the gradient of y. Of several equal maxima the first receives the window's gradient, as in
+// Caffe. (Theano gives it to each of them: what then comes out is no derivative in any direction, and flat parts of a
+// picture are full of such ties.)
 class PoolGradient : public Operation {
 public:
     explicit PoolGradient(const Settings &settings) : pool(settings) {}
@@ -129,35 +124,46 @@ public:
     void run(const Tensors &in, const Tensors &out) override {
         const Shape &x = in[0].shape, &y = in[1].shape;
         const Windows rows = pool.rows(x), columns = pool.columns(x);
-        const dnnl_dim_t channels = x[3];
-        in_parallel(x[0] * x[1], x[2] * channels * 4, [&](dnnl_dim_t first, dnnl_dim_t last) {
-            for (dnnl_dim_t row = first; row < last; ++row) {
-                dnnl_dim_t picture = row / x[1] * y[1] * y[2], u = row % x[1];
-                for (dnnl_dim_t v = 0; v < x[2]; ++v) {
-                    dnnl_dim_t pixel = (row * x[2] + v) * channels;
-                    float *target = out[0].floats() + pixel;
-                    std::fill(target, target + channels, 0.f);
-                    for (dnnl_dim_t i = rows.first_over(u); i < rows.end_over(u); ++i)
-                        for (dnnl_dim_t j = columns.first_over(v); j < columns.end_over(v); ++j) {
-                            dnnl_dim_t window = (picture + i * y[2] + j) * channels;
-                            const float *gradient = in[2].floats() + window;
-                            if (pool.mode == PoolMode::maximum)
-                                add_where_equal(target, in[0].floats() + pixel, in[1].floats() + window, gradient,
-                                                channels);
-                            else
-                                add_scaled(target, gradient, pool.weight(rows, i, columns, j), channels);
-                        }
-                }
+        const dnnl_dim_t channels = x[3], blocks = (channels + block - 1) / block;
+        // Windows overlap in rows and columns, never in pictures and channels: these are shared out.
+        in_parallel(x[0] * blocks, x[1] * x[2] * block * 4, [&](dnnl_dim_t first, dnnl_dim_t last) {
+            for (dnnl_dim_t part = first; part < last; ++part) {
+                const dnnl_dim_t n = part / blocks, begin = part % blocks * block;
+                const dnnl_dim_t count = std::min(block, channels - begin);
+                const float *source = in[0].floats() + n * x[1] * x[2] * channels + begin;
+                float *target = out[0].floats() + n * x[1] * x[2] * channels + begin;
+                for (dnnl_dim_t pixel = 0; pixel < x[1] * x[2]; ++pixel)
+                    std::fill_n(target + pixel * channels, count, 0.f);
+                for (dnnl_dim_t i = 0; i < y[1]; ++i)
+                    for (dnnl_dim_t j = 0; j < y[2]; ++j) {
+                        const dnnl_dim_t window = ((n * y[1] + i) * y[2] + j) * channels + begin;
+                        float left[block];
+                        std::copy_n(in[2].floats() + window, count, left);
+                        const float weight =
+                            pool.mode == PoolMode::maximum ? 1.f : pool.weight(rows, i, columns, j);
+                        for (dnnl_dim_t u = rows.begin(i); u < rows.end(i); ++u)
+                            for (dnnl_dim_t v = columns.begin(j); v < columns.end(j); ++v) {
+                                const dnnl_dim_t pixel = (u * x[2] + v) * channels;
+                                if (pool.mode == PoolMode::maximum)
+                                    move_where_equal(target + pixel, left, source + pixel, in[1].floats() + window,
+                                                     count);
+                                else
+                                    add_scaled(target + pixel, left, weight, count);
+                            }
+                    }
             }
         });
     }
 
 private:
-    static void add_where_equal(float *__restrict target, const float *__restrict x, const float *__restrict y,
-                                const float *__restrict gradient, dnnl_dim_t count) {
+    static constexpr dnnl_dim_t block = 16;
+
+    static void move_where_equal(float *__restrict target, float *__restrict left, const float *__restrict x,
+                                 const float *__restrict y, dnnl_dim_t count) {
         for (dnnl_dim_t c = 0; c < count; ++c) {
-            float flows = gradient[c];
-            target[c] += x[c] == y[c] ? flows : 0.f;
+            float flows = x[c] == y[c] ? left[c] : 0.f;
+            target[c] += flows;
+            left[c] -= flows;
         }
     }
     static void add_scaled(float *__restrict target, const float *__restrict gradient, float factor, dnnl_dim_t count) {
