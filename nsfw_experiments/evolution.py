@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from deap import base, tools
 
-from nsfw_experiments.strategies import Painting
+from nsfw_experiments.individual import Painting
 
 
 class Evolution:

@@ -8,33 +8,16 @@ tools.cxUniform, indpb=0.2)`` crosses in another way. `evolution.Evolution` runs
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import chain
 from math import isfinite
 
-import deap.tools.crossover
-import deap.tools.mutation
-import deap.tools.selection
 from deap import algorithms, base, tools
 
-from nsfw_experiments.painting import COLOUR_GENES, Kind, Ranges, Shape, render_all
-
-
-# DEAP's creator.create makes the same two classes, but where a new process does not find them.
-class PaintingFitness(base.Fitness):
-    """One number, the higher the better."""
-
-    weights = (1.0,)
-
-
-class Painting(list):
-    """DEAP's individual: a list of shapes with a ``fitness``."""
-
-    def __init__(self, shapes: Sequence[Shape] = ()):
-        super().__init__(shapes)
-        self.fitness = PaintingFitness()
+from nsfw_experiments.deap_random import deap_draws_from
+from nsfw_experiments.individual import Painting, clone, palette_painting, random_shape
+from nsfw_experiments.mutations import change_one_gene, change_some_shapes
+from nsfw_experiments.painting import Kind, Shape, render_all
 
 
 def original_toolbox(kind: Kind, count: int, fitness: Callable, seed: int = 0, population: int = 50) -> base.Toolbox:
@@ -136,18 +119,6 @@ def _painting_toolbox(
     toolbox.register("batches", batches, size=8)
     toolbox.register("evaluate", evaluate, kind=kind, fitness=fitness)
     return toolbox
-
-
-def random_shape(rng: random.Random, ranges: Ranges) -> Shape:
-    """Draw every gene of a shape from its range."""
-    return tuple(rng.randint(low, high) for low, high in ranges)
-
-
-def clone(painting: Painting) -> Painting:
-    """Copy a painting and its fitness; the shapes, which never change, are shared."""
-    copy = Painting(painting)
-    copy.fitness.wvalues = painting.fitness.wvalues
-    return copy
 
 
 def batches(paintings: Sequence[Painting], size: int) -> Iterator[Sequence[Painting]]:
@@ -255,96 +226,6 @@ def mutant_of(painting: Painting, toolbox: base.Toolbox) -> Painting:
     return mutant
 
 
-def change_one_gene(painting: Painting, rng: random.Random, ranges: Ranges) -> tuple[Painting]:
-    """Mutate as the original does: swap two shapes, or draw one gene of one shape anew."""
-    index = rng.randrange(len(painting))
-    gene = rng.randrange(-1, len(ranges))
-    if gene == -1:
-        other = rng.randrange(len(painting))
-        painting[index], painting[other] = painting[other], painting[index]
-    else:
-        shape = list(painting[index])
-        shape[gene] = rng.randint(*ranges[gene])
-        painting[index] = tuple(shape)
-    return (painting,)
-
-
-def palette_painting(rng: random.Random, kind: Kind, count: int) -> Painting:
-    """Give a random painting in one to three colours and their neighbours.
-
-    Colours that are all drawn at random mix to grey; palettes make random paintings that differ.
-    """
-    palette = [random_shape(rng, kind.ranges)[-COLOUR_GENES:] for _ in range(rng.randint(1, 3))]
-    return Painting(
-        coloured_like(random_shape(rng, kind.ranges), rng.choice(palette), rng, kind.ranges) for _ in range(count)
-    )
-
-
-def change_some_shapes(painting: Painting, rng: random.Random, ranges: Ranges) -> tuple[Painting]:
-    """Mutate boldly: swap two shapes, replace, move or recolour a few, or tinge many."""
-    (change,) = rng.choices((nudge_some, replace_some, swap_two, tinge_many), (60, 25, 10, 5))
-    change(painting, rng, ranges)
-    return (painting,)
-
-
-def nudge_some(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
-    """Move one to five shapes or change their colours, a little or a lot."""
-    step = rng.choice((0.05, 0.15, 0.4))
-    geometry = range(len(ranges) - COLOUR_GENES)
-    colour = range(len(ranges) - COLOUR_GENES, len(ranges))
-    for index in some_indices(painting, rng, (1, 1, 2, 3, 5)):
-        painting[index] = nudge(painting[index], rng.choice((geometry, colour)), step, rng, ranges)
-
-
-def replace_some(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
-    """Put new shapes in the places of one to three, every other in the colour of a shape that is there."""
-    for index in some_indices(painting, rng, (1, 1, 2, 3)):
-        shape = random_shape(rng, ranges)
-        if rng.random() < 0.5:
-            shape = coloured_like(shape, rng.choice(painting), rng, ranges)
-        painting[index] = shape
-
-
-def swap_two(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
-    """Exchange the places of two shapes."""
-    index, other = rng.randrange(len(painting)), rng.randrange(len(painting))
-    painting[index], painting[other] = painting[other], painting[index]
-
-
-def tinge_many(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
-    """Shift the colours, opacity included, of all shapes or of a third of them in one direction."""
-    strength, share = rng.choice((8, 25, 50)), rng.choice((0.33, 1))
-    shift = [0] * (len(ranges) - COLOUR_GENES) + [round(rng.gauss(0, strength)) for _ in range(COLOUR_GENES)]
-    for index, shape in enumerate(painting):
-        if rng.random() < share:
-            painting[index] = clipped([gene + change for gene, change in zip(shape, shift)], ranges)
-
-
-def some_indices(painting: Painting, rng: random.Random, numbers: Sequence[int]) -> list[int]:
-    """Choose as many different places as one of `numbers` says."""
-    return rng.sample(range(len(painting)), min(len(painting), rng.choice(numbers)))
-
-
-def nudge(shape: Shape, genes: Sequence[int], step: float, rng: random.Random, ranges: Ranges) -> Shape:
-    """Add Gaussian noise to some genes, with a standard deviation of `step` times the gene's range."""
-    nudged = list(shape)
-    for gene in genes:
-        low, high = ranges[gene]
-        nudged[gene] += round(rng.gauss(0, step * (high - low)))
-    return clipped(nudged, ranges)
-
-
-def coloured_like(shape: Shape, model: Shape, rng: random.Random, ranges: Ranges) -> Shape:
-    """Give `shape` about the red, green and blue of `model`; its alpha stays."""
-    colour = [round(rng.gauss(channel, 28)) for channel in model[-COLOUR_GENES:-1]]
-    return clipped([*shape[:-COLOUR_GENES], *colour, shape[-1]], ranges)
-
-
-def clipped(genes: Sequence[int], ranges: Ranges) -> Shape:
-    """Bring genes back into their ranges."""
-    return tuple(min(high, max(low, gene)) for gene, (low, high) in zip(genes, ranges))
-
-
 def best_of_random(toolbox: base.Toolbox, size: int, lineages: int) -> tuple[list[Painting], int]:
     """Start with the best few of `size` random paintings; returns as `random_population`."""
     population, evaluations = random_population(toolbox, size)
@@ -405,24 +286,3 @@ def unite(parent: Painting, children: Sequence[Painting]) -> Painting:
             for index in changes:
                 united[index] = child[index]
     return united
-
-
-_deap_lock = threading.RLock()
-_DEAP_MODULES = (deap.algorithms, deap.tools.crossover, deap.tools.mutation, deap.tools.selection)
-
-
-@contextmanager
-def deap_draws_from(rng: random.Random) -> Iterator[None]:
-    """Let DEAP's operators draw from `rng` while the block runs.
-
-    They know only the module `random`, whose state is shared with everything else in the process. The threads
-    of a cluster's client, for one, draw from it at any time, and then no run could be repeated.
-    """
-    with _deap_lock:
-        for module in _DEAP_MODULES:
-            module.random = rng
-        try:
-            yield
-        finally:
-            for module in _DEAP_MODULES:
-                module.random = random

@@ -11,10 +11,10 @@ from deap import algorithms, tools
 
 from nsfw_experiments.evolution import Evolution
 from nsfw_experiments.fitness import PerPicture
+from nsfw_experiments.individual import Painting
 from nsfw_experiments.painting import Circles, Polygons, render
 from nsfw_experiments.strategies import (
     STRATEGIES,
-    Painting,
     assess,
     climbing_toolbox,
     keep_first_improvements,
@@ -169,9 +169,7 @@ def test_mutants_are_within_their_ranges_and_their_parents_unchanged(strategy, k
         (mutant,) = toolbox.mutate(toolbox.clone(parent))
         assert len(mutant) == len(parent)
         for shape in mutant:
-            assert all(
-                isinstance(gene, int) and low <= gene <= high for gene, (low, high) in zip(shape, kind.ranges)
-            )
+            assert all(isinstance(gene, int) and low <= gene <= high for gene, (low, high) in zip(shape, kind.ranges))
     assert parent == before
 
 

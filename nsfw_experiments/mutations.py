@@ -1,0 +1,77 @@
+"""DEAP mutations of paintings: the original's, of one gene, and a bolder one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from nsfw_experiments.individual import Painting, clipped, coloured_like, random_shape
+from nsfw_experiments.painting import COLOUR_GENES, Ranges, Shape
+
+
+def change_one_gene(painting: Painting, rng: random.Random, ranges: Ranges) -> tuple[Painting]:
+    """Mutate as the original does: swap two shapes, or draw one gene of one shape anew."""
+    index = rng.randrange(len(painting))
+    gene = rng.randrange(-1, len(ranges))
+    if gene == -1:
+        other = rng.randrange(len(painting))
+        painting[index], painting[other] = painting[other], painting[index]
+    else:
+        shape = list(painting[index])
+        shape[gene] = rng.randint(*ranges[gene])
+        painting[index] = tuple(shape)
+    return (painting,)
+
+
+def change_some_shapes(painting: Painting, rng: random.Random, ranges: Ranges) -> tuple[Painting]:
+    """Mutate boldly: swap two shapes, replace, move or recolour a few, or tinge many."""
+    (change,) = rng.choices((nudge_some, replace_some, swap_two, tinge_many), (60, 25, 10, 5))
+    change(painting, rng, ranges)
+    return (painting,)
+
+
+def nudge_some(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
+    """Move one to five shapes or change their colours, a little or a lot."""
+    step = rng.choice((0.05, 0.15, 0.4))
+    geometry = range(len(ranges) - COLOUR_GENES)
+    colour = range(len(ranges) - COLOUR_GENES, len(ranges))
+    for index in some_indices(painting, rng, (1, 1, 2, 3, 5)):
+        painting[index] = nudge(painting[index], rng.choice((geometry, colour)), step, rng, ranges)
+
+
+def replace_some(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
+    """Put new shapes in the places of one to three, every other in the colour of a shape that is there."""
+    for index in some_indices(painting, rng, (1, 1, 2, 3)):
+        shape = random_shape(rng, ranges)
+        if rng.random() < 0.5:
+            shape = coloured_like(shape, rng.choice(painting), rng, ranges)
+        painting[index] = shape
+
+
+def swap_two(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
+    """Exchange the places of two shapes."""
+    index, other = rng.randrange(len(painting)), rng.randrange(len(painting))
+    painting[index], painting[other] = painting[other], painting[index]
+
+
+def tinge_many(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
+    """Shift the colours, opacity included, of all shapes or of a third of them in one direction."""
+    strength, share = rng.choice((8, 25, 50)), rng.choice((0.33, 1))
+    shift = [0] * (len(ranges) - COLOUR_GENES) + [round(rng.gauss(0, strength)) for _ in range(COLOUR_GENES)]
+    for index, shape in enumerate(painting):
+        if rng.random() < share:
+            painting[index] = clipped([gene + change for gene, change in zip(shape, shift)], ranges)
+
+
+def some_indices(painting: Painting, rng: random.Random, numbers: Sequence[int]) -> list[int]:
+    """Choose as many different places as one of `numbers` says."""
+    return rng.sample(range(len(painting)), min(len(painting), rng.choice(numbers)))
+
+
+def nudge(shape: Shape, genes: Sequence[int], step: float, rng: random.Random, ranges: Ranges) -> Shape:
+    """Add Gaussian noise to some genes, with a standard deviation of `step` times the gene's range."""
+    nudged = list(shape)
+    for gene in genes:
+        low, high = ranges[gene]
+        nudged[gene] += round(rng.gauss(0, step * (high - low)))
+    return clipped(nudged, ranges)
