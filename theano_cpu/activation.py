@@ -1,4 +1,5 @@
 """What happens between convolutions: the gradient through a ReLU, sums, and bfloat16 numbers."""
+
 from __future__ import annotations
 
 import theano_cpu  # noqa: F401  (Theano's repairs come before Theano)
@@ -8,7 +9,9 @@ from theano_cpu.operation import OneDnnOp, as_tensor, tensor_type
 
 
 def mask(g, y, negative_slope=0.0):
-    """The gradient `g` of a (leaky) ReLU's output `y`, passed on to its input: g where y > 0, else negative_slope * g.
+    """The gradient `g` of a (leaky) ReLU's output `y`, passed on to its input.
+
+    It is g where y > 0, else negative_slope * g.
 
     At zero the subgradient is that of the negative side: 0 for the plain ReLU.
     """
@@ -16,7 +19,10 @@ def mask(g, y, negative_slope=0.0):
 
 
 class Mask(OneDnnOp):
-    """Inputs g and y, or a, b and y for g = a + b; see `mask`. With `inplace` the output takes the first input's memory."""
+    """Inputs g and y, or a, b and y for g = a + b; see `mask`.
+
+    With `inplace` the output takes the first input's memory.
+    """
 
     helper_name = "mask"
     __props__ = ("negative_slope", "inplace")
@@ -57,7 +63,9 @@ class Sum(OneDnnOp):
 
     def make_node(self, *inputs):
         inputs = [as_tensor("sum", "a term", value, 4) for value in inputs]
-        return self.apply(inputs, tensor_type([all(axis) for axis in zip(*(i.broadcastable for i in inputs))]))
+        return self.apply(
+            inputs, tensor_type([all(axis) for axis in zip(*(i.broadcastable for i in inputs))])
+        )
 
     def infer_shape(self, node, shapes):
         return [shapes[0]]
@@ -67,7 +75,7 @@ class Sum(OneDnnOp):
 
 
 class Bfloat16(OneDnnOp):
-    """float32 pictures to bfloat16 (rounded to nearest even), kept as uint16; or back, exactly, with ``narrow=False``."""
+    """float32 pictures to bfloat16 (rounded to nearest even), kept as uint16; back with ``narrow=False``."""
 
     helper_name = "bfloat16"
     __props__ = ("narrow",)

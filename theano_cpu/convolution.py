@@ -1,8 +1,9 @@
 """Convolution of channels-last pictures, and its gradients, as Theano operations.
 
-Pictures are (N, H, W, C) float32, weights (O, C/groups, rows, columns) float32; weights are applied as they are
-(cross-correlation, as in Caffe), not flipped.
+Pictures are (N, H, W, C) float32, weights (O, C/groups, rows, columns) float32. Weights are applied as they
+are, as in Caffe (cross-correlation), not flipped.
 """
+
 from __future__ import annotations
 
 import theano_cpu  # noqa: F401  (Theano's repairs come before Theano)
@@ -30,7 +31,9 @@ class _ConvolutionOp(OneDnnOp):
         """Shape of the output, symbolic or not, for shapes of input and weights."""
         sides = [
             (side + 2 * pad - (kernel - 1) * dilation - 1) // stride + 1
-            for side, kernel, stride, pad, dilation in zip(x[1:3], w[2:4], self.stride, self.pad, self.dilation)
+            for side, kernel, stride, pad, dilation in zip(
+                x[1:3], w[2:4], self.stride, self.pad, self.dilation
+            )
         ]
         return (x[0], *sides, w[0])
 
@@ -38,15 +41,27 @@ class _ConvolutionOp(OneDnnOp):
 class Convolution(_ConvolutionOp):
     """relu(convolution(x, w) + b + residual); see `theano_cpu.ops.conv2d`.
 
-    Inputs are x, w, then the bias and the residual where there are. With `inplace` the output takes the residual's
-    memory. With `bfloat16` x, residual and output are bfloat16 numbers kept as uint16; w and b stay float32.
+    Inputs are x, w, then the bias and the residual where there are. With `inplace` the output takes the
+    residual's memory. With `bfloat16` x, residual and output are bfloat16 numbers kept as uint16; w and b
+    stay float32.
     """
 
     helper_name = "convolution"
     __props__ = (*_GEOMETRY, "bias", "residual", "relu", "negative_slope", "bfloat16", "inplace")
 
-    def __init__(self, stride, pad, dilation, groups, bias, residual, relu, negative_slope=0.0, bfloat16=False,
-                 inplace=False):
+    def __init__(
+        self,
+        stride,
+        pad,
+        dilation,
+        groups,
+        bias,
+        residual,
+        relu,
+        negative_slope=0.0,
+        bfloat16=False,
+        inplace=False,
+    ):
         super().__init__(stride, pad, dilation, groups)
         self.bias, self.residual, self.relu, self.negative_slope = bias, residual, relu, negative_slope
         self.bfloat16, self.inplace = bfloat16, inplace
@@ -67,7 +82,9 @@ class Convolution(_ConvolutionOp):
         return self.apply(inputs, tensor_type((batch, False, False, filters), values))
 
     def settings(self, node, frozen):
-        own = {name: getattr(self, name) for name in ("bias", "residual", "relu", "negative_slope", "bfloat16")}
+        own = {
+            name: getattr(self, name) for name in ("bias", "residual", "relu", "negative_slope", "bfloat16")
+        }
         return {**super().settings(node, frozen), **own}
 
     def infer_shape(self, node, shapes):
@@ -75,8 +92,10 @@ class Convolution(_ConvolutionOp):
 
     def grad(self, inputs, output_gradients):
         if self.bfloat16:
-            return [grad_not_implemented(self, i, value, "bfloat16 is for scoring only")
-                    for i, value in enumerate(inputs)]
+            return [
+                grad_not_implemented(self, i, value, "bfloat16 is for scoring only")
+                for i, value in enumerate(inputs)
+            ]
         x, w, *_ = inputs
         (gy,) = output_gradients
         if self.relu:
@@ -93,7 +112,9 @@ class InputGradient(_ConvolutionOp):
     helper_name = "input_gradient"
 
     def make_node(self, x, w, gy):
-        x, w, gy = (as_tensor("conv2d's gradient", name, value, 4) for name, value in (("x", x), ("w", w), ("gy", gy)))
+        x, w, gy = (
+            as_tensor("conv2d's gradient", name, value, 4) for name, value in (("x", x), ("w", w), ("gy", gy))
+        )
         return self.apply([x, w, gy], tensor_type(x.broadcastable))
 
     def infer_shape(self, node, shapes):
@@ -110,7 +131,10 @@ class InputGradient(_ConvolutionOp):
 
 
 class WeightGradient(_ConvolutionOp):
-    """Gradients of a convolution with respect to its weights and, with `bias`, its bias. Of w only the shape is used."""
+    """Gradients of a convolution with respect to its weights and, with `bias`, its bias.
+
+    Of w only the shape is used.
+    """
 
     helper_name = "weight_gradient"
     __props__ = (*_GEOMETRY, "bias")
@@ -123,7 +147,9 @@ class WeightGradient(_ConvolutionOp):
         return {**self.geometry(), "bias": self.bias}
 
     def make_node(self, x, w, gy):
-        x, w, gy = (as_tensor("conv2d's gradient", name, value, 4) for name, value in (("x", x), ("w", w), ("gy", gy)))
+        x, w, gy = (
+            as_tensor("conv2d's gradient", name, value, 4) for name, value in (("x", x), ("w", w), ("gy", gy))
+        )
         outputs = [tensor_type(w.broadcastable)] + [tensor_type((w.broadcastable[0],))] * self.bias
         return self.apply([x, w, gy], *outputs)
 
@@ -138,7 +164,11 @@ class WeightGradient(_ConvolutionOp):
         x, w, gy = inputs
         g = output_gradients[0]
         if self.bias and not isinstance(output_gradients[1].type, DisconnectedType):
-            return [grad_not_implemented(self, i, value, "second derivatives of the bias's gradient") if i != 1
-                    else DisconnectedType()() for i, value in enumerate(inputs)]
+            return [
+                grad_not_implemented(self, i, value, "second derivatives of the bias's gradient")
+                if i != 1
+                else DisconnectedType()()
+                for i, value in enumerate(inputs)
+            ]
         forward = Convolution(**self.geometry(), bias=False, residual=False, relu=False)
         return [InputGradient(**self.geometry())(x, g, gy), DisconnectedType()(), forward(x, g)]

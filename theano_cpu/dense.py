@@ -1,4 +1,5 @@
 """Matrix products and softmax as Theano operations."""
+
 from __future__ import annotations
 
 import theano_cpu  # noqa: F401  (Theano's repairs come before Theano)
@@ -7,7 +8,7 @@ from theano_cpu.operation import OneDnnOp, as_tensor, tensor_type
 
 
 class Product(OneDnnOp):
-    """a or its transpose times b or its transpose, plus a third input that is added to every row, if there is one."""
+    """a or its transpose times b or its transpose, plus a third input, if any, that is added to every row."""
 
     helper_name = "product"
     __props__ = ("transpose_a", "transpose_b")
@@ -31,8 +32,16 @@ class Product(OneDnnOp):
     def grad(self, inputs, output_gradients):
         a, b, *bias = inputs
         (g,) = output_gradients
-        ga = Product(self.transpose_b, True)(b, g) if self.transpose_a else Product(False, not self.transpose_b)(g, b)
-        gb = Product(True, self.transpose_a)(g, a) if self.transpose_b else Product(not self.transpose_a, False)(a, g)
+        ga = (
+            Product(self.transpose_b, True)(b, g)
+            if self.transpose_a
+            else Product(False, not self.transpose_b)(g, b)
+        )
+        gb = (
+            Product(True, self.transpose_a)(g, a)
+            if self.transpose_b
+            else Product(not self.transpose_a, False)(a, g)
+        )
         return [ga, gb] + [SumRows()(g) for _ in bias]
 
 

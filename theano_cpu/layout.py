@@ -1,4 +1,5 @@
-"""The doors between Theano's layout of pictures, (N, C, H, W), and that of the operations here, (N, H, W, C)."""
+"""The doors between Theano's layout of pictures, (N, C, H, W), and the one used here, (N, H, W, C)."""
+
 from __future__ import annotations
 
 import theano_cpu  # noqa: F401  (Theano's repairs come before Theano)

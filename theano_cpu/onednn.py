@@ -1,9 +1,11 @@
 """oneDNN and the C++ helper that calls it: finding the library, building the helper once, loading it.
 
-oneDNN comes from the wheels ``onednn-cpu-gomp`` (library) and ``onednn-devel-cpu-gomp`` (headers). The helper, in the
-folder ``helper`` beside this file, is compiled on first use with Theano's C++ compiler into Theano's compile folder,
-under a name that holds everything its binary depends on; later processes load it in a few milliseconds.
+oneDNN comes from the wheels ``onednn-cpu-gomp`` (library) and ``onednn-devel-cpu-gomp`` (headers). The
+helper, in the folder ``helper`` beside this file, is compiled on first use with Theano's C++ compiler into
+Theano's compile folder, under a name that holds everything its binary depends on; later processes load it
+in a few milliseconds.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -32,7 +34,15 @@ ENGINES = ("onednn", "theano")
 _SOURCES = Path(__file__).resolve().parent / "helper"
 _MODULE = "theano_cpu_onednn"
 # Without -fno-trapping-math a comparison in a loop keeps GCC from using vector instructions
-_FLAGS = ["-std=c++17", "-O3", "-march=native", "-fno-trapping-math", "-fopenmp", "-fPIC", "-fvisibility=hidden"]
+_FLAGS = [
+    "-std=c++17",
+    "-O3",
+    "-march=native",
+    "-fno-trapping-math",
+    "-fopenmp",
+    "-fPIC",
+    "-fvisibility=hidden",
+]
 _loading = threading.Lock()
 
 # dnnl_cpu_isa_t, the most capable first
@@ -58,7 +68,7 @@ class OneDnnUnavailable(ImportError):
 def engine():
     """Return the engine for new functions, ``"onednn"`` or ``"theano"``.
 
-    The environment variable ``THEANO_CPU_ENGINE`` chooses; without it, it is oneDNN wherever that can be used.
+    The environment variable ``THEANO_CPU_ENGINE`` chooses; without it, oneDNN is used wherever it can be.
 
     Raises
     ------
@@ -76,7 +86,7 @@ def engine():
 
 
 def onednn_available():
-    """Return whether oneDNN is the engine: present, usable, and not switched off by ``THEANO_CPU_ENGINE=theano``.
+    """Return whether oneDNN is the engine: usable, and not switched off by ``THEANO_CPU_ENGINE=theano``.
 
     The first call on a machine compiles the helper, which takes some seconds.
 
@@ -95,8 +105,8 @@ def info():
     Returns
     -------
     dict
-        ``engine``; ``problem``, why oneDNN cannot be used, or None; and where it can be: ``version`` of oneDNN,
-        ``instruction_set``, ``bfloat16`` (bool), ``threads``, ``library`` and ``helper`` (paths).
+        ``engine``; ``problem``, why oneDNN cannot be used, or None; and where it can be: ``version`` of
+        oneDNN, ``instruction_set``, ``bfloat16`` (bool), ``threads``, ``library`` and ``helper`` (paths).
 
     Example
     -------
@@ -120,8 +130,12 @@ def info():
 
 
 def set_num_threads(count):
-    """Use `count` threads (at least 1) for every operation from now on, whichever thread calls it; None goes back to
-    OpenMP's choice: ``OMP_NUM_THREADS``, or the number of cores.
+    """Use `count` threads for every operation from now on, whichever thread calls it.
+
+    Parameters
+    ----------
+    count : int, at least 1, or None
+        None is OpenMP's choice: ``OMP_NUM_THREADS``, or the number of cores.
 
     Example
     -------
@@ -144,7 +158,7 @@ def num_threads():
 
 
 def has_bfloat16():
-    """Return whether this CPU multiplies bfloat16 numbers itself (oneDNN would emulate or refuse it elsewhere)."""
+    """Return whether this CPU multiplies bfloat16 numbers itself; elsewhere oneDNN emulates or refuses it."""
     return helper().versions()["isa"] & 0xE7 == 0xE7
 
 
@@ -160,10 +174,10 @@ def helper():
         return _helper()
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _helper():
     library, include = find_onednn()
-    # Loaded by its path, so that the helper finds it by its name: no search path has to be stored in the helper.
+    # Loaded by its path, so that the helper finds it by its name and needs no search path
     try:
         ctypes.CDLL(str(library))
     except OSError as error:
@@ -177,13 +191,14 @@ def _helper():
     versions = module.versions()
     if versions["compiled"] != versions["loaded"]:
         raise OneDnnUnavailable(
-            f"the helper was compiled for oneDNN {versions['compiled']}, but {versions['loaded']} is loaded: are the "
-            "wheels onednn-cpu-gomp and onednn-devel-cpu-gomp of the same version, and is no other oneDNN loaded before?"
+            f"the helper was compiled for oneDNN {versions['compiled']}, but {versions['loaded']} "
+            "is loaded: are onednn-cpu-gomp and onednn-devel-cpu-gomp of the same version, and was another "
+            "oneDNN loaded before?"
         )
     return module
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _problem():
     """Why oneDNN cannot be used, or None."""
     try:
@@ -273,12 +288,22 @@ def _build(path, library, include):
 
 def _compile(target, library, include):
     command = [
-        theano.config.cxx, *_FLAGS, "-shared", str(_SOURCES / "module.cpp"), "-o", str(target),
-        "-I" + str(include), "-I" + sysconfig.get_path("include"), "-I" + np.get_include(), str(library),
+        theano.config.cxx,
+        *_FLAGS,
+        "-shared",
+        str(_SOURCES / "module.cpp"),
+        "-o",
+        str(target),
+        "-I" + str(include),
+        "-I" + sysconfig.get_path("include"),
+        "-I" + np.get_include(),
+        str(library),
     ]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode:
-        raise OneDnnUnavailable(f"compiling the oneDNN helper failed:\n{' '.join(command)}\n{done.stderr[-4000:]}")
+        raise OneDnnUnavailable(
+            f"compiling the oneDNN helper failed:\n{' '.join(command)}\n{done.stderr[-4000:]}"
+        )
 
 
 @contextlib.contextmanager

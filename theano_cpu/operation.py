@@ -1,4 +1,5 @@
 """What all oneDNN operations have in common: from a Theano node to a thunk of the helper."""
+
 from __future__ import annotations
 
 import theano_cpu  # noqa: F401  (Theano's repairs come before Theano)
@@ -54,8 +55,9 @@ def tensor_type(broadcastable, dtype="float32"):
 class OneDnnOp(Op):
     """An operation that the helper computes.
 
-    Subclasses give `helper_name`, the operation's name there, `settings`, and what Theano asks of any operation. Theano's
-    C virtual machine calls the thunk without any Python in between; other linkers use `perform`.
+    Subclasses give `helper_name`, the operation's name there, `settings`, and what Theano asks of any
+    operation. Theano's C virtual machine calls the thunk without any Python in between; other linkers use
+    `perform`.
     """
 
     helper_name = None
@@ -85,7 +87,7 @@ class OneDnnOp(Op):
         )
 
     def make_c_thunk(self, node, storage_map, compute_map, no_recycling):
-        """Called by Op.make_thunk; the returned thunk is like that of a compiled operation (theano/gof/op.py)."""
+        """Called by Op.make_thunk; the thunk is like that of a compiled operation (theano/gof/op.py)."""
         inputs = [storage_map[variable] for variable in node.inputs]
         outputs = [storage_map[variable] for variable in node.outputs]
         cthunk = self._thunk(node, inputs, outputs, lambda i: isinstance(node.inputs[i], T.Constant))

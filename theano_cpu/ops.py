@@ -1,7 +1,7 @@
 """Fast operations for Theano on CPUs, computed by oneDNN.
 
-Pictures are (N, H, W, C) float32, channels last, from the first operation to the last: `to_nhwc` and `to_nchw` are the
-doors to Theano's own layout. All operations have gradients, so `theano.grad` works as usual.
+Pictures are (N, H, W, C) float32, channels last, from the first operation to the last: `to_nhwc` and
+`to_nchw` are the doors to Theano's own layout. All operations have gradients: `theano.grad` works as usual.
 
 Example
 -------
@@ -15,6 +15,7 @@ Example
 >>> y.shape, gw.shape, float(y[0, 0, 0, 0]), float(y[0, 0, 1, 1])
 ((1, 4, 4, 4), (4, 3, 3, 3), 12.0, 27.0)
 """
+
 from __future__ import annotations
 
 import theano_cpu  # noqa: F401  (Theano's repairs come before Theano)
@@ -39,27 +40,40 @@ from theano_cpu.rewrites import lean_mode  # noqa: F401  (part of this module's 
 PRECISIONS = ("float32", "bfloat16")
 
 
-def conv2d(x, w, b=None, residual=None, stride=(1, 1), pad=(0, 0), dilation=(1, 1), groups=1, relu=False,
-           negative_slope=0.0, precision="float32"):
+def conv2d(
+    x,
+    w,
+    b=None,
+    residual=None,
+    stride=(1, 1),
+    pad=(0, 0),
+    dilation=(1, 1),
+    groups=1,
+    relu=False,
+    negative_slope=0.0,
+    precision="float32",
+):
     """``relu(convolution(x, w) + b + residual)``.
 
     Parameters
     ----------
     x : float32 tensor, (N, H, W, C)
     w : float32 tensor, (O, C/groups, kh, kw)
-        Applied as a cross-correlation. Constants are converted to oneDNN's layout once, shared variables at every call.
+        Applied as a cross-correlation. Constants are converted to oneDNN's layout once, shared variables at
+        every call.
     b : float32 vector, (O,), optional
     residual : float32 tensor of the output's shape, optional
     stride, pad, dilation : int or (int, int)
         For rows and columns. `pad` zeros are added on both sides.
     groups : int
     relu : bool
-        Whether negative results become 0, or `negative_slope` times themselves. Its subgradient at 0 is that of the
-        negative side.
+        Whether negative results become 0, or `negative_slope` times themselves. Its subgradient at 0 is that
+        of the negative side.
     negative_slope : float >= 0
     precision : 'float32' or 'bfloat16'
-        With 'bfloat16' inputs and weights are rounded to bfloat16 (8 significant bits) and sums are kept in float32;
-        consecutive convolutions pass bfloat16 values on. Without gradient. Only on CPUs that multiply bfloat16.
+        With 'bfloat16' inputs and weights are rounded to bfloat16 (8 significant bits) and sums are kept in
+        float32; consecutive convolutions pass bfloat16 values on. Without gradient. Only on CPUs that
+        multiply bfloat16.
 
     Returns
     -------
@@ -100,8 +114,12 @@ def conv2d(x, w, b=None, residual=None, stride=(1, 1), pad=(0, 0), dilation=(1, 
         residual = None if residual is None else Bfloat16(True)(residual)
     others = [value for value in (b, residual) if value is not None]
     y = Convolution(
-        **geometry, bias=b is not None, residual=residual is not None, relu=bool(relu),
-        negative_slope=float(negative_slope) if relu else 0.0, bfloat16=narrow,
+        **geometry,
+        bias=b is not None,
+        residual=residual is not None,
+        relu=bool(relu),
+        negative_slope=float(negative_slope) if relu else 0.0,
+        bfloat16=narrow,
     )(x, w, *others)
     return Bfloat16(False)(y) if narrow else y
 
@@ -122,17 +140,20 @@ def pool2d(x, size, stride=None, pad=(0, 0), mode="max", ceil=True):
     ----------
     x : float32 tensor, (N, H, W, C)
     size, stride, pad : int or (int, int)
-        For rows and columns; `stride` defaults to `size`. `pad` must be smaller than `size`; padding never is a maximum.
+        For rows and columns; `stride` defaults to `size`. `pad` must be smaller than `size`; padding never is
+        a maximum.
     mode : 'max', 'average_inc_pad' or 'average_exc_pad'
-        Whether an average counts the cells of the padding (zeros), or not. What lies behind the padding never counts.
+        Whether an average counts the cells of the padding (zeros), or not. What lies behind the padding never
+        counts.
     ceil : bool
-        True rounds the number of windows up and clips the last ones, as Caffe does (a window that would begin behind
-        the picture is left out); False rounds it down.
+        True rounds the number of windows up and clips the last ones, as Caffe does (a window that would begin
+        behind the picture is left out); False rounds it down.
 
     Returns
     -------
     float32 tensor, (N, H', W', C)
-        Its gradient goes to all positions that equal a window's maximum, as in Theano.
+        A maximum's gradient goes to the first position of its window that equals it, as in Caffe (in Theano: to
+        all that do).
 
     Example
     -------

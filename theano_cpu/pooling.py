@@ -1,4 +1,5 @@
-"""Pooling, subsampling and the mean of channels-last pictures (N, H, W, C), and their gradients, as Theano operations."""
+"""Pooling, subsampling and the mean of channels-last pictures (N, H, W, C), and their gradients."""
+
 from __future__ import annotations
 
 import theano_cpu  # noqa: F401  (Theano's repairs come before Theano)
@@ -17,8 +18,13 @@ class _PoolOp(OneDnnOp):
         self.size, self.stride, self.pad, self.mode, self.ceil = size, stride, pad, mode, ceil
 
     def settings(self, node, frozen):
-        return {"size": self.size, "stride": self.stride, "pad": self.pad, "ceil": self.ceil,
-                "mode": MODES.index(self.mode)}
+        return {
+            "size": self.size,
+            "stride": self.stride,
+            "pad": self.pad,
+            "ceil": self.ceil,
+            "mode": MODES.index(self.mode),
+        }
 
 
 class Pool(_PoolOp):
@@ -53,14 +59,19 @@ class PoolGradient(_PoolOp):
     helper_name = "pool_gradient"
 
     def make_node(self, x, y, gy):
-        x, y, gy = (as_tensor("pool2d's gradient", name, value, 4) for name, value in (("x", x), ("y", y), ("gy", gy)))
+        x, y, gy = (
+            as_tensor("pool2d's gradient", name, value, 4) for name, value in (("x", x), ("y", y), ("gy", gy))
+        )
         return self.apply([x, y, gy], tensor_type(x.broadcastable))
 
     def infer_shape(self, node, shapes):
         return [shapes[0]]
 
     def grad(self, inputs, output_gradients):
-        return [grad_not_implemented(self, i, value, "second derivatives of pooling") for i, value in enumerate(inputs)]
+        return [
+            grad_not_implemented(self, i, value, "second derivatives of pooling")
+            for i, value in enumerate(inputs)
+        ]
 
 
 class Subsample(OneDnnOp):
@@ -138,7 +149,10 @@ class GlobalPoolGradient(OneDnnOp):
     __props__ = ()
 
     def make_node(self, x, gy):
-        x, gy = as_tensor("global_pool's gradient", "x", x, 4), as_tensor("global_pool's gradient", "gy", gy, 2)
+        x, gy = (
+            as_tensor("global_pool's gradient", "x", x, 4),
+            as_tensor("global_pool's gradient", "gy", gy, 2),
+        )
         return self.apply([x, gy], tensor_type(x.broadcastable))
 
     def infer_shape(self, node, shapes):

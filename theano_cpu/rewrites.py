@@ -1,9 +1,10 @@
 """Rewrites of graphs of oneDNN operations, and a mode that applies hardly anything else.
 
-A graph that consists of these operations needs little of Theano's optimiser: `lean_mode` merges equal nodes, applies the
-rewrites below and nothing more, so that a function is built in a fraction of a second. In Theano's default mode they
-are applied too, among all others.
+A graph that consists of these operations needs little of Theano's optimiser: `lean_mode` merges equal
+nodes, applies the rewrites below and nothing more, so that a function is built in a fraction of a second. In
+Theano's default mode they are applied too, among all others.
 """
+
 from __future__ import annotations
 
 import functools
@@ -85,20 +86,27 @@ def local_gradient_in_place(node):
     return [type(op)(**{**settings, "inplace": True})(*node.inputs)]
 
 
-# Places in the order of Theano's passes: after canonicalisation (1), and after the handler of in-place operations
-# (49.5). Passes of the same tag are what `lean_mode` takes.
-optdb.register("theano_cpu_sums", in2out(local_sum, local_stay_bfloat16, name="theano_cpu_sums"), 2.4, "fast_run", TAG)
+# Places in the order of Theano's passes: after canonicalisation (1), and after the handler of in-place
+# operations (49.5). Passes of the same tag are what `lean_mode` takes.
+optdb.register(
+    "theano_cpu_sums", in2out(local_sum, local_stay_bfloat16, name="theano_cpu_sums"), 2.4, "fast_run", TAG
+)
 optdb.register("theano_cpu_masks", in2out(local_mask_of_sum, name="theano_cpu_masks"), 2.5, "fast_run", TAG)
 optdb.register(
     "theano_cpu_in_place",
-    in2out(local_residual_in_place, local_gradient_in_place, ignore_newtrees=True, name="theano_cpu_in_place"),
-    75, "fast_run", "inplace", TAG,
+    in2out(
+        local_residual_in_place, local_gradient_in_place, ignore_newtrees=True, name="theano_cpu_in_place"
+    ),
+    75,
+    "fast_run",
+    "inplace",
+    TAG,
 )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def lean_mode():
-    """A mode for functions that consist of these operations only: built fast, run by Theano's C virtual machine.
+    """A mode for functions of these operations: built fast, run by Theano's C virtual machine.
 
     Other operations work in it too, but stay as they are: no algebra, no fusion, no shape arithmetic.
 
