@@ -224,25 +224,31 @@ def render_all(paintings: Sequence[Sequence[Shape]], kind: Kind) -> list[Image.I
         Pictures of mode RGB, in the order of `paintings`.
     """
     pictures: list = [None] * len(paintings)
-    groups = [(list(range(len(paintings))), 0, Image.new("RGB", kind.size, kind.background))]
+    blank = Image.new("RGB", kind.size, kind.background)
+    groups = [(list(range(len(paintings))), 0, blank)]  # paintings that are equal up to a depth, painted so far
     while groups:
         members, depth, canvas = groups.pop()
         pen = ImageDraw.Draw(canvas, "RGBA")
-        while True:
-            branches: dict = {}  # members that go on with the same shape, by that shape; None where they end
-            for member in members:
-                painting = paintings[member]
-                branches.setdefault(painting[depth] if depth < len(painting) else None, []).append(member)
-            if len(branches) != 1 or None in branches:
-                break
-            kind.paint(canvas, pen, *branches)
-            depth += 1
+        if len(members) == 1:
+            for shape in paintings[members[0]][depth:]:
+                kind.paint(canvas, pen, shape)
+            pictures[members[0]] = canvas
+            continue
+        branches: dict = {}  # members by the shape that they go on with, or None
+        for member in members:
+            painting = paintings[member]
+            branches.setdefault(painting[depth] if depth < len(painting) else None, []).append(member)
         for member in branches.pop(None, ()):
             pictures[member] = canvas.copy()
-        for shape, branch in branches.items():
-            copy = canvas.copy()
-            kind.paint(copy, ImageDraw.Draw(copy, "RGBA"), shape)
-            groups.append((branch, depth + 1, copy))
+        while branches:
+            shape, branch = branches.popitem()
+            if branches:
+                copy = canvas.copy()
+                kind.paint(copy, ImageDraw.Draw(copy, "RGBA"), shape)
+                groups.append((branch, depth + 1, copy))
+            else:
+                kind.paint(canvas, pen, shape)
+                groups.append((branch, depth + 1, canvas))
     return pictures
 
 
