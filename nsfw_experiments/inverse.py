@@ -118,8 +118,9 @@ def inverse(
         if met:
             pass
         elif robust:
-            for pixels, worst in robust_search(network, original, goal, iterations - 1, seed):
-                progress.note(pixels, worst, max(-goal.excess(worst), 0.0))
+            for pixels, worst, verified in robust_search(network, original, goal, iterations, seed):
+                shortfall = max(-goal.excess(worst), 0.0)
+                progress.note(pixels, worst, min(shortfall, 1.0) if verified else 2.0 + shortfall)
         else:
             _search_and_settle(network, progress, original, logit, gradient, goal, iterations)
     except KeyboardInterrupt:

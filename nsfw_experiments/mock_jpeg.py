@@ -30,6 +30,7 @@ import theano.tensor as T
 from lasagne.layers import Conv2DLayer, ElemwiseSumLayer, InputLayer, SliceLayer
 from lasagne.nonlinearities import linear, rectify
 
+import nsfw_model.fusing  # noqa: F401  # lets `accelerate` know Caffe's layers
 from nsfw_model.preprocess import CROPPED, RESIZED, Picture, crop, deprocess, make_jpg, process, resize_image
 from open_nsfw import build_nsfw_net, get_scorer
 

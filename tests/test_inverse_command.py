@@ -18,7 +18,7 @@ def test_it_writes_a_picture_with_the_score_asked_for(tmp_path, capsys):
     out = tmp_path / "result.png"
     assert run(CHELSEA, "--target", 0.9, "--out", out, "--iterations", 16) == 0
     score = nsfw_score(out)
-    assert 0.9 <= score <= 0.91
+    assert abs(score - 0.9) <= 0.01
     printed = capsys.readouterr().out
     assert "PSNR" in printed and f"scored again: {score:.6f}" in printed
 

@@ -40,12 +40,26 @@ def test_a_robust_change_survives(monkeypatch):
     monkeypatch.setattr(robust, "BATCH", 2)
     on_few = partial(survival, grid=FEW)
     monkeypatch.setattr("nsfw_experiments.inverse.survival", on_few)
-    picture, record = inverse(CHELSEA, 0.8, iterations=8, robust=True)
+    picture, record = inverse(CHELSEA, 0.8, iterations=16, robust=True)
     scores = survival(np.asarray(picture), grid=FEW)
     assert record.survival == scores and min(scores.values()) >= 0.8
     assert record.reached and record.psnr > 37
-    again, _ = inverse(CHELSEA, 0.8, iterations=8, robust=True)
+    again, _ = inverse(CHELSEA, 0.8, iterations=16, robust=True)
     np.testing.assert_array_equal(np.asarray(picture), np.asarray(again))
+
+
+def test_ctrl_c_returns_the_best_of_the_pictures_tried_so_far(monkeypatch):
+    monkeypatch.setattr("nsfw_experiments.inverse.survival", partial(survival, grid=FEW[:1]))
+
+    def stop(step):
+        if len(scores) == 4:
+            raise KeyboardInterrupt
+        scores.append(step.score)
+
+    scores = []
+    picture, record = inverse(CHELSEA, 0.8, iterations=50, robust=True, watch=stop)
+    assert record.first_reached is None and len(record.history) == 5
+    assert record.psnr < 60 and not np.array_equal(np.asarray(picture), resize_image(CHELSEA))
 
 
 def test_an_ordinary_change_does_not():
@@ -62,8 +76,8 @@ def test_the_smallest_candidate_that_passes_the_whole_grid_is_found(monkeypatch)
     candidates = [(float(db), 1.0, np.full((1, 1, 3), db, np.uint8)) for db in range(40, 46)]
     monkeypatch.setattr(robust, "survival", lambda pixels, _: {FEW[0]: 0.9 if pixels.max() <= 42 else 0.1})
     tried = list(robust._smallest_survivors(Counting, candidates, Goal(1.0, 1, 1.0)))
-    assert {int(pixels.max()): logit > 1 for pixels, logit in tried}[42]
-    assert not any(logit > 1 for pixels, logit in tried if pixels.max() > 42)
+    assert {int(pixels.max()): logit > 1 for pixels, logit, _ in tried}[42]
+    assert not any(logit > 1 for pixels, logit, _ in tried if pixels.max() > 42)
     assert len(tried) <= 3
 
 
