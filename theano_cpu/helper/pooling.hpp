@@ -122,35 +122,17 @@ public:
     }
 
     void run(const Tensors &in, const Tensors &out) override {
-        const Shape &x = in[0].shape, &y = in[1].shape;
-        const Windows rows = pool.rows(x), columns = pool.columns(x);
+        const Shape &x = in[0].shape;
         const dnnl_dim_t channels = x[3], blocks = (channels + block - 1) / block;
         // Windows overlap in rows and columns, never in pictures and channels: these are shared out.
         in_parallel(x[0] * blocks, x[1] * x[2] * block * 4, [&](dnnl_dim_t first, dnnl_dim_t last) {
             for (dnnl_dim_t part = first; part < last; ++part) {
                 const dnnl_dim_t n = part / blocks, begin = part % blocks * block;
-                const dnnl_dim_t count = std::min(block, channels - begin);
-                const float *source = in[0].floats() + n * x[1] * x[2] * channels + begin;
-                float *target = out[0].floats() + n * x[1] * x[2] * channels + begin;
-                for (dnnl_dim_t pixel = 0; pixel < x[1] * x[2]; ++pixel)
-                    std::fill_n(target + pixel * channels, count, 0.f);
-                for (dnnl_dim_t i = 0; i < y[1]; ++i)
-                    for (dnnl_dim_t j = 0; j < y[2]; ++j) {
-                        const dnnl_dim_t window = ((n * y[1] + i) * y[2] + j) * channels + begin;
-                        float left[block];
-                        std::copy_n(in[2].floats() + window, count, left);
-                        const float weight =
-                            pool.mode == PoolMode::maximum ? 1.f : pool.weight(rows, i, columns, j);
-                        for (dnnl_dim_t u = rows.begin(i); u < rows.end(i); ++u)
-                            for (dnnl_dim_t v = columns.begin(j); v < columns.end(j); ++v) {
-                                const dnnl_dim_t pixel = (u * x[2] + v) * channels;
-                                if (pool.mode == PoolMode::maximum)
-                                    move_where_equal(target + pixel, left, source + pixel, in[1].floats() + window,
-                                                     count);
-                                else
-                                    add_scaled(target + pixel, left, weight, count);
-                            }
-                    }
+                // A count that the compiler knows keeps a block in registers.
+                if (begin + block <= channels)
+                    run_block(in, out, n, begin, std::integral_constant<dnnl_dim_t, block>());
+                else
+                    run_block(in, out, n, begin, channels - begin);
             }
         });
     }
@@ -158,16 +140,45 @@ public:
 private:
     static constexpr dnnl_dim_t block = 16;
 
-    static void move_where_equal(float *__restrict target, float *__restrict left, const float *__restrict x,
-                                 const float *__restrict y, dnnl_dim_t count) {
-        for (dnnl_dim_t c = 0; c < count; ++c) {
-            float flows = x[c] == y[c] ? left[c] : 0.f;
-            target[c] += flows;
-            left[c] -= flows;
-        }
+    template <class Count>
+    void run_block(const Tensors &in, const Tensors &out, dnnl_dim_t n, dnnl_dim_t begin, Count count) const {
+        const Shape &x = in[0].shape, &y = in[1].shape;
+        const Windows rows = pool.rows(x), columns = pool.columns(x);
+        const dnnl_dim_t channels = x[3], first_pixel = n * x[1] * x[2] * channels + begin;
+        const float *source = in[0].floats() + first_pixel;
+        float *target = out[0].floats() + first_pixel;
+        for (dnnl_dim_t pixel = 0; pixel < x[1] * x[2]; ++pixel)
+            for (dnnl_dim_t c = 0; c < count; ++c) target[pixel * channels + c] = 0.f;
+        for (dnnl_dim_t i = 0; i < y[1]; ++i)
+            for (dnnl_dim_t j = 0; j < y[2]; ++j) {
+                const dnnl_dim_t window = ((n * y[1] + i) * y[2] + j) * channels + begin;
+                const bool maximum = pool.mode == PoolMode::maximum;
+                const float weight = maximum ? 1.f : pool.weight(rows, i, columns, j);
+                float left[block], largest[block];
+                for (dnnl_dim_t c = 0; c < count; ++c) {
+                    left[c] = in[2].floats()[window + c] * weight;
+                    largest[c] = in[1].floats()[window + c];
+                }
+                for (dnnl_dim_t u = rows.begin(i); u < rows.end(i); ++u)
+                    for (dnnl_dim_t v = columns.begin(j); v < columns.end(j); ++v) {
+                        const dnnl_dim_t pixel = (u * x[2] + v) * channels;
+                        if (maximum)
+                            move_where_equal(target + pixel, left, source + pixel, largest, count);
+                        else
+                            for (dnnl_dim_t c = 0; c < count; ++c) target[pixel + c] += left[c];
+                    }
+            }
     }
-    static void add_scaled(float *__restrict target, const float *__restrict gradient, float factor, dnnl_dim_t count) {
-        for (dnnl_dim_t c = 0; c < count; ++c) target[c] += factor * gradient[c];
+
+    template <class Count>
+    static void move_where_equal(float *__restrict target, float *__restrict left, const float *__restrict x,
+                                 const float *__restrict largest, Count count) {
+#pragma omp simd
+        for (dnnl_dim_t c = 0; c < count; ++c) {
+            const float moved = x[c] == largest[c] ? left[c] : 0.f;
+            target[c] += moved;
+            left[c] -= moved;
+        }
     }
     PoolSettings pool;
 };
