@@ -144,6 +144,13 @@ def _table(steps):
     return steps[None, :, None, :]
 
 
+def _extended(planes, rows, columns, mode):
+    """np.pad below and to the right; nothing to do for whole blocks, which are the rule."""
+    if not rows and not columns:
+        return planes
+    return np.pad(planes, [(0, 0)] * (planes.ndim - 2) + [(0, rows), (0, columns)], mode)
+
+
 def _fold_edge(gradient, size, axis):
     """Adjoint of repeating the last sample along an axis: the repeated ones' gradients go to it."""
     if gradient.shape[axis] == size:
@@ -269,7 +276,7 @@ class Jpeg:
         across, down = SUBSAMPLINGS[self.subsampling]
         height, width = chroma.shape[1:]
         padded_width = _ceil_div(width, across * BLOCK) * across * BLOCK
-        chroma = np.pad(chroma, ((0, 0), (0, -height % down), (0, padded_width - width)), "edge")
+        chroma = _extended(chroma, -height % down, padded_width - width, "edge")
         if across == 1:
             return chroma
         sums = chroma[:, :, 0::2] + chroma[:, :, 1::2]
@@ -286,8 +293,7 @@ class Jpeg:
     def _transform(planes, steps):
         """Level shift, edge repetition to whole blocks, islow DCT, division by the steps."""
         height, width = planes.shape[-2:]
-        padding = [(0, 0)] * (planes.ndim - 2) + [(0, -height % BLOCK), (0, -width % BLOCK)]
-        shifted = np.pad(planes - 128, padding, "edge")
+        shifted = _extended(planes - 128, -height % BLOCK, -width % BLOCK, "edge")
         rows = _descale(_on_rows(ISLOW, shifted), 11)
         coefficients = _descale(_on_columns(ISLOW, rows), 15)
         # The quantiser's arithmetic is (|c| + 4*step) // (8*step): dividing here and rounding later gives the
@@ -401,8 +407,8 @@ class Jpeg:
         coefficients = []
         for planes in (ycc[0], self._pull_back_upsample(ycc[1:])):
             height, width = planes.shape[-2:]
-            padding = [(0, 0)] * (planes.ndim - 2) + [(0, -height % BLOCK), (0, -width % BLOCK)]
-            coefficients.append(_on_columns(dct, _on_rows(dct, np.pad(planes, padding))))
+            whole = _extended(planes, -height % BLOCK, -width % BLOCK, "constant")
+            coefficients.append(_on_columns(dct, _on_rows(dct, whole)))
         return tuple(coefficients)
 
     def pull_back_encoding(self, gradient, size):
@@ -433,7 +439,7 @@ class Jpeg:
         """Adjoint of :meth:`_upsample` (roundings passed through) and of cropping to the picture's size."""
         across, down = SUBSAMPLINGS[self.subsampling]
         height, width = gradient.shape[1:]
-        gradient = np.pad(gradient, ((0, 0), (0, -height % down), (0, -width % across)))
+        gradient = _extended(gradient, -height % down, -width % across, "constant")
         if across == 1:
             return gradient
         if gradient.shape[2] <= 4:

@@ -41,11 +41,13 @@ def test_the_imitation_computes_what_the_originals_does():
     np.testing.assert_allclose(*values, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_pretraining_makes_the_imitation_better(attack):
     errors = attack.pretrain(6)
     assert errors[-1] < errors[0]
 
 
+@pytest.mark.slow
 def test_steps_train_picture_and_imitation_in_turn_and_are_reported(attack):
     reports = []
     picture, returned = attack.run(2, every=1, report=reports.append)
@@ -61,6 +63,7 @@ def test_steps_train_picture_and_imitation_in_turn_and_are_reported(attack):
     assert str(reports[0]).startswith("i=0, score=0.01292, _nsfw_loss=")
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_run(attack):
     def stop(report):
         raise KeyboardInterrupt
