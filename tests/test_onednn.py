@@ -19,7 +19,7 @@ import theano.tensor as T
 from theano_cpu import onednn, ops
 from theano_cpu.activation import Bfloat16, Mask, Sum
 from theano_cpu.convolution import Convolution
-from theano_cpu.pooling import Subsample
+from theano_cpu.pooling import PoolGradient, Subsample
 
 needs_onednn = pytest.mark.skipif(not ops.onednn_available(), reason="oneDNN is not the engine here")
 
@@ -318,6 +318,21 @@ def test_the_sum_and_mask_of_two_gradients_are_one_operation():
     before = values[1].copy()
     np.testing.assert_allclose(f(*values), plain(*values), rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(values[1], before)
+
+
+@needs_onednn
+@pytest.mark.parametrize("slope", [0.0, 0.25])
+def test_a_rectifier_before_maximum_pooling_masks_the_smaller_picture(slope):
+    x, w = T.tensor4(), random(4, 4, 3, 3)
+    y = ops.pool2d(ops.conv2d(x, w, relu=True, negative_slope=slope), 3, 2)
+    g = T.tensor4()
+    gradient = T.grad(None, x, known_grads={y: g})
+    f = theano.function([x, g], gradient, mode=ops.lean_mode())
+    kinds = operations(f)
+    assert kinds.index(Mask) < kinds.index(PoolGradient)
+    values = random(2, 9, 9, 4), random(2, 3, 3, 4, seed=1)
+    plain = theano.function([x, g], gradient, mode="FAST_COMPILE")
+    np.testing.assert_allclose(f(*values), plain(*values), rtol=1e-5, atol=1e-5)
 
 
 @needs_onednn

@@ -21,7 +21,7 @@ from theano.scalar import Add
 from theano_cpu.activation import Bfloat16, Mask, Sum
 from theano_cpu.convolution import Convolution
 from theano_cpu.operation import OneDnnOp
-from theano_cpu.pooling import Subsample
+from theano_cpu.pooling import PoolGradient, Subsample
 
 TAG = "theano_cpu"
 
@@ -51,6 +51,21 @@ def local_mask_of_sum(node):
     if _computed_by(g, Sum) and len(g.owner.inputs) == 2 and len(g.clients) == 1:
         return [Mask(node.op.negative_slope)(*g.owner.inputs, y)]
     return False
+
+
+@local_optimizer([Mask])
+def local_mask_before_pooling(node):
+    """mask(pool's gradient(x, y, g), x) is pool's gradient(x, y, mask(g, y)): fewer values to mask.
+
+    A gradient goes where x equals y, so it does not matter which of the two the mask looks at.
+    """
+    if not isinstance(node.op, Mask) or len(node.inputs) != 2:
+        return False
+    g, activation = node.inputs
+    if not _computed_by(g, PoolGradient) or g.owner.op.mode != "max" or len(g.clients) > 1:
+        return False
+    x, y, gy = g.owner.inputs
+    return [g.owner.op(x, y, node.op(gy, y))] if x is activation else False
 
 
 @local_optimizer([Bfloat16])
@@ -89,7 +104,11 @@ def local_gradient_in_place(node):
 # Places in the order of Theano's passes: after canonicalisation (1), and after the handler of in-place
 # operations (49.5). Passes of the same tag are what `lean_mode` takes.
 optdb.register(
-    "theano_cpu_sums", in2out(local_sum, local_stay_bfloat16, name="theano_cpu_sums"), 2.4, "fast_run", TAG
+    "theano_cpu_sums",
+    in2out(local_sum, local_mask_before_pooling, local_stay_bfloat16, name="theano_cpu_sums"),
+    2.4,
+    "fast_run",
+    TAG,
 )
 optdb.register("theano_cpu_masks", in2out(local_mask_of_sum, name="theano_cpu_masks"), 2.5, "fast_run", TAG)
 optdb.register(
