@@ -37,7 +37,8 @@ def main() -> None:
         if nsfw_score(files[i]) != expected[i]:
             raise SystemExit(f"score {done}: {files[i]} changed its score")
     seconds = time.perf_counter() - start
-    print(f"| {args.scores} | {resident_megabytes():.1f} |\n\n{seconds / args.scores * 1e3:.1f} ms a picture, file to score")
+    print(f"| {args.scores} | {resident_megabytes():.1f} |")
+    print(f"\n{seconds / args.scores * 1e3:.1f} ms a picture, from file to score")
 
 
 if __name__ == "__main__":
