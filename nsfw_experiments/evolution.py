@@ -3,7 +3,7 @@
 >>> from nsfw_experiments.fitness import NsfwLogit
 >>> from nsfw_experiments.painting import Circles
 >>> from nsfw_experiments.strategies import climbing_toolbox
->>> evolution = Evolution(climbing_toolbox(Circles(), count=50, fitness=NsfwLogit(), children=4))
+>>> evolution = Evolution(climbing_toolbox(Circles(), count=50, fitness=NsfwLogit(), population=4))
 >>> evolution.run(generations=2)
 >>> len(evolution.best)
 50

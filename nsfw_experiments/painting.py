@@ -143,11 +143,11 @@ class Polygons:
 
     def svg_shape(self, shape: Shape) -> str:
         """Write one polygon as an SVG element."""
-        # Pillow's corners are centres of pixels, and it fills the pixels that the border touches.
-        points = [coordinate + 0.5 for coordinate in shape[:-COLOUR_GENES]]
-        pairs = " ".join(f"{x},{y}" for x, y in zip(points[0::2], points[1::2]))
-        stroke = _hexadecimal(shape[-COLOUR_GENES:-1])
-        return f'<polygon points="{pairs}" stroke="{stroke}" {_svg_colour(shape)}/>'
+        # Pillow's corners are centres of pixels, and rows of pixels begin and end half a pixel outside the sides.
+        corners = [(x + 0.5, y + 0.5) for x, y in zip(shape[0:-COLOUR_GENES:2], shape[1:-COLOUR_GENES:2])]
+        sides = "".join(f"M{_svg_points(_widened(*side))}Z" for side in zip(corners, corners[1:] + corners[:1]))
+        inside = f'<polygon points="{_svg_points(corners)}" fill-rule="evenodd"/>'
+        return f'<g {_svg_colour(shape)}>{inside}<path d="{sides}"/></g>'
 
 
 Kind = Circles | Polygons
@@ -299,8 +299,27 @@ def _box(points: Shape, size: tuple[int, int]) -> tuple[int, int, int, int] | No
     return (left, top, right, bottom) if left < right and top < bottom else None
 
 
+def _widened(start: tuple[float, float], end: tuple[float, float]) -> list[tuple[float, float]]:
+    """Give the outline, clockwise, of a line half a pixel wide to the left and to the right, and a hair high."""
+    (ax, ay), (bx, by) = sorted((start, end))
+    wide, hair = 0.5, 0.02
+    if ay <= by:
+        return [
+            (ax - wide, ay - hair), (ax + wide, ay - hair), (bx + wide, by - hair),
+            (bx + wide, by + hair), (bx - wide, by + hair), (ax - wide, ay + hair),
+        ]  # fmt: skip
+    return [
+        (ax - wide, ay - hair), (bx - wide, by - hair), (bx + wide, by - hair),
+        (bx + wide, by + hair), (ax + wide, ay + hair), (ax - wide, ay + hair),
+    ]  # fmt: skip
+
+
+def _svg_points(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:g},{y:g}" for x, y in points)
+
+
 def _svg_colour(shape: Shape) -> str:
-    # `opacity` acts on fill and stroke together, `fill-opacity` would blend twice where they overlap.
+    # `opacity` acts on all parts of a shape together, `fill-opacity` would blend twice where they overlap.
     return f'fill="{_hexadecimal(shape[-COLOUR_GENES:-1])}" opacity="{shape[-1] / 255:.4f}"'
 
 

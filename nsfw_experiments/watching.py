@@ -7,6 +7,7 @@ A watcher is called with the `Evolution` after each generation::
 
 from __future__ import annotations
 
+import io
 import re
 import time
 from collections.abc import Sequence
@@ -129,13 +130,15 @@ class LiveView:
 
     def show(self, evolution: Evolution) -> None:
         """Show the present state in place of the one before."""
+        from IPython.display import Image as Png
         from IPython.display import display
 
-        figure = draw_progress(evolution)
+        png = io.BytesIO()
+        draw_progress(evolution).savefig(png, format="png", dpi=80)
         if self._handle is None:
-            self._handle = display(figure, display_id=True)
+            self._handle = display(Png(png.getvalue()), display_id=True)
         else:
-            self._handle.update(figure)
+            self._handle.update(Png(png.getvalue()))
 
 
 def draw_progress(evolution: Evolution):
