@@ -287,23 +287,28 @@ def _build(path, library, include):
 
 
 def _compile(target, library, include):
-    command = [
-        theano.config.cxx,
-        *_FLAGS,
-        "-shared",
-        str(_SOURCES / "module.cpp"),
-        "-o",
-        str(target),
-        "-I" + str(include),
-        "-I" + sysconfig.get_path("include"),
-        "-I" + np.get_include(),
-        str(library),
+    includes = ["-I" + str(folder) for folder in (include, sysconfig.get_path("include"), np.get_include())]
+    sources = sorted(_SOURCES.glob("*.cpp"))
+    objects = [str(target.with_name(source.stem + ".o")) for source in sources]
+    # At the same time: most of a first start is spent here
+    _run_all(
+        [theano.config.cxx, *_FLAGS, *includes, "-c", str(source), "-o", made]
+        for source, made in zip(sources, objects)
+    )
+    _run_all([[theano.config.cxx, *_FLAGS, "-shared", *objects, "-o", str(target), str(library)]])
+
+
+def _run_all(commands):
+    started = [
+        (command, subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace"))
+        for command in commands
     ]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    if done.returncode:
-        raise OneDnnUnavailable(
-            f"compiling the oneDNN helper failed:\n{' '.join(command)}\n{done.stderr[-4000:]}"
-        )
+    finished = [(command, process.communicate()[1], process.returncode) for command, process in started]
+    for command, errors, code in finished:
+        if code:
+            raise OneDnnUnavailable(
+                f"compiling the oneDNN helper failed:\n{' '.join(command)}\n{errors[-4000:]}"
+            )
 
 
 @contextlib.contextmanager

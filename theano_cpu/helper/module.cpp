@@ -12,7 +12,6 @@
 
 #include <atomic>
 
-#include "convolution.hpp"
 #include "elementwise.hpp"
 #include "pooling.hpp"
 
@@ -53,30 +52,27 @@ void after_fork_in_child() {
 
 // ---- operations by name --------------------------------------------------------------------------------------------
 
-template <class Made>
-std::unique_ptr<Operation> make(const Settings &settings) {
-    return std::unique_ptr<Operation>(new Made(settings));
+const Operations &operations() {
+    static const Operations all = [] {
+        Operations made = convolution_operations();
+        made.insert({{"pool", make<Pool>},
+                     {"pool_gradient", make<PoolGradient>},
+                     {"subsample", make<Subsample>},
+                     {"subsample_gradient", make<SubsampleGradient>},
+                     {"global_pool", make<GlobalPool>},
+                     {"global_pool_gradient", make<GlobalPoolGradient>},
+                     {"mask", make<Mask>},
+                     {"sum", make<Sum>},
+                     {"layout", make<Layout>},
+                     {"bfloat16", make<Bfloat16>},
+                     {"product", make<Product>},
+                     {"sum_rows", make<SumRows>},
+                     {"softmax", make<Softmax>},
+                     {"softmax_gradient", make<SoftmaxGradient>}});
+        return made;
+    }();
+    return all;
 }
-
-const std::map<std::string, std::unique_ptr<Operation> (*)(const Settings &)> operations{
-    {"convolution", make<Convolution>},
-    {"input_gradient", make<InputGradient>},
-    {"weight_gradient", make<WeightGradient>},
-    {"pool", make<Pool>},
-    {"pool_gradient", make<PoolGradient>},
-    {"subsample", make<Subsample>},
-    {"subsample_gradient", make<SubsampleGradient>},
-    {"global_pool", make<GlobalPool>},
-    {"global_pool_gradient", make<GlobalPoolGradient>},
-    {"mask", make<Mask>},
-    {"sum", make<Sum>},
-    {"layout", make<Layout>},
-    {"bfloat16", make<Bfloat16>},
-    {"product", make<Product>},
-    {"sum_rows", make<SumRows>},
-    {"softmax", make<Softmax>},
-    {"softmax_gradient", make<SoftmaxGradient>},
-};
 
 // Thrown where a Python exception is set already.
 struct PythonError {};
@@ -324,8 +320,8 @@ PyObject *make_thunk(PyObject *, PyObject *arguments) {
                           &in_place))
         return nullptr;
     try {
-        auto found = operations.find(name);
-        if (found == operations.end()) throw std::invalid_argument(std::string("no operation is called ") + name);
+        auto found = operations().find(name);
+        if (found == operations().end()) throw std::invalid_argument(std::string("no operation is called ") + name);
         std::unique_ptr<Thunk> thunk(new Thunk);
         thunk->label = label;
         thunk->operation = found->second(settings_of(dict));

@@ -47,3 +47,13 @@ inline void require_same_shape(const Tensor &a, const Tensor &b, const char *wha
     require(a.shape == b.shape, std::string(what) + " have shapes " + text(a.shape) + " and " + text(b.shape) +
                                     ", expected the same");
 }
+
+// Makers of operations by the names that Python knows.
+using Operations = std::map<std::string, std::unique_ptr<Operation> (*)(const Settings &)>;
+
+template <class Made>
+std::unique_ptr<Operation> make(const Settings &settings) {
+    return std::unique_ptr<Operation>(new Made(settings));
+}
+
+Operations convolution_operations();

@@ -1,10 +1,11 @@
 // Convolution and its two gradients. Pictures are (N, H, W, C), weights (O, C / groups, rows, columns).
-#pragma once
 #include <algorithm>
 #include <cstring>
 
 #include "operation.hpp"
 #include "primitive.hpp"
+
+namespace {
 
 struct Geometry {
     Pair stride, pad, dilation;
@@ -594,3 +595,11 @@ private:
     bool has_bias;
     Plans<Primitive> plans;
 };
+
+}  // namespace
+
+Operations convolution_operations() {
+    return {{"convolution", make<Convolution>},
+            {"input_gradient", make<InputGradient>},
+            {"weight_gradient", make<WeightGradient>}};
+}
