@@ -208,6 +208,20 @@ def test_any_geometry_equals_float64_sums(data):
         assert relative_error(got, wanted) <= 1e-5
 
 
+def test_theano_verifies_the_gradients():
+    def network(x, w, b, v):
+        hidden = ops.conv2d(ops.to_nhwc(x), w, b, stride=(2, 1), pad=(1, 2), dilation=(1, 2), groups=2)
+        hidden = ops.conv2d(hidden, v, residual=ops.pool2d(hidden, 3, 1, 1, "average_inc_pad", ceil=False), pad=1)
+        pooled = ops.pool2d(ops.subsample(hidden, (1, 2)), 2, mode="average_exc_pad")
+        return ops.softmax(ops.inner_product(ops.global_pool(pooled), v[:, :, 0, 0]))
+
+    rng = np.random.default_rng(0)
+    points = [random(rng, *shape) for shape in ((2, 4, 9, 8), (4, 2, 3, 2), (4,), (4, 4, 3, 3))]
+    # Without compiling what verify_grad adds
+    plain = theano.Mode(linker="py", optimizer=None)
+    theano.gradient.verify_grad(network, points, rng=np.random.RandomState(0), mode=plain)
+
+
 def test_equals_theanos_own_convolution():
     x, w = random(np.random.default_rng(0), 2, 8, 9, 11), random(np.random.default_rng(1), 6, 4, 3, 2)
     tx, tw, tg = T.tensor4(), T.tensor4(), T.tensor4()
@@ -247,6 +261,17 @@ def test_one_function_serves_pictures_of_all_sizes():
     for size in [4, 9, 4, *range(3, 14)]:
         x = random(rng, 1 + size % 3, size, size + 1, 16)
         assert relative_error(f(x), reference(x, w, b, None, **geometry, slope=None)) <= 1e-6
+
+
+def test_one_function_serves_weights_of_all_shapes():
+    tx, tw, tg = T.tensor4(), T.tensor4(), T.tensor4()
+    y = ops.conv2d(tx, tw)
+    f = theano.function([tx, tw, tg], [y, *T.grad(None, [tx, tw], known_grads={y: tg})], mode=ops.lean_mode())
+    for shape in [(8, 8, 3, 3), (16, 8, 3, 3), (8, 8, 3, 3), (8, 8, 1, 1), (16, 8, 3, 3)]:
+        geometry, x, w, _, _, gy = arrays_of(dict(x=(1, 6, 6, 8), w=shape))
+        expected = [reference(x, w, None, None, **geometry, slope=None), *reference_gradients(x, w, gy, **geometry)]
+        for got, wanted in zip(f(x, w, gy), expected):
+            assert relative_error(got, wanted) <= 1e-5
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ public:
     void run(const Tensors &in, const Tensors &out) override {
         Plan &plan = *plans.last();
         if (plan.copies_residual) copy_parallel(in.back(), out[0]);
-        std::vector<void *> data{weights->in_layout(plan.primitive->wanted(dnnl_query_weights_md), in[1].floats()),
+        std::vector<void *> data{plan.weights->in_layout(plan.primitive->wanted(dnnl_query_weights_md), in[1].floats()),
                                  in[0].data, out[0].data};
         if (has_bias) data.push_back(in[2].data);
         if (plan.separate_residual) data.push_back(in.back().data);
@@ -217,6 +217,7 @@ public:
 private:
     struct Plan {
         std::unique_ptr<Primitive> primitive;
+        std::shared_ptr<Weights> weights;  // shared with the plans for other pictures
         bool separate_residual = false, copies_residual = false;
     };
 
@@ -232,6 +233,7 @@ private:
             weights.reset(new Weights(plain_weights(c.weights), frozen));
         weights_shape = in[1].shape;
         std::unique_ptr<Plan> plan(new Plan);
+        plan->weights = weights;
         if (has_residual && !in_place) {
             Convolving separate = c;
             separate.residual = Residual::separate;
@@ -262,7 +264,7 @@ private:
     float slope;
     bool frozen;
     dnnl_data_type_t type;
-    std::unique_ptr<Weights> weights;
+    std::shared_ptr<Weights> weights;
     Shape weights_shape;
     Plans<Plan> plans;
 };
