@@ -100,7 +100,8 @@ def make_toolbox(about: dict, target: str | None):
     else:
         fitness = NsfwScore() if about["strategy"] == "original" else NsfwLogit()
     make = STRATEGIES[about["strategy"]]
-    return make(kind, about["count"], fitness, about["seed"], about["population"])
+    options = {"fine": target is not None} if about["strategy"] == "climb" else {}
+    return make(kind, about["count"], fitness, about["seed"], about["population"], **options)
 
 
 def settings(args: Namespace, saved: dict) -> dict:

@@ -23,19 +23,54 @@ def change_one_gene(painting: Painting, rng: random.Random, ranges: Ranges) -> t
     return (painting,)
 
 
-def change_some_shapes(painting: Painting, rng: random.Random, ranges: Ranges) -> tuple[Painting]:
-    """Mutate boldly: swap two shapes, replace, move or recolour a few, or tinge many."""
-    (change,) = rng.choices((nudge_some, replace_some, swap_two, tinge_many), (60, 25, 10, 5))
-    change(painting, rng, ranges)
+#: Settings of `change_some_shapes` for a fitness that follows every small change, such as likeness to a picture.
+FINE = {"odds": (80, 10, 10, 2), "numbers": (1, 1, 2), "steps": (0.03, 0.1, 0.3)}
+
+
+def change_some_shapes(
+    painting: Painting,
+    rng: random.Random,
+    ranges: Ranges,
+    odds: Sequence[int] = (60, 25, 10, 5),
+    numbers: Sequence[int] = (1, 1, 2, 3, 5),
+    steps: Sequence[float] = (0.05, 0.15, 0.4),
+) -> tuple[Painting]:
+    """Mutate boldly.
+
+    Parameters
+    ----------
+    painting : Painting
+        Changed in place.
+    rng : random.Random
+    ranges : tuple of (int, int)
+        Lowest and highest value of each gene.
+    odds : sequence of int
+        How often to nudge some shapes, to replace some, to swap two, and to tinge many.
+    numbers : sequence of int
+        How many shapes are nudged: one of these.
+    steps : sequence of float
+        How far: one of these standard deviations, in parts of a gene's range.
+
+    Returns
+    -------
+    (Painting,)
+    """
+    (change,) = rng.choices((nudge_some, replace_some, swap_two, tinge_many), odds)
+    if change is nudge_some:
+        change(painting, rng, ranges, numbers, steps)
+    else:
+        change(painting, rng, ranges)
     return (painting,)
 
 
-def nudge_some(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
-    """Move one to five shapes or change their colours, a little or a lot."""
-    step = rng.choice((0.05, 0.15, 0.4))
+def nudge_some(
+    painting: Painting, rng: random.Random, ranges: Ranges, numbers: Sequence[int], steps: Sequence[float]
+) -> None:
+    """Move some shapes or change their colours, a little or a lot."""
+    step = rng.choice(steps)
     geometry = range(len(ranges) - COLOUR_GENES)
     colour = range(len(ranges) - COLOUR_GENES, len(ranges))
-    for index in some_indices(painting, rng, (1, 1, 2, 3, 5)):
+    for index in some_indices(painting, rng, numbers):
         painting[index] = nudge(painting[index], rng.choice((geometry, colour)), step, rng, ranges)
 
 

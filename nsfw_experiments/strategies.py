@@ -16,7 +16,7 @@ from deap import algorithms, base, tools
 
 from nsfw_experiments.deap_random import deap_draws_from
 from nsfw_experiments.individual import Painting, clone, palette_painting, random_shape
-from nsfw_experiments.mutations import change_one_gene, change_some_shapes
+from nsfw_experiments.mutations import FINE, change_one_gene, change_some_shapes
 from nsfw_experiments.painting import Kind, Shape, render_all
 
 
@@ -63,7 +63,9 @@ def original_toolbox(kind: Kind, count: int, fitness: Callable, seed: int = 0, p
     return toolbox
 
 
-def climbing_toolbox(kind: Kind, count: int, fitness: Callable, seed: int = 0, population: int = 16) -> base.Toolbox:
+def climbing_toolbox(
+    kind: Kind, count: int, fitness: Callable, seed: int = 0, population: int = 16, fine: bool = False
+) -> base.Toolbox:
     """Make the toolbox of a hill climber that unites the improvements of a generation.
 
     It starts with several lineages, the best of many random paintings. Every generation has `population`
@@ -77,15 +79,19 @@ def climbing_toolbox(kind: Kind, count: int, fitness: Callable, seed: int = 0, p
         As for `original_toolbox`.
     population : int
         Changed copies in a generation.
+    fine : bool
+        Whether to make smaller changes, for a fitness such as `Likeness` that follows each of them.
 
     Returns
     -------
     deap.base.Toolbox
     """
     toolbox = _painting_toolbox("climb", kind, count, fitness, seed, population=population)
+    toolbox.about["fine"] = fine
     toolbox.register("individual", palette_painting, toolbox.rng, kind, count)
     toolbox.register("population", tools.initRepeat, list, toolbox.individual)
-    toolbox.register("mutate", change_some_shapes, rng=toolbox.rng, ranges=kind.ranges)
+    manner = FINE if fine else {}
+    toolbox.register("mutate", change_some_shapes, rng=toolbox.rng, ranges=kind.ranges, **manner)
     toolbox.register("select", tools.selTournament, tournsize=2)
     toolbox.register("start", best_of_random, toolbox, size=4 * population, lineages=max(1, population // 2))
     toolbox.register("generation", climb, toolbox, children=population, extinction=0.15)
