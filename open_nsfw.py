@@ -266,8 +266,6 @@ def _make_original_names() -> dict:
     import lasagne
     import theano.tensor as T
 
-    import nsfw_model.fusing  # noqa: F401  # lets `accelerate` know Caffe's layers
-
     input_var = T.tensor4("nsfw_input_var")
     model, net = build_nsfw_net(input_var)
     output = lasagne.layers.get_output(model, deterministic=True)

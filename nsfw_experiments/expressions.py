@@ -2,6 +2,7 @@
 
 With these the whole way from a picture's pixels to its score is one Theano expression:
 
+>>> import theano
 >>> from open_nsfw import prepare
 >>> pictures = T.tensor4("pictures")                         # (n, height, width, 3), RGB, 0..255
 >>> blue_first = jpeg(resize(pictures, (480, 640), (256, 256)))[:, 16:240, 16:240, ::-1]

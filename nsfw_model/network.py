@@ -11,6 +11,7 @@ import numpy as np
 from lasagne.layers import ConcatLayer, DropoutLayer, InputLayer, Layer, NonlinearityLayer
 from lasagne.nonlinearities import LeakyRectify, rectify
 
+import nsfw_model.fusing  # noqa: F401  # from now on, theano_cpu can fuse these networks
 from nsfw_model.layers import (
     BatchNormLayer,
     ConvolutionLayer,

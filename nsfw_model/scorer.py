@@ -13,7 +13,6 @@ import lasagne
 import numpy as np
 import theano.tensor as T
 
-import nsfw_model.fusing  # noqa: F401  # lets `accelerate` know Caffe's layers
 from nsfw_model.layers import SoftmaxLayer
 from nsfw_model.network import build_net
 from nsfw_model.prototxt import read_prototxt
@@ -80,7 +79,8 @@ class Scorer:
         ndarray of float32, shape (n,)
             Scores in 0..1.
         """
-        return self._forward(x)[0]
+        prob, _ = self._forward(x)
+        return prob[:, 1]
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """Give the scores of a batch as logits: log(score / (1 - score)), without loss of precision near 0 and 1.
@@ -93,7 +93,8 @@ class Scorer:
         -------
         ndarray of float32, shape (n,)
         """
-        return self._forward(x)[1]
+        _, classes = self._forward(x)
+        return classes[:, 1] - classes[:, 0]
 
     def logits_and_gradients(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Give logits and how they change with each value of the network input.
@@ -107,20 +108,21 @@ class Scorer:
         logits : ndarray of float32, shape (n,)
         gradients : ndarray of float32, shape (n, 3, 224, 224)
         """
-        return self._backward(x)
+        logit_of_classes = np.tile(np.float32([-1, 1]), (len(x), 1))
+        classes, gradients = self._backward(x, logit_of_classes)
+        return classes[:, 1] - classes[:, 0], gradients
 
-    def _expressions(self):
-        """Theano expressions of probabilities, shape (n, 2), and logits, shape (n,)."""
-        prob, classes = lasagne.layers.get_output(self._fast, deterministic=True)
-        return prob, classes[:, 1] - classes[:, 0]
+    # Slicing and subtracting are left to NumPy: in Theano's graph they would cost a C compilation each.
 
     def _compile_forward(self):
-        prob, logits = self._expressions()
-        return compile_function([self.input_var], [prob[:, 1], logits])
+        prob_and_classes = lasagne.layers.get_output(self._fast, deterministic=True)
+        return compile_function([self.input_var], prob_and_classes)
 
     def _compile_backward(self):
-        _, logits = self._expressions()
-        return compile_function([self.input_var], [logits, T.grad(logits.sum(), self.input_var)])
+        _, classes = lasagne.layers.get_output(self._fast, deterministic=True)
+        direction = T.matrix("direction")
+        gradients = T.grad(None, self.input_var, known_grads={classes: direction})
+        return compile_function([self.input_var, direction], [classes, gradients])
 
 
 class _Compiled:
@@ -132,11 +134,11 @@ class _Compiled:
         self._function = None
         self._lock = threading.Lock()
 
-    def __call__(self, x):
+    def __call__(self, x, *others):
         # The fused network would pool over whatever it is given
         if np.shape(x)[1:] != self._shape or np.ndim(x) != 4:
             raise ValueError(f"expected shape (n, {', '.join(map(str, self._shape))}), got {np.shape(x)}")
         with self._lock:
             if self._function is None:
                 self._function = self._compile()
-            return self._function(np.ascontiguousarray(x, dtype=np.float32))
+            return self._function(np.ascontiguousarray(x, dtype=np.float32), *others)

@@ -33,7 +33,8 @@ def fenced(page, language):
 def run_doctest(examples, name, namespace):
     test = doctest.DocTestParser().get_doctest(examples, namespace, name, None, 0)
     report = []
-    doctest.DocTestRunner(optionflags=FLAGS).run(test, out=report.append)
+    doctest.DocTestRunner(optionflags=FLAGS).run(test, out=report.append, clear_globs=False)
+    namespace.update(test.globs)
     assert not report, "".join(report)
 
 

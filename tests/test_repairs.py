@@ -63,6 +63,18 @@ def test_no_stand_in_is_left_for_other_importers():
     )
 
 
+def test_parts_of_scipy_that_theano_hardly_uses_are_loaded_only_when_they_are_used():
+    python(
+        "import theano_cpu, theano, theano.tensor as T, sys\n"
+        "assert 'scipy.signal' not in sys.modules and 'scipy.stats._stats_py' not in sys.modules\n"
+        "x = T.scalar()\n"
+        "chi2 = theano.function([x], T.chi2sf(x, 2.0), mode='FAST_COMPILE')\n"
+        "assert abs(chi2(1.0) - 0.6065307) < 1e-6\n"  # exp(-1/2)
+        "import scipy.stats, scipy.signal\n"
+        "assert scipy.stats.norm.cdf(0) == 0.5 and list(scipy.signal.convolve([1, 2], [1, 1])) == [1, 3, 2]"
+    )
+
+
 def test_the_module_tells_what_was_repaired():
     run = python("import runpy; runpy.run_module('theano_cpu', run_name='__main__')")
     assert "Theano 1.0.5" in run.stdout and "compiler: " in run.stdout

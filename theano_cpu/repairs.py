@@ -82,7 +82,8 @@ class RepairingFinder:
         spec = _find_elsewhere(name, path, target)
         if spec is None:
             return importlib.util.spec_from_loader(name, DownsampleLoader) if name == DOWNSAMPLE else None
-        if spec.has_location and (name in _before or name in _after or name in _stand_ins):
+        concerned = _before, _after, _stand_ins, _slow_imports
+        if spec.has_location and any(name in modules for modules in concerned):
             _wrap(spec)
         return spec
 
@@ -103,7 +104,10 @@ def _wrap(spec):
         if spec.name in ("theano", "lasagne"):
             hide_deprecations(spec)
         _apply(_before.get(spec.name, ()))
-        with _standing_in(_stand_ins.get(spec.name, ())):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_standing_in(_stand_ins.get(spec.name, ())))
+            if spec.name in _slow_imports:
+                stack.enter_context(_skipping(*_slow_imports[spec.name]))
             exec_module(module)
         _apply(_after.get(spec.name, ()), module)
 
@@ -406,6 +410,30 @@ def _standing_in(makers):
     finally:
         for name in served:
             del sys.modules[name]
+
+
+# Parts of SciPy that take two thirds of Theano's import, by the modules that import them. All of them look in
+# scipy.signal for private functions that SciPy has dropped, and do without: None makes that fail at once. One
+# function uses scipy.stats, as an attribute of scipy, which SciPy imports when it is first asked for.
+_slow_imports = {
+    "theano.scalar.basic_scipy": ("scipy.stats", types.ModuleType("scipy.stats")),
+    "theano.tensor.nnet.abstract_conv": ("scipy.signal", None),
+    "theano.tensor.nnet.conv": ("scipy.signal", None),
+}
+
+
+@contextlib.contextmanager
+def _skipping(name, stand_in):
+    """Keep a module from being imported."""
+    if name in sys.modules:
+        yield
+        return
+    _applied["skip_" + name.replace(".", "_")] = f"{name} takes long to import, and Theano can do without it"
+    sys.modules[name] = stand_in
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 DOWNSAMPLE = "theano.tensor.signal.downsample"
