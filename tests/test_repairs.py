@@ -130,7 +130,7 @@ def test_the_users_blas_is_not_mixed_with_the_wheels():
 def test_threads_wait_quietly_unless_the_user_says_how():
     show = "import theano_cpu, os; print(os.environ.get('GOMP_SPINCOUNT'))"
     unset = "import os; os.environ.pop('GOMP_SPINCOUNT', None); os.environ.pop('OMP_WAIT_POLICY', None); "
-    assert python(unset + show).stdout.strip() == "1000"
+    assert python(unset + show).stdout.strip() == "5000"
     assert python(show, GOMP_SPINCOUNT="7").stdout.strip() == "7"
     assert python(
         "import os; os.environ.pop('GOMP_SPINCOUNT', None); " + show, OMP_WAIT_POLICY="active"

@@ -264,7 +264,7 @@ def private_temporary_folder():
 def _quiet_spinning():
     # libgomp's idle threads spin for long by default: 10-40 times slower when other processes want the cores
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
-        os.environ["GOMP_SPINCOUNT"] = "1000"
+        os.environ["GOMP_SPINCOUNT"] = "5000"
 
 
 # The C++ compiler's arguments
