@@ -108,7 +108,7 @@ class Scorer:
         logits : ndarray of float32, shape (n,)
         gradients : ndarray of float32, shape (n, 3, 224, 224)
         """
-        logit_of_classes = np.tile(np.float32([-1, 1]), (len(x), 1))
+        logit_of_classes = np.tile(np.array([-1, 1], np.float32), (len(x), 1))
         classes, gradients = self._backward(x, logit_of_classes)
         return classes[:, 1] - classes[:, 0], gradients
 
