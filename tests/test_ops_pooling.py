@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from theano.tensor.signal.pool import pool_2d
 
-from theano_cpu import ops
+from theano_cpu import onednn, ops
 from theano_cpu.activation import Bfloat16
 from theano_cpu.operation import OneDnnOp
 
@@ -120,6 +120,22 @@ def test_the_first_of_equal_maxima_receives_the_gradient():
     _, gx, gy = with_gradient(lambda tx: ops.pool2d(tx, 2), x)
     (left,), (right,) = gy[0, 0]
     np.testing.assert_array_equal(gx[0, ..., 0], [[0, left, right, 0], [0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("mode", ["max", "average_inc_pad", "average_exc_pad"])
+def test_threads_that_share_a_picture_compute_the_same_gradient(mode):
+    x = np.maximum(random(2, 41, 37, 20), 0.5)  # large enough to be shared, with many ties
+    results = []
+    for threads in (1, 2, 3, 7):
+        onednn.set_num_threads(threads)
+        try:
+            results.append(with_gradient(lambda tx: ops.pool2d(tx, (5, 4), (2, 3), 1, mode), x))
+        finally:
+            onednn.set_num_threads(None)
+    expected = reference(x, (5, 4), (2, 3), (1, 1), mode, True, results[0][2])[1]
+    np.testing.assert_allclose(results[0][1], expected, rtol=1e-5, atol=1e-6)
+    for _, gx, _ in results[1:]:
+        np.testing.assert_array_equal(gx, results[0][1])
 
 
 def test_a_maximum_of_nan_is_nan():

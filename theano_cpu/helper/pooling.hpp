@@ -123,51 +123,79 @@ public:
 
     void run(const Tensors &in, const Tensors &out) override {
         const Shape &x = in[0].shape;
-        const dnnl_dim_t channels = x[3], blocks = (channels + block - 1) / block;
-        // Windows overlap in rows and columns, never in pictures and channels: these are shared out.
-        in_parallel(x[0] * blocks, x[1] * x[2] * block * 4, [&](dnnl_dim_t first, dnnl_dim_t last) {
-            for (dnnl_dim_t part = first; part < last; ++part) {
-                const dnnl_dim_t n = part / blocks, begin = part % blocks * block;
-                // A count that the compiler knows keeps a block in registers.
-                if (begin + block <= channels)
-                    run_block(in, out, n, begin, std::integral_constant<dnnl_dim_t, block>());
-                else
-                    run_block(in, out, n, begin, channels - begin);
-            }
+        const dnnl_dim_t height = x[1];
+        // Each thread has rows of the input to itself. A window that reaches into the rows of two is looked at by both.
+        in_parallel(x[0] * height, x[2] * x[3] * 4, [&](dnnl_dim_t first, dnnl_dim_t last) {
+            for (dnnl_dim_t n = first / height; n * height < last; ++n)
+                run_rows(in, out, n, std::max(first - n * height, dnnl_dim_t(0)), std::min(last - n * height, height));
         });
     }
 
 private:
     static constexpr dnnl_dim_t block = 16;
 
-    template <class Count>
-    void run_block(const Tensors &in, const Tensors &out, dnnl_dim_t n, dnnl_dim_t begin, Count count) const {
+    // The rows of picture n from `top` to `bottom`, these excluded.
+    void run_rows(const Tensors &in, const Tensors &out, dnnl_dim_t n, dnnl_dim_t top, dnnl_dim_t bottom) const {
         const Shape &x = in[0].shape, &y = in[1].shape;
         const Windows rows = pool.rows(x), columns = pool.columns(x);
-        const dnnl_dim_t channels = x[3], first_pixel = n * x[1] * x[2] * channels + begin;
-        const float *source = in[0].floats() + first_pixel;
-        float *target = out[0].floats() + first_pixel;
-        for (dnnl_dim_t pixel = 0; pixel < x[1] * x[2]; ++pixel)
-            for (dnnl_dim_t c = 0; c < count; ++c) target[pixel * channels + c] = 0.f;
-        for (dnnl_dim_t i = 0; i < y[1]; ++i)
+        const dnnl_dim_t channels = x[3], picture = n * x[1] * x[2] * channels, row_size = x[2] * channels;
+        std::fill_n(out[0].floats() + picture + top * row_size, (bottom - top) * row_size, 0.f);
+        for (dnnl_dim_t i = 0; i < y[1]; ++i) {
+            if (rows.end(i) <= top || rows.begin(i) >= bottom) continue;
             for (dnnl_dim_t j = 0; j < y[2]; ++j) {
-                const dnnl_dim_t window = ((n * y[1] + i) * y[2] + j) * channels + begin;
+                const Window window{rows.begin(i), std::min(rows.end(i), bottom), columns.begin(j), columns.end(j)};
+                const dnnl_dim_t cell = ((n * y[1] + i) * y[2] + j) * channels;
                 const bool maximum = pool.mode == PoolMode::maximum;
                 const float weight = maximum ? 1.f : pool.weight(rows, i, columns, j);
-                float left[block], largest[block];
-                for (dnnl_dim_t c = 0; c < count; ++c) {
-                    left[c] = in[2].floats()[window + c] * weight;
-                    largest[c] = in[1].floats()[window + c];
-                }
-                for (dnnl_dim_t u = rows.begin(i); u < rows.end(i); ++u)
-                    for (dnnl_dim_t v = columns.begin(j); v < columns.end(j); ++v) {
-                        const dnnl_dim_t pixel = (u * x[2] + v) * channels;
-                        if (maximum)
-                            move_where_equal(target + pixel, left, source + pixel, largest, count);
-                        else
-                            for (dnnl_dim_t c = 0; c < count; ++c) target[pixel + c] += left[c];
-                    }
+                const Pixels pixels{in[0].floats() + picture, out[0].floats() + picture, row_size, channels, top};
+                // A count that the compiler knows keeps a block of channels in registers.
+                dnnl_dim_t begin = 0;
+                for (; begin + block <= channels; begin += block)
+                    run_window(window, pixels, begin, in[1].floats() + cell, in[2].floats() + cell, weight, maximum,
+                               std::integral_constant<dnnl_dim_t, block>());
+                if (begin < channels)
+                    run_window(window, pixels, begin, in[1].floats() + cell, in[2].floats() + cell, weight, maximum,
+                               channels - begin);
             }
+        }
+    }
+
+    struct Window {
+        dnnl_dim_t top, bottom, left, right;
+    };
+    struct Pixels {
+        const float *x;
+        float *gradient;
+        dnnl_dim_t row_size, channels, first_row;
+    };
+
+    // The channels from `begin` on of one window, whose result is y and has the gradient gy.
+    template <class Count>
+    static void run_window(Window window, Pixels pixels, dnnl_dim_t begin, const float *y, const float *gy, float weight,
+                           bool maximum, Count count) {
+        float left[block], largest[block];
+        for (dnnl_dim_t c = 0; c < count; ++c) {
+            left[c] = gy[begin + c] * weight;
+            largest[c] = y[begin + c];
+        }
+        // The maximum may have been found above the first row
+        for (dnnl_dim_t u = maximum ? window.top : std::max(window.top, pixels.first_row); u < window.bottom; ++u)
+            for (dnnl_dim_t v = window.left; v < window.right; ++v) {
+                const dnnl_dim_t at = u * pixels.row_size + v * pixels.channels + begin;
+                if (!maximum)
+                    for (dnnl_dim_t c = 0; c < count; ++c) pixels.gradient[at + c] += left[c];
+                else if (u < pixels.first_row)
+                    take_where_equal(left, pixels.x + at, largest, count);
+                else
+                    move_where_equal(pixels.gradient + at, left, pixels.x + at, largest, count);
+            }
+    }
+
+    template <class Count>
+    static void take_where_equal(float *__restrict left, const float *__restrict x, const float *__restrict largest,
+                                 Count count) {
+#pragma omp simd
+        for (dnnl_dim_t c = 0; c < count; ++c) left[c] = x[c] == largest[c] ? 0.f : left[c];
     }
 
     template <class Count>

@@ -67,7 +67,7 @@ void in_parallel(dnnl_dim_t count, dnnl_dim_t cost, Function function) {
         function(dnnl_dim_t(0), count);
         return;
     }
-#pragma omp parallel
+#pragma omp parallel firstprivate(function)
     {
         dnnl_dim_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
         function(count * thread / threads, count * (thread + 1) / threads);
