@@ -16,6 +16,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -70,11 +71,11 @@ def row(what, values, layout):
 def climb(kind, count, thresholds, most, seeds):
     """Evaluations of the hill climber to scores."""
     timed = TimedScorer()
-    nsfw_experiments.fitness.get_scorer = lambda: timed
     runs, shares = [], []
     for seed in range(seeds):
         timed.seconds, started = 0.0, time.perf_counter()
-        hits, _ = reached(climbing_toolbox(kind, count, NsfwLogit(), seed), thresholds, most)
+        with patch.object(nsfw_experiments.fitness, "get_scorer", lambda: timed):
+            hits, _ = reached(climbing_toolbox(kind, count, NsfwLogit(), seed), thresholds, most)
         shares.append(1 - timed.seconds / (time.perf_counter() - started))
         runs.append(hits)
     for index, threshold in enumerate(thresholds):

@@ -21,12 +21,15 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 import PIL  # noqa: E402
 from PIL import Image, features  # noqa: E402
+from tables import write_row  # noqa: E402
 
 from nsfw_experiments.jpeg import SUBSAMPLINGS, Jpeg  # noqa: E402
 from nsfw_experiments.resize import BilinearResize  # noqa: E402
 
 SIZES = ((256, 256), (224, 224), (33, 47), (40, 31), (17, 5), (9, 4), (2, 3), (1, 1))
 RESIZES = 300
+#: Of the tables' columns.
+WIDTH = 24
 
 
 def main() -> int:
@@ -44,7 +47,8 @@ def main() -> int:
 def compare_jpeg(qualities, markdown: bool) -> int:
     """Print a row per subsampling and kind of picture, all qualities and sizes; count differing values."""
     kinds = list(pictures())
-    write_row(("subsampling", "picture", "qualities", "sizes", "values", "differing"), markdown, header=True)
+    columns = ("subsampling", "picture", "qualities", "sizes", "values", "differing")
+    write_row(columns, markdown, header=True, width=WIDTH)
     total = 0
     for subsampling in SUBSAMPLINGS:
         for kind, whole in kinds:
@@ -57,7 +61,7 @@ def compare_jpeg(qualities, markdown: bool) -> int:
                     differing += int((coded != pillow_jpeg(pixels, quality, subsampling)).sum())
             total += differing
             covered = f"{min(qualities)}-{max(qualities)} ({len(qualities)})"
-            write_row((subsampling, kind, covered, len(SIZES), values, differing), markdown)
+            write_row((subsampling, kind, covered, len(SIZES), values, differing), markdown, width=WIDTH)
     return total
 
 
@@ -100,20 +104,10 @@ def compare_resize(markdown: bool) -> int:
         count = counts.setdefault(f"{across} and {down}", Counter())
         count.update(pairs=1, values=ours.size, differing=int((ours != pillows).sum()))
     print()
-    write_row(("resize", "sizes", "values", "differing"), markdown, header=True)
+    write_row(("resize", "sizes", "values", "differing"), markdown, header=True, width=WIDTH)
     for kind, count in sorted(counts.items()):
-        write_row((kind, count["pairs"], count["values"], count["differing"]), markdown)
+        write_row((kind, count["pairs"], count["values"], count["differing"]), markdown, width=WIDTH)
     return sum(count["differing"] for count in counts.values())
-
-
-def write_row(cells, markdown: bool, header: bool = False) -> None:
-    """Print a table row."""
-    if markdown:
-        print("|", " | ".join(map(str, cells)), "|")
-        if header:
-            print("|" + " --- |" * len(cells))
-    else:
-        print("".join(f"{cell!s:>24}" for cell in cells), flush=True)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,8 @@ def run(args: Namespace) -> int:
 
     outputs = [args.output] + ([args.prototxt] if args.prototxt else [])
     try:
+        if len({Path(output).resolve() for output in outputs}) < len(outputs):
+            raise ValueError(f"--prototxt: got {args.prototxt}, expected another file than that of the weights")
         for output in outputs:
             if Path(output).exists() and not args.force:
                 raise FileExistsError(f"{output}: exists; --force overwrites it")

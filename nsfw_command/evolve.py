@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from argparse import Namespace
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from nsfw_command.arguments import positive
+from nsfw_command.arguments import number, positive
 
-REFUSED = 2
-INTERRUPTED = 130
+WORKER_LOST, REFUSED, INTERRUPTED = 1, 2, 130
+#: Generations of each strategy, unless others are asked for.
+GENERATIONS = {"climb": 1000, "original": 200}
 
 
 def add_parser(subparsers) -> None:
@@ -23,7 +24,8 @@ def add_parser(subparsers) -> None:
         description="Evolve a picture out of translucent shapes until its NSFW score is high, or until it "
         "is like another picture. DIR gets best.png, best.svg, an animation, generations/*.png and "
         "checkpoint.json. Ctrl-C ends the run and keeps the best so far.",
-        epilog="exit code: 0 done, 2 refused before anything was computed, 130 interrupted",
+        epilog=f"exit code: 0 done, {WORKER_LOST} a worker process died (--resume goes on), {REFUSED} refused before"
+        f" anything was computed, {INTERRUPTED} interrupted",
     )
     add = parser.add_argument
     add("--out", required=True, type=Path, metavar="DIR", help="folder for all that is made")
@@ -33,10 +35,10 @@ def add_parser(subparsers) -> None:
     add("--size", type=canvas_size, metavar="WxH", help="canvas in pixels (default: 256x256)")
     add("--target", metavar="PICTURE", help="paint this picture instead of aiming at a high NSFW score")
     add("--strategy", choices=("climb", "original"), help="default: climb")
-    add("--population", type=positive, metavar="N", help="paintings a generation (16; original: 50 or 100)")
+    add("--population", type=positive, metavar="N", help="paintings a generation (4; original: 50 or 100)")
     add("--seed", type=int, metavar="N", help="the same seed gives the same picture (default: 0)")
-    add("--generations", type=positive, default=200, metavar="N", help="generations in all (default: 200)")
-    add("--until", type=float, default=float("inf"), metavar="X", help="stop at this score, or these dB")
+    add("--generations", type=positive, metavar="N", help="generations in all (default: 1000; original: 200)")
+    add("--until", type=number, default=float("inf"), metavar="X", help="stop at this score, or these dB")
     add("--every", type=positive, default=10, metavar="N", help="generations between two PNGs (default: 10)")
     add("--animation", choices=("gif", "webp"), default="gif", help="format of the animation (default: gif)")
     where = parser.add_mutually_exclusive_group()
@@ -56,19 +58,24 @@ def canvas_size(text: str) -> list[int]:
 
 def run(args: Namespace) -> int:
     """Evolve a picture into the folder ``args.out``."""
-    try:
-        evolution = make_evolution(args)
-        refuse_to_overwrite(args)
-        args.out.mkdir(parents=True, exist_ok=True)
-    except (ValueError, OSError) as error:
-        print(f"open-nsfw evolve: {error}", file=sys.stderr)
-        return REFUSED
-    interrupted = evolve(evolution, args)
+    from concurrent.futures.process import BrokenProcessPool
+
+    with ExitStack() as stack:
+        try:
+            evolution = make_evolution(args)
+            refuse_to_overwrite(args)
+            evolution.toolbox.register("map", stack.enter_context(work_map(args)))
+            args.out.mkdir(parents=True, exist_ok=True)
+        except (ValueError, OSError, ImportError, BrokenProcessPool) as error:
+            print(f"open-nsfw evolve: {error}", file=sys.stderr)
+            return REFUSED
+        args.generations = args.generations or GENERATIONS[evolution.toolbox.about["strategy"]]
+        exit_code = evolve(evolution, args)
     if evolution.generation < 0:
         print("interrupted before there was a picture", file=sys.stderr)
     else:
         save_and_report(evolution, args)
-    return INTERRUPTED if interrupted else 0
+    return exit_code
 
 
 def make_evolution(args: Namespace):
@@ -79,8 +86,8 @@ def make_evolution(args: Namespace):
     if not args.resume:
         return Evolution(make_toolbox(settings(args, saved={}), args.target))
     checkpoint = Checkpoint(args.out / "checkpoint.json")
-    saved = checkpoint.read()["about"]
     try:
+        saved = checkpoint.read()["about"]
         evolution = Evolution(make_toolbox(settings(args, saved), args.target))
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{checkpoint.path}: is damaged: {error!r}") from error
@@ -108,6 +115,8 @@ def settings(args: Namespace, saved: dict) -> dict:
     """Combine what the arguments say with what the saved run says, or else with the defaults."""
     names = ("shapes", "corners", "count", "size", "strategy", "population", "seed")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if given.get("shapes") == "polygons" and given.get("corners") == 3:
+        given["shapes"] = "triangles"  # as they are saved
     for name, value in given.items():
         if saved and saved[name] != value:
             raise ValueError(f"--{name}: got {value}, the saved run has {saved[name]}")
@@ -115,43 +124,57 @@ def settings(args: Namespace, saved: dict) -> dict:
     about = {**defaults, **given, **saved}
     as_original = 50 if about["shapes"] == "circles" else 100
     about.setdefault("count", as_original)
-    about.setdefault("population", as_original if about["strategy"] == "original" else 16)
+    about.setdefault("population", as_original if about["strategy"] == "original" else 4)
     return about
 
 
-def refuse_to_overwrite(args: Namespace) -> None:
-    """Raise FileExistsError if an earlier run left something; with --force, remove its generations."""
+def left_behind(args: Namespace) -> list[Path]:
+    """List what an earlier run left in the folder, whichever animation it made."""
     from nsfw_experiments.watching import Snapshots
 
-    old_snapshots = Snapshots(args.out / "generations").paths()
-    if args.force:
-        for path in old_snapshots:
-            path.unlink()
-    elif not args.resume:
-        names = ("checkpoint.json", "best.png", "best.svg", f"evolution.{args.animation}")
-        for path in [*(args.out / name for name in names), *old_snapshots]:
-            if path.exists():
-                raise FileExistsError(f"{path} exists: --resume goes on from there, --force replaces it")
+    names = ("checkpoint.json", "best.png", "best.svg", "evolution.gif", "evolution.webp")
+    paths = [*(args.out / name for name in names), *Snapshots(args.out / "generations").paths()]
+    return [path for path in paths if path.exists()]
 
 
-def evolve(evolution, args: Namespace) -> bool:
-    """Run to the end, or to Ctrl-C; tells whether it was interrupted."""
+def refuse_to_overwrite(args: Namespace) -> None:
+    """Raise FileExistsError if an earlier run left something, and neither --resume nor --force was given."""
+    if not (args.resume or args.force):
+        for path in left_behind(args):
+            raise FileExistsError(f"{path} exists: --resume goes on from there, --force replaces it")
+
+
+def evolve(evolution, args: Namespace) -> int:
+    """Run to the end, to Ctrl-C or to the loss of a worker process; gives the exit code."""
+    from concurrent.futures.process import BrokenProcessPool
+
     from nsfw_experiments.checkpoint import Checkpoint
     from nsfw_experiments.watching import ProgressBar, Snapshots
 
+    replaced = left_behind(args) if args.force else []
+
+    def remove_replaced(evolution):
+        while replaced:  # not before there is something in its place
+            replaced.pop().unlink()
+
+    snapshots = Snapshots(args.out / "generations", args.every)
+    checkpoint = Checkpoint(args.out / "checkpoint.json")
     started = time.monotonic()
     try:
-        with work_map(args) as map_function, ProgressBar(args.generations) as progress_bar:
-            evolution.toolbox.register("map", map_function)
-            snapshots = Snapshots(args.out / "generations", args.every)
-            checkpoint = Checkpoint(args.out / "checkpoint.json")
-            evolution.run(args.generations, args.until, [snapshots, checkpoint, progress_bar])
+        with ProgressBar(args.generations) as progress_bar:
+            watch = [remove_replaced, snapshots, checkpoint, progress_bar]
+            evolution.run(args.generations, args.until, watch)
     except KeyboardInterrupt:
-        return True
+        return INTERRUPTED
+    except BrokenProcessPool:
+        saved = evolution.generation >= 0
+        remedy = "--resume goes on from the last generation" if saved else "there is nothing to --resume yet"
+        print(f"open-nsfw evolve: a worker process died; {remedy}", file=sys.stderr)
+        return WORKER_LOST
     finally:
         seconds = time.monotonic() - started
         print(f"generation {evolution.generation}, {evolution.evaluations} evaluations, {seconds:.1f} s")
-    return False
+    return 0
 
 
 @contextmanager

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
+import os
 import sys
 from argparse import Namespace
 from pathlib import Path
 
-from nsfw_command.arguments import positive
+from nsfw_command.arguments import checked, positive
+from nsfw_experiments.target import check_target, check_tolerance, check_whole
 
 #: File name extensions of formats that keep every pixel's value.
 LOSSLESS = (".png", ".bmp", ".tif", ".tiff", ".ppm")
 LOSSY = (".jpg", ".jpeg")
-NOT_REACHED = 3
+FAILED, REFUSED, NOT_REACHED = 1, 2, 3
 
 
 def add_parser(subparsers) -> None:
@@ -21,45 +22,23 @@ def add_parser(subparsers) -> None:
         "inverse",
         help="change a picture's score without visible change",
         description="Change a picture as little as possible so that its score becomes the one asked for.",
-        epilog="exit code: 0 target reached, 1 the picture could not be read or written,"
-        f" 2 wrong arguments, {NOT_REACHED} target not reached (the closest result is written)",
+        epilog=f"exit code: 0 target reached, {FAILED} the picture could not be read or written,"
+        f" {REFUSED} wrong arguments, {NOT_REACHED} target not reached (the closest result is written)",
     )
     parser.add_argument("picture", metavar="PICTURE")
-    parser.add_argument("--target", required=True, type=target, metavar="SCORE", help="0 to 1, sfw or nsfw")
+    parser.add_argument("--target", required=True, type=checked(check_target), metavar="SCORE",
+                        help="0 to 1, sfw or nsfw")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE",
                         help=f"result, one of {', '.join(LOSSLESS)}; with --robust also .jpg")
     parser.add_argument("--robust", action="store_true",
                         help="make the change survive JPEG, scaling and mirroring")
     parser.add_argument("--full-resolution", action="store_true", help="keep the size (default: 256x256)")
     parser.add_argument("--iterations", type=positive, default=100, metavar="N", help="default: 100")
-    parser.add_argument("--tolerance", type=tolerance, default=0.01, metavar="T",
+    parser.add_argument("--tolerance", type=checked(check_tolerance), default=0.01, metavar="T",
                         help="how far off the target the score may be (default: 0.01)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of --robust's transformations")
     parser.add_argument("--force", action="store_true", help="overwrite an existing FILE")
     parser.set_defaults(run=run)
-
-
-def target(text: str) -> float:
-    """Read a score from 0 to 1, or its name."""
-    names = {"sfw": 0.0, "nsfw": 1.0}
-    try:
-        value = names[text] if text in names else float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:  # NaN too
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, sfw or nsfw, got {text!r}")
-    return value
-
-
-def tolerance(text: str) -> float:
-    """Read a tolerance, more than 0 and less than 0.5."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 0.5:
-        raise argparse.ArgumentTypeError(f"expected more than 0 and less than 0.5, got {text!r}")
-    return value
 
 
 def run(args: Namespace) -> int:
@@ -67,17 +46,18 @@ def run(args: Namespace) -> int:
     problem = output_problem(args)
     if problem:
         print(f"open-nsfw inverse: {problem}", file=sys.stderr)
-        return 2
+        return REFUSED
     from nsfw_model.preprocess import PictureError
 
     try:
+        check_whole("seed", args.seed, least=0)
         return invert(args)
     except PictureError as error:
         print(f"open-nsfw inverse: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"open-nsfw inverse: cannot write {args.out}: {error}", file=sys.stderr)
-        return 1
+        return FAILED
+    except ValueError as error:
+        print(f"open-nsfw inverse: {error}", file=sys.stderr)
+        return REFUSED
 
 
 def output_problem(args: Namespace) -> str | None:
@@ -93,6 +73,9 @@ def output_problem(args: Namespace) -> str | None:
         return f"{args.out}: is a folder"
     if args.out.exists() and not args.force:
         return f"{args.out}: exists; --force overwrites it"
+    written = args.out if args.out.exists() else args.out.parent
+    if not os.access(written, os.W_OK):
+        return f"{args.out}: {written} cannot be written to"
     return None
 
 
@@ -103,12 +86,16 @@ def invert(args: Namespace) -> int:
     from nsfw_experiments.robust import survival_table
     from open_nsfw import nsfw_score
 
-    read_pixels(args.picture, args.full_resolution)  # a bad picture is told before the network is loaded
+    read_pixels(args.picture, args.full_resolution, args.robust)  # a bad picture is told before the network is loaded
     with ProgressBar(args.iterations) as progress_bar:
         picture, record = inverse(
             args.picture, args.target, iterations=args.iterations, tolerance=args.tolerance,
             full_resolution=args.full_resolution, robust=args.robust, seed=args.seed, watch=progress_bar)
-    picture.save(args.out, **({"quality": 95} if args.out.suffix.lower() in LOSSY else {}))
+    try:
+        picture.save(args.out, **({"quality": 95} if args.out.suffix.lower() in LOSSY else {}))
+    except OSError as error:
+        print(f"open-nsfw inverse: cannot write {args.out}: {error}", file=sys.stderr)
+        return FAILED
     written = nsfw_score(args.out)
     print(record)
     if record.survival:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import stat
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
@@ -59,7 +61,7 @@ def run(args: Namespace) -> int:
             yield row
 
     for line in args.lines(watched_rows()):
-        tqdm.write(line)  # a print that does not cut through the progress bar
+        tqdm.write(printable(line))  # a print that does not cut through the progress bar
         sys.stdout.flush()
     return 1 if failed else 0
 
@@ -67,15 +69,37 @@ def run(args: Namespace) -> int:
 def find_pictures(paths: Iterable[str]) -> Iterator[Path]:
     """List the files to score: those named, and in folders all with a picture's file name extension, sorted.
 
-    A folder without pictures stands for itself: scoring it gives an error.
+    A folder that has no pictures or cannot be read stands for itself: scoring it gives an error. Links to
+    folders inside a folder are not followed.
     """
+    extensions = picture_extensions()
     for path in map(Path, paths):
-        if path.is_dir():
-            extensions = picture_extensions()
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in extensions and file.is_file())
-            yield from found or [path]
-        else:
+        if not os.path.isdir(path):  # which never raises, unlike Path.is_dir
             yield path
+            continue
+        found = []
+        for folder, _, names in os.walk(path, onerror=lambda error, found=found: found.append(Path(error.filename))):
+            files = (Path(folder, name) for name in names)
+            found += [file for file in files if file.suffix.lower() in extensions and may_be_read(file)]
+        yield from sorted(found) or [path]
+
+
+def may_be_read(path: Path) -> bool:
+    """Whether a path is a file, or leads nowhere, which is for the reader to say; reading a pipe could take forever."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return True
+
+
+def printable(text: str) -> str:
+    """Give what standard output would refuse, such as a file name that is not UTF-8, as backslash escapes."""
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        text.encode(encoding, sys.stdout.errors or "strict")
+    except UnicodeEncodeError:
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+    return text
 
 
 def picture_extensions() -> set[str]:

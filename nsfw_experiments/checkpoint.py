@@ -35,7 +35,10 @@ class Checkpoint:
     def __call__(self, evolution: Evolution) -> None:
         text = json.dumps({"format": FORMAT, "version": VERSION, **evolution.state()})
         unfinished = self.path.with_name(self.path.name + ".unfinished")
-        unfinished.write_text(text, encoding="utf-8")
+        with unfinished.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut could leave the name without the content
         os.replace(unfinished, self.path)  # at every moment one complete file bears the name
 
     def read(self) -> dict:
@@ -67,6 +70,6 @@ class Checkpoint:
         state = self.read()
         try:
             evolution.restore(state)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise CheckpointError(f"{self.path}: {reason}") from error

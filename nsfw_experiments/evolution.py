@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 
 import numpy as np
 from deap import base, tools
@@ -42,9 +43,18 @@ class Evolution:
         Of the fitness; register more before the run.
     logbook : deap.tools.Logbook
         A record for each generation: gen, nevals, evaluations, and the statistics.
+
+    Raises
+    ------
+    ValueError
+        If the fitness is for pictures of another size than the canvas.
     """
 
     def __init__(self, toolbox: base.Toolbox, hall_of_fame: int = 1):
+        canvas = tuple(toolbox.kind.size)
+        size = getattr(toolbox.fitness, "size", canvas)
+        if tuple(size) != canvas:
+            raise ValueError(f"fitness: got one for pictures of size {size}, expected the canvas's {canvas}")
         self.toolbox = toolbox
         self.population: list[Painting] = []
         self.generation = -1
@@ -138,6 +148,9 @@ class Evolution:
         population = [self._painting(saved) for saved in state["population"]]
         best = [self._painting(saved) for saved in state["hall_of_fame"]]
         generation, evaluations = int(state["generation"]), int(state["evaluations"])
+        for name, paintings in (("population", population), ("hall_of_fame", best)):
+            if generation >= 0 and not paintings:
+                raise ValueError(f"{name}: got no painting in generation {generation}, expected at least one")
         logbook = tools.Logbook()
         for record in state["logbook"]:
             logbook.record(**record)
@@ -147,16 +160,21 @@ class Evolution:
         self.population, self.logbook = population, logbook
         self.generation, self.evaluations = generation, evaluations
         self.hall_of_fame.clear()
-        self.hall_of_fame.update(best)
+        self.hall_of_fame.update(best[::-1])  # of equals, the last that comes is put first
 
     def _painting(self, saved: dict) -> Painting:
         painting = Painting(map(tuple, saved["shapes"]))
-        ranges = self.toolbox.kind.ranges
+        count, ranges = self.toolbox.about["count"], self.toolbox.kind.ranges
+        if len(painting) != count:
+            raise ValueError(f"expected a painting of {count} shapes, got {len(painting)}")
         for shape in painting:
-            within = [low <= gene <= high for gene, (low, high) in zip(shape, ranges)]
+            within = [type(gene) is int and low <= gene <= high for gene, (low, high) in zip(shape, ranges)]
             if len(shape) != len(ranges) or not all(within):
-                raise ValueError(f"expected a shape with genes in {ranges}, got {shape}")
-        painting.fitness.values = tuple(map(float, saved["fitness"]))
+                raise ValueError(f"expected a shape with whole genes in {ranges}, got {shape}")
+        (worth,) = saved["fitness"]
+        if not isfinite(worth):
+            raise ValueError(f"expected a finite fitness, got {worth}")
+        painting.fitness.values = (float(worth),)
         return painting
 
 

@@ -72,7 +72,7 @@ def resize(pictures, source: tuple[int, int], target: tuple[int, int]):
     -------
     theano expression, shape (n, *target, 3), float32
     """
-    return Resizing(tuple(source), tuple(target))(pictures)
+    return ResizeOp(tuple(source), tuple(target))(pictures)
 
 
 def _checked(pictures):
@@ -130,7 +130,7 @@ class JpegGradient(Op):
         return shapes[:1]
 
 
-class Resizing(Op):
+class ResizeOp(Op):
     """See `resize`."""
 
     __props__ = ("source", "target")
@@ -149,11 +149,11 @@ class Resizing(Op):
         return [(shapes[0][0], *self.target, shapes[0][3])]
 
     def grad(self, inputs, gradients):
-        return [ResizingGradient(self.source, self.target)(gradients[0])]
+        return [ResizeGradient(self.source, self.target)(gradients[0])]
 
 
-class ResizingGradient(Op):
-    """The adjoint of `Resizing`."""
+class ResizeGradient(Op):
+    """The adjoint of `ResizeOp`."""
 
     __props__ = ("source", "target")
 

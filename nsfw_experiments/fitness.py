@@ -2,18 +2,20 @@
 
 A fitness is a callable from a list of PIL pictures to a list of as many numbers, higher for better ones; it
 is given whole batches. Its `shown` turns such a number into the one that people want to read, its `label`
-names that one, and its `identity` tells saved runs of different fitnesses apart.
+names that one, and its `identity` tells saved runs of different fitnesses apart. One that takes pictures of one
+size only says so by its `size` (width, height).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from math import exp, log10
+from math import log10
 
 import numpy as np
 from PIL import Image, ImageChops
 
+from nsfw_experiments.logit import score_of
 from open_nsfw import Picture, get_scorer, prepare, read_picture
 
 #: Squares of the differences 0..255, once for each colour.
@@ -54,7 +56,7 @@ class NsfwLogit:
     @staticmethod
     def shown(logit: float) -> float:
         """Give the score in 0..1 of a logit."""
-        return 1 / (1 + exp(-logit))
+        return score_of(logit)
 
 
 class NsfwScore(NsfwLogit):
@@ -87,6 +89,8 @@ class Likeness:
     ------
     open_nsfw.PictureError
         If the target is not a picture that can be read.
+    ValueError
+        When called with a picture of another size.
 
     Examples
     --------
@@ -110,7 +114,13 @@ class Likeness:
     def identity(self) -> str:
         return f"Likeness {sha256(self.target.tobytes()).hexdigest()[:16]}"
 
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.target.size
+
     def _psnr(self, picture: Image.Image) -> float:
+        if picture.size != self.size:  # Pillow would compare the corner that both have
+            raise ValueError(f"likeness: got a picture of size {picture.size}, expected {self.size}")
         histogram = ImageChops.difference(picture, self.target).histogram()  # of red, then green, then blue
         mean_square = int(SQUARES @ histogram) / sum(histogram)
         return 10 * log10(255**2 / mean_square) if mean_square else self.EQUAL

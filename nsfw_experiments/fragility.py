@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from nsfw_experiments.jpeg import Jpeg
+from nsfw_experiments.logit import score_of
 from nsfw_model.preprocess import Picture, prepare, read_picture
 from open_nsfw import get_scorer
 
@@ -87,7 +88,7 @@ def fragility(image: Picture, seed: int = 0, scorer=None) -> Fragility:
         logits.append(_logit(changed, scorer))
         if small:
             telling.append(abs(logits[-1] - logits[0]))
-    scores = [float(1 / (1 + np.exp(-logit))) for logit in logits]
+    scores = [score_of(logit) for logit in logits]
     return Fragility(scores[0], dict(zip(names[1:], scores[1:])), float(np.median(telling)))
 
 

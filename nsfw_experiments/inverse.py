@@ -2,9 +2,10 @@
 
 The scorer resizes and JPEG-compresses before it looks, which destroys naive changes. Here every step is
 computed as Pillow computes it, and its gradient is known (`nsfw_experiments.pipeline`), so the search sees
-the real score at each step. It has three parts: a gradient search (`nsfw_experiments.search.search`), taking
-back what JPEG does not show (`nsfw_experiments.thrift.spare`), and taking back a little more until the score
-is at its target (`nsfw_experiments.search.settle`).
+the real score at each step. It has four parts: a gradient search (`nsfw_experiments.search.search`), taking
+back what JPEG does not show (`nsfw_experiments.thrift.spare`), taking back a little more until the score is at
+its target (`nsfw_experiments.search.settle`), and, where the tolerance is tight, taking back single changes
+whose effect is predicted (`nsfw_experiments.search.adjust`).
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
+from nsfw_experiments.logit import score_of
 from nsfw_experiments.pipeline import preprocessing
 from nsfw_experiments.record import Record, Step
 from nsfw_experiments.robust import robust_search, survival
@@ -26,20 +29,20 @@ from nsfw_experiments.search import (
     Goal,
     Network,
     adjust,
-    score_of,
     search,
     settle,
 )
 from nsfw_experiments.similarity import psnr, ssim
+from nsfw_experiments.target import check_target, check_tolerance, check_whole
 from nsfw_experiments.thrift import spare
 from nsfw_model.preprocess import RESIZED, Picture, PictureError, read_picture
 from open_nsfw import get_scorer, nsfw_score, prepare
 
-#: What a target may be called.
-NAMED_TARGETS = {"sfw": 0.0, "nsfw": 1.0}
 #: Limits of the full-resolution mode: smaller pictures have no room for an invisible change, larger ones take
 #: gigabytes and minutes.
 SMALLEST_SIDE, LARGEST_AREA = 64, 16_000_000
+#: In robust mode each evaluation is of several pictures, and all candidates are kept until the end.
+LARGEST_ROBUST_AREA = 2_000_000
 
 
 def inverse(
@@ -91,9 +94,9 @@ def inverse(
     Raises
     ------
     ValueError
-        If the target, the tolerance or the number of iterations makes no sense.
+        If the target, the tolerance, the number of iterations or the seed makes no sense.
     PictureError
-        If the picture cannot be read, or is too small or too large for the full-resolution mode.
+        If the picture cannot be read, or is too small or too large for its mode.
 
     Notes
     -----
@@ -106,21 +109,25 @@ def inverse(
     ((256, 256), 0.01, 0.5, True)
     """
     target = check_target(target)
-    check_effort(iterations, tolerance)
-    original = read_pixels(image, full_resolution)
+    check_tolerance(tolerance)
+    check_whole("iterations", iterations, least=1)
+    check_whole("seed", seed, least=0)
+    original = read_pixels(image, full_resolution, robust)
     network = Network(scorer or get_scorer(), preprocessing(original.shape[:2]))
     progress = _Progress(original, network, watch)
     try:
         logit, gradient = network.logit_and_gradient(original, FAR_WEIGHTING)
         goal = Goal.between(score_of(logit), target, tolerance)
         met = abs(score_of(logit) - target) <= tolerance and not robust
-        progress.note(original, logit, 0.0 if met else goal.badness(logit))
+        # Robust mode knows the untransformed original only: any candidate is better than that.
+        progress.note(original, logit, 0.0 if met else math.inf if robust else goal.badness(logit))
         if met:
             pass
         elif robust:
             for pixels, worst, verified in robust_search(network, original, goal, iterations, seed):
                 shortfall = max(-goal.excess(worst), 0.0)
-                progress.note(pixels, worst, min(shortfall, 1.0) if verified else 2.0 + shortfall)
+                # In 0..1 on the whole grid, by how much is missing; from 1 on a few transformations only.
+                progress.note(pixels, worst, 1 - 1 / (1 + shortfall) if verified else 1.0 + shortfall)
         else:
             _search_and_settle(network, progress, original, logit, gradient, goal, iterations)
     except KeyboardInterrupt:
@@ -144,7 +151,7 @@ def _search_and_settle(network, progress, original, original_logit, gradient, go
     progress.forget_best()  # now it counts how close the score is
     progress.note(pixels, logit, goal.badness(logit))
     adjustable = goal.shy > 0 and original.shape[:2] == RESIZED[::-1]
-    most = 6 if adjustable else settling - 1
+    most = min(6, settling - 1) if adjustable else settling - 1
     for trial, trial_logit in settle(network, original, original_logit, pixels, logit, gradient, goal, most):
         progress.note(trial, trial_logit, goal.badness(trial_logit))
     if adjustable and progress.best_badness > 0:
@@ -158,65 +165,43 @@ def _spared(original, pixels):
 
 
 class _Progress:
-    """The history of a search, and the best picture in it: the closest of those that miss the goal least."""
+    """The history of a search, and the best picture in it: the closest of those that miss the goal least.
+
+    The history has the pixels of the original and of the best step only; those of all would take gigabytes.
+    """
 
     def __init__(self, original, network, watch):
         self.original, self.network, self.watch = original, network, watch
         self.history: list[Step] = []
         self.best, self.best_badness, self.best_psnr = original, math.inf, math.inf
         self.first_reached = None
+        self._best_step = 0
 
     def forget_best(self):
         self.best_badness, self.best_psnr = math.inf, math.inf
 
     def note(self, pixels, logit, badness):
         distance = psnr(self.original, pixels)
-        if badness < self.best_badness or (badness == self.best_badness and distance >= self.best_psnr):
+        improved = badness < self.best_badness or (badness == self.best_badness and distance >= self.best_psnr)
+        if improved:
             self.best, self.best_badness, self.best_psnr = pixels, badness, distance
         if badness == 0 and self.first_reached is None:
             self.first_reached = self.network.evaluations
         best_psnr = self.best_psnr if self.best_badness == 0 else None
-        self.history.append(Step(self.network.evaluations, score_of(logit), distance, best_psnr, pixels))
+        step = Step(self.network.evaluations, score_of(logit), distance, best_psnr, pixels)
+        self._remember(step, improved)
         if self.watch:
-            self.watch(self.history[-1])
+            self.watch(step)
+
+    def _remember(self, step, improved):
+        if improved:
+            if self._best_step:
+                self.history[self._best_step] = replace(self.history[self._best_step], pixels=None)
+            self._best_step = len(self.history)
+        self.history.append(step if improved or not self.history else replace(step, pixels=None))
 
 
-def check_target(target: float | str) -> float:
-    """Give the target as a number in 0..1.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-
-    Examples
-    --------
-    >>> check_target("nsfw"), check_target("0.37"), check_target(0)
-    (1.0, 0.37, 0.0)
-    """
-    try:
-        number = NAMED_TARGETS[target] if target in NAMED_TARGETS else float(target)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0 <= number <= 1:  # NaN too
-        raise ValueError(f'target: got {target!r}, expected a number from 0 to 1, "sfw" or "nsfw"')
-    return number
-
-
-def check_effort(iterations: int, tolerance: float) -> None:
-    """Refuse numbers of iterations and tolerances that make no sense.
-
-    Raises
-    ------
-    ValueError
-    """
-    if iterations != int(iterations) or iterations < 1:
-        raise ValueError(f"iterations: got {iterations!r}, expected a whole number of at least 1")
-    if not 0 < tolerance < 0.5:
-        raise ValueError(f"tolerance: got {tolerance!r}, expected more than 0 and less than 0.5")
-
-
-def read_pixels(image: Picture, full_resolution: bool) -> np.ndarray:
+def read_pixels(image: Picture, full_resolution: bool, robust: bool = False) -> np.ndarray:
     """Read the picture that is going to be changed.
 
     Returns
@@ -226,16 +211,17 @@ def read_pixels(image: Picture, full_resolution: bool) -> np.ndarray:
     Raises
     ------
     PictureError
-        If it cannot be read, or its size is not one for the full-resolution mode.
+        If it cannot be read, or its size is not one for its mode.
     """
     picture = read_picture(image)
     if not full_resolution:
         return np.asarray(picture.resize(RESIZED, Image.Resampling.BILINEAR))
     width, height = picture.size
-    if min(width, height) < SMALLEST_SIDE or width * height > LARGEST_AREA:
+    largest = LARGEST_ROBUST_AREA if robust else LARGEST_AREA
+    if min(width, height) < SMALLEST_SIDE or width * height > largest:
         raise PictureError(
-            f"full resolution: got a picture of {width}x{height}, expected sides of at least {SMALLEST_SIDE}"
-            f" and at most {LARGEST_AREA} pixels")
+            f"full resolution{', robust' if robust else ''}: got a picture of {width}x{height},"
+            f" expected sides of at least {SMALLEST_SIDE} and at most {largest} pixels")
     return np.asarray(picture)
 
 

@@ -6,11 +6,12 @@ A watcher is called with a `Step` after each evaluation: ``inverse(picture, 0.98
 from __future__ import annotations
 
 import math
-import time
+from dataclasses import replace
 
 import numpy as np
 from tqdm import tqdm
 
+from nsfw_experiments import live_view
 from nsfw_experiments.record import Step
 
 
@@ -59,13 +60,13 @@ def amplified_difference(
     return np.clip(np.rint(128 + factor * difference), 0, 255).astype(np.uint8)
 
 
-class LiveView:
+class LiveView(live_view.LiveView):
     """In a notebook: original, result, amplified difference and the curve, renewed while the search goes on.
 
     Parameters
     ----------
     seconds : float
-        Least time between two renewals; drawing takes about a tenth of a second.
+        Least time between two renewals.
 
     Examples
     --------
@@ -74,33 +75,18 @@ class LiveView:
     """
 
     def __init__(self, seconds: float = 2.0):
-        self.seconds = seconds
-        self._renewed = float("-inf")
-        self._handle = None
+        super().__init__(seconds)
         self._history: list[Step] = []
 
-    def __enter__(self) -> LiveView:
-        return self
-
-    def __exit__(self, *exception) -> None:
-        if self._history:
-            self.show()
-
-    def __call__(self, step: Step) -> None:
+    def take(self, step: Step) -> None:
         self._history.append(step)
-        if time.monotonic() - self._renewed >= self.seconds:
-            self.show()
-            self._renewed = time.monotonic()
+        kept = [self._history[0], closest(self._history), step]  # pixels of all would take gigabytes
+        for index, earlier in enumerate(self._history):
+            if earlier.pixels is not None and not any(earlier is one for one in kept):
+                self._history[index] = replace(earlier, pixels=None)
 
-    def show(self) -> None:
-        """Show the present state in place of the one before."""
-        from IPython.display import display
-
-        figure = draw_history(self._history)
-        if self._handle is None:
-            self._handle = display(figure, display_id=True)
-        else:
-            self._handle.update(figure)
+    def figure(self):
+        return draw_history(self._history)
 
 
 def draw_history(history: list[Step]):
@@ -139,8 +125,7 @@ def draw_history(history: list[Step]):
 
 
 def closest(history: list[Step]) -> Step:
-    """Give the step with the best picture so far: where the best PSNR was set, or else the last."""
-    for before, step in zip([None, *history], history):
-        if step.best_psnr is not None and (before is None or step.best_psnr != before.best_psnr):
-            best = step
-    return best if history[-1].best_psnr is not None else history[-1]
+    """Give the step with the best picture so far; as long as none met the goal, the last that has its pixels."""
+    with_pixels = [step for step in history if step.pixels is not None]
+    best = [step for step in with_pixels if step.psnr == history[-1].best_psnr]
+    return (best or with_pixels)[-1]

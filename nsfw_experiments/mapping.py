@@ -1,6 +1,7 @@
 """What ``toolbox.map`` may be, other than the builtin `map`: a pool of processes, or a cluster.
 
-Both give the results in the order of the work, so that a run is the same wherever it is computed.
+Both give the results in the order of the work, so that a run is the same on workers with the same kind of processor;
+other processors may round the network's sums in another way.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
 
@@ -24,6 +26,11 @@ def process_map(processes: int) -> Iterator[Callable]:
     processes : int
         How many workers to start.
 
+    Yields
+    ------
+    callable
+        As the builtin `map`; its results raise concurrent.futures.process.BrokenProcessPool when a worker has died.
+
     Examples
     --------
     >>> with process_map(4) as pool_map:                              # doctest: +SKIP
@@ -31,14 +38,30 @@ def process_map(processes: int) -> Iterator[Callable]:
     ...     evolution.run(200)
     """
     threads = max(1, (os.cpu_count() or 1) // processes)
-    with _environment(OMP_NUM_THREADS=str(threads)):
-        pool = multiprocessing.get_context("spawn").Pool(processes, initializer=_leave_interrupts_to_parent)
-    with pool:
+    context = multiprocessing.get_context("spawn")
+    all_there = context.Barrier(processes)
+    pool = ProcessPoolExecutor(processes, context, _begin_work, [all_there])
+    try:
+        with _environment(OMP_NUM_THREADS=str(threads)):
+            _start(pool, processes, all_there)
         yield pool.map
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _start(pool, processes: int, all_there) -> None:
+    try:
+        for started in [pool.submit(int) for _ in range(processes)]:
+            started.result()
+    except BaseException:
+        all_there.abort()  # nobody else will come
+        raise
+
+
+def _begin_work(all_there) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+    # A pool starts a worker only for work that none is free for: nobody is free until all are there.
+    all_there.wait()
 
 
 @contextmanager

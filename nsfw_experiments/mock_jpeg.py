@@ -7,8 +7,9 @@ that. The picture soon exploits where the imitation is wrong, so both are traine
   its goal (4*(1 - picture's loss));
 - the picture, against the network's score of the imitation's output.
 
-Both by ``lasagne.updates.adam`` with its default steps. `nsfw_experiments.inverse` needs none of this; it is
-kept to compare with.
+Both by ``lasagne.updates.adam`` with its default steps. Pixels are rounded here; the original truncated them, which
+shifted its pictures by -0.42 grey levels. `nsfw_experiments.inverse` needs none of this; it is kept to compare
+with.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from lasagne.layers import Conv2DLayer, ElemwiseSumLayer, InputLayer, SliceLayer
 from lasagne.nonlinearities import linear, rectify
 
 import nsfw_model.fusing  # noqa: F401  # lets `accelerate` know Caffe's layers
+from nsfw_experiments.target import check_whole
 from nsfw_model.preprocess import CROPPED, RESIZED, Picture, crop, deprocess, make_jpg, process, resize_image
 from open_nsfw import build_nsfw_net, get_scorer
 
@@ -154,6 +156,7 @@ class MockJpegInverse:
 
     def pretrain(self, iterations: int) -> list[float]:
         """Train the imitation alone, on the original; give its mean squared error after each step."""
+        check_whole("iterations", iterations, least=0)
         decoded = crop(make_jpg(self.original))
         return [float(self._train_mock(decoded)[1]) for _ in range(iterations)]
 
@@ -182,7 +185,14 @@ class MockJpegInverse:
         picture : PIL.Image.Image
             256x256.
         reports : list of Report
+
+        Raises
+        ------
+        ValueError
+            If a number makes no sense.
         """
+        check_whole("iterations", iterations, least=0)
+        check_whole("every", every, least=1)
         reports = []
         try:
             for iteration in tqdm(range(iterations + 1), unit="iteration", disable=None):

@@ -24,16 +24,16 @@ def change_one_gene(painting: Painting, rng: random.Random, ranges: Ranges) -> t
 
 
 #: Settings of `change_some_shapes` for a fitness that follows every small change, such as likeness to a picture.
-FINE = {"odds": (80, 10, 10, 2), "numbers": (1, 1, 2), "steps": (0.03, 0.1, 0.3)}
+FINE = {"odds": (80, 10, 10, 2), "numbers": (1, 1, 2)}
 
 
 def change_some_shapes(
     painting: Painting,
     rng: random.Random,
     ranges: Ranges,
-    odds: Sequence[int] = (60, 25, 10, 5),
-    numbers: Sequence[int] = (1, 1, 2, 3, 5),
-    steps: Sequence[float] = (0.05, 0.15, 0.4),
+    odds: Sequence[int] = (70, 20, 8, 2),
+    numbers: Sequence[int] = (1, 1, 2, 3),
+    steps: Sequence[float] = (0.03, 0.1, 0.3),
 ) -> tuple[Painting]:
     """Mutate boldly.
 

@@ -14,10 +14,8 @@ import numpy as np
 
 from nsfw_experiments.jpeg import Jpeg
 from nsfw_experiments.resize import BilinearResize
-from nsfw_model.preprocess import CHANNEL_MEANS, CROPPED, RESIZED
+from nsfw_model.preprocess import CENTRE, CHANNEL_MEANS, RESIZED
 
-MARGIN = tuple((whole - part) // 2 for whole, part in zip(RESIZED[::-1], CROPPED[::-1]))
-CENTRE = tuple(slice(margin, margin + part) for margin, part in zip(MARGIN, CROPPED[::-1]))
 
 @dataclass(frozen=True)
 class Coding:

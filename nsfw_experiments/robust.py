@@ -15,14 +15,16 @@ from itertools import product
 import numpy as np
 
 from nsfw_experiments.jpeg import Jpeg
+from nsfw_experiments.logit import logit_of, score_of
 from nsfw_experiments.pipeline import Coding, Mirroring, Pipeline, resizing
-from nsfw_experiments.search import Goal, Network, logit_of, rounded, score_of
+from nsfw_experiments.search import Goal, Network, rounded
 from nsfw_experiments.similarity import norm_of_psnr, psnr
 from nsfw_model.preprocess import RESIZED
 from open_nsfw import get_scorer
 
-#: What the survival table tries, and the ranges that the search draws from.
+#: What a result has to survive, what the survival table shows besides, and the ranges that the search draws from.
 QUALITIES, SCALES, MIRRORED = (50, 60, 70, 80, 90, 95), (0.75, 1.0, 1.5, 2.0), (False, True)
+SHOWN_SCALE = 0.5
 DRAWN_QUALITIES, DRAWN_SCALES = (50, 95), (0.5, 2.0)
 
 BATCH = 4
@@ -50,6 +52,11 @@ class Transformation:
     def __str__(self):
         return f"q{self.quality} x{self.scale:g}{' mirrored' if self.mirrored else ''}"
 
+    @property
+    def demanded(self) -> bool:
+        """Whether a result has to survive this; the survival table shows smaller scales too."""
+        return self.scale >= SCALES[0]
+
     def pipeline(self, size: tuple[int, int]) -> Pipeline:
         """Give the way of a picture of a size (height, width) through it and the scorer's preprocessing."""
         scaled = tuple(max(round(side * self.scale), 1) for side in size)
@@ -58,11 +65,13 @@ class Transformation:
                          *resizing(scaled, RESIZED[::-1]), Coding()])
 
 
+#: What a result has to survive, and what is shown besides.
 GRID = tuple(Transformation(*values) for values in product(QUALITIES, SCALES, MIRRORED))
+SHOWN = tuple(Transformation(*values) for values in product(QUALITIES, [SHOWN_SCALE], MIRRORED))
 
 
 def survival(
-    pixels: np.ndarray, scorer=None, grid: Sequence[Transformation] = GRID
+    pixels: np.ndarray, scorer=None, grid: Sequence[Transformation] | None = None
 ) -> dict[Transformation, float]:
     """Score a picture after each transformation.
 
@@ -70,7 +79,8 @@ def survival(
     ----------
     pixels : ndarray of uint8, shape (height, width, 3)
     scorer : nsfw_model.scorer.Scorer, optional
-    grid : sequence of Transformation
+    grid : sequence of Transformation, optional
+        Left out: all that the survival table shows.
 
     Returns
     -------
@@ -78,6 +88,7 @@ def survival(
         Scores in 0..1.
     """
     scorer = scorer or get_scorer()
+    grid = (*SHOWN, *GRID) if grid is None else grid
     logits = (scorer.logits(t.pipeline(pixels.shape[:2]).forward(pixels)[0][None])[0] for t in grid)
     return {transformation: score_of(float(logit)) for transformation, logit in zip(grid, logits)}
 
@@ -92,8 +103,11 @@ def survival_table(scores: dict[Transformation, float]) -> str:
             both = [score for t, score in scores.items() if (t.quality, t.scale) == (quality, scale)]
             cells.append(f"{min(both):.4f}" if both else "")
         lines.append(f"{quality:7} " + "".join(f"{cell:>9}" for cell in cells))
-    lines.append(f"lowest {min(scores.values()):.4f}, highest {max(scores.values()):.4f};"
-                 " a cell is the lower one of mirrored and not")
+    demanded = [score for t, score in scores.items() if t.demanded]
+    at = f" at x{SCALES[0]:g} and more" if len(demanded) < len(scores) else ""
+    if demanded:
+        lines.append(f"lowest {min(demanded):.4f}, highest {max(demanded):.4f}{at};"
+                     " a cell is the lower one of mirrored and not")
     return "\n".join(lines)
 
 
@@ -172,7 +186,7 @@ def _smallest_survivors(network, candidates, goal):
     while high - low > 1:
         middle = (low + high + 1) // 2
         pixels = promising[middle][2]
-        scores = survival(pixels, network.scorer).values()
+        scores = survival(pixels, network.scorer, GRID).values()
         network.evaluations += len(GRID)
         worst = min(scores) if goal.direction > 0 else max(scores)
         logit = logit_of(worst)

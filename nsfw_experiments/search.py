@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nsfw_experiments.jpeg import BLOCK
+from nsfw_experiments.logit import logit_of
 from nsfw_experiments.pipeline import Pipeline, uncropped
 from nsfw_experiments.thrift import PILLOWS_JPEG, Tiles, changes_in_order
 
@@ -21,18 +22,6 @@ TIGHT = 0.2
 VARIANTS = 48
 #: Weightings of `Jpeg.pull_back` before and after the goal is first met.
 FAR_WEIGHTING, NEAR_WEIGHTING = 2.0, 6.0
-
-
-def logit_of(score: float) -> float:
-    """Give log(score / (1 - score)); infinite at 0 and 1."""
-    if score <= 0 or score >= 1:
-        return math.copysign(math.inf, score - 0.5)
-    return math.log(score / (1 - score))
-
-
-def score_of(logit: float) -> float:
-    """Give the score of a logit, without overflow."""
-    return 0.5 * (1 + math.tanh(logit / 2))
 
 
 @dataclass(frozen=True)
@@ -68,7 +57,7 @@ class Goal:
         0.0
         """
         aim = min(max(target, tolerance), 1 - tolerance)
-        direction = 1 if aim > start else -1
+        direction = 1 if target > start else -1  # a start between aim and target lies beyond the aim
         slack = abs(logit_of(aim + direction * tolerance) - logit_of(aim))
         shy = abs(logit_of(aim - direction * tolerance) - logit_of(aim)) if slack < TIGHT else 0.0
         return cls(logit_of(aim), direction, slack, shy)
@@ -116,7 +105,6 @@ class Network:
         x, memories = self.pipeline.forward(pixels)
         logits, gradients = self.scorer.logits_and_gradients(x[None])
         return float(logits[0]), self.pipeline.pull_back(gradients[0], memories, weighting)
-
 
     def logit_and_decoded_gradient(self, pixels: np.ndarray) -> tuple[float, np.ndarray]:
         """Give the logit and its gradient with respect to the 256x256 pixels that JPEG gives back."""
@@ -173,7 +161,6 @@ def search(
         met = goal.excess(logit) >= 0
         near = near or met
         norm *= 1 - NORM_CHANGE if met else 1 + (NORM_CHANGE if near else FIRST_GROWTH)
-
 
 
 def settle(

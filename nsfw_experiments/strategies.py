@@ -64,21 +64,21 @@ def original_toolbox(kind: Kind, count: int, fitness: Callable, seed: int = 0, p
 
 
 def climbing_toolbox(
-    kind: Kind, count: int, fitness: Callable, seed: int = 0, population: int = 16, fine: bool = False
+    kind: Kind, count: int, fitness: Callable, seed: int = 0, population: int = 4, fine: bool = False
 ) -> base.Toolbox:
     """Make the toolbox of a hill climber that unites the improvements of a generation.
 
     It starts with several lineages, the best of many random paintings. Every generation has `population`
     changed copies of their best paintings so far. A lineage goes on with the best copy, or, where that is better
     still, with the union of all improvements that concern different shapes. Now and then the worst lineage ends,
-    until one is left.
+    until one is left: in the beginning luck decides much, and later on every evaluation counts.
 
     Parameters
     ----------
     kind, count, fitness, seed
         As for `original_toolbox`.
     population : int
-        Changed copies in a generation.
+        Changed copies in a generation. Few climb with fewer evaluations, many keep more workers busy.
     fine : bool
         Whether to make smaller changes, for a fitness such as `Likeness` that follows each of them.
 
@@ -93,8 +93,8 @@ def climbing_toolbox(
     manner = FINE if fine else {}
     toolbox.register("mutate", change_some_shapes, rng=toolbox.rng, ranges=kind.ranges, **manner)
     toolbox.register("select", tools.selTournament, tournsize=2)
-    toolbox.register("start", best_of_random, toolbox, size=4 * population, lineages=max(1, population // 2))
-    toolbox.register("generation", climb, toolbox, children=population, extinction=0.15)
+    toolbox.register("start", best_of_random, toolbox, size=32 * population, lineages=2 * population)
+    toolbox.register("generation", climb, toolbox, children=population, extinction=min(0.02 * population, 1))
     return toolbox
 
 

@@ -7,15 +7,14 @@ A watcher is called with the `Evolution` after each generation::
 
 from __future__ import annotations
 
-import io
 import re
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
 from tqdm import tqdm
 
+from nsfw_experiments import live_view
 from nsfw_experiments.evolution import Evolution
 from nsfw_experiments.painting import render
 
@@ -95,13 +94,13 @@ def _loaded(picture: Path | Image.Image) -> Image.Image:
         return opened.convert("RGB")
 
 
-class LiveView:
+class LiveView(live_view.LiveView):
     """The best painting and the curve of its worth, in a notebook, renewed while the run goes on.
 
     Parameters
     ----------
     seconds : float
-        Least time between two renewals; drawing takes about a tenth of a second.
+        Least time between two renewals.
 
     Examples
     --------
@@ -109,36 +108,11 @@ class LiveView:
     ...     evolution.run(200, watch=[view])
     """
 
-    def __init__(self, seconds: float = 2.0):
-        self.seconds = seconds
-        self._renewed = float("-inf")
-        self._handle = None
-        self._evolution: Evolution | None = None
-
-    def __enter__(self) -> LiveView:
-        return self
-
-    def __exit__(self, *exception) -> None:
-        if self._evolution is not None:
-            self.show(self._evolution)
-
-    def __call__(self, evolution: Evolution) -> None:
+    def take(self, evolution: Evolution) -> None:
         self._evolution = evolution
-        if time.monotonic() - self._renewed >= self.seconds:
-            self.show(evolution)
-            self._renewed = time.monotonic()
 
-    def show(self, evolution: Evolution) -> None:
-        """Show the present state in place of the one before."""
-        from IPython.display import Image as Png
-        from IPython.display import display
-
-        png = io.BytesIO()
-        draw_progress(evolution).savefig(png, format="png", dpi=80)
-        if self._handle is None:
-            self._handle = display(Png(png.getvalue()), display_id=True)
-        else:
-            self._handle.update(Png(png.getvalue()))
+    def figure(self):
+        return draw_progress(self._evolution)
 
 
 def draw_progress(evolution: Evolution):

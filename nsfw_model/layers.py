@@ -9,6 +9,7 @@ third blob divides.
 """
 
 import theano_cpu  # noqa: F401
+from theano_cpu.pooling import window_count
 
 import numpy as np
 import theano.tensor as T
@@ -229,10 +230,8 @@ class PoolingLayer(Layer):
             raise ValueError(
                 f"{_called(self)}: padded input of {size + 2 * pad} is smaller than the kernel {kernel}"
             )
-        count = -((size + 2 * pad - kernel) // -stride) + 1
-        if any(self.pad) and (count - 1) * stride >= size + pad:
-            count -= 1
-        if (count - 1) * stride >= size + pad:
+        count = window_count(size, kernel, stride, pad, ceil=True)
+        if not any(self.pad) and (count - 1) * stride + kernel < size:  # one was left out; Caffe keeps it here
             raise ValueError(
                 f"{_called(self)}: input size {size} with kernel {kernel} and stride {stride} has a last "
                 "window without a pixel in it, whose value Caffe does not define"
@@ -254,8 +253,7 @@ def _padded_pool(input, mode, kernel, stride, pad):
     counts, extents = [], []
     for axis in (0, 1):
         size, k, s, p = input.shape[2 + axis], kernel[axis], stride[axis], pad[axis]
-        count = (size + 2 * p - k + s - 1) // s + 1
-        count = count - T.ge((count - 1) * s, size + p)
+        count = window_count(size, k, s, p, ceil=True)
         counts.append(count)
         extents.append(T.maximum((count - 1) * s + k, size + p))
     filling = np.float32(-np.inf if mode == "max" else 0)

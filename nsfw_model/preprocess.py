@@ -67,8 +67,9 @@ def read_picture(img: Picture) -> Image.Image:
     Parameters
     ----------
     img : str, Path, bytes, binary file, ndarray or PIL.Image.Image
-        A path, a file's content, an open file, an array of dtype uint8 and shape
-        (height, width, 3) in RGB order, or a picture of any mode.
+        A path, a file's content, an open file (read from its beginning, whatever its position, and left
+        open at any), an array of dtype uint8 and shape (height, width, 3) in RGB order, or a picture of
+        any mode.
 
     Returns
     -------
@@ -88,6 +89,8 @@ def read_picture(img: Picture) -> Image.Image:
     >>> read_picture(np.zeros((10, 20, 3), np.uint8)).size
     (20, 10)
     """
+    if not isinstance(img, (str, os.PathLike, bytes, bytearray, np.ndarray, Image.Image)) and not hasattr(img, "read"):
+        raise TypeError(f"expected a path, bytes, a binary file, an array or a PIL image, got {type(img).__name__}")
     name = _name(img)
     try:
         opened = _open(img, name)
@@ -95,9 +98,9 @@ def read_picture(img: Picture) -> Image.Image:
             _check_size(opened, name)
             return _to_rgb(opened, name)
         finally:
-            if opened is not img:
+            if isinstance(img, (str, os.PathLike)):  # a file that the caller opened stays open
                 opened.close()
-    except (PictureError, TypeError):
+    except PictureError:
         raise
     except FileNotFoundError as error:
         raise PictureError(f"{name}: no such file") from error
@@ -131,8 +134,6 @@ def _open(img: Picture, name: str) -> Image.Image:
         return Image.fromarray(img)
     if isinstance(img, (bytes, bytearray)):
         img = io.BytesIO(img)
-    elif not isinstance(img, (str, os.PathLike)) and not hasattr(img, "read"):
-        raise TypeError(f"expected a path, bytes, a binary file, an array or a PIL image, got {type(img).__name__}")
     for plugin in FORMATS.values():
         importlib.import_module(f"PIL.{plugin}")  # Pillow knows only five formats before it is told
     try:
@@ -154,7 +155,8 @@ def _check_size(opened: Image.Image, name: str) -> None:
 
 
 def _to_rgb(opened: Image.Image, name: str) -> Image.Image:
-    if opened.mode.startswith("I;16"):
+    # Of 16 bits too: Pillow gives PPM always, and PNG in older releases, as mode I
+    if opened.mode.startswith("I;16") or (opened.mode == "I" and opened.format in ("PNG", "PPM")):
         grey = np.asarray(opened).astype(np.uint16) >> 8
         return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
     if opened.mode in ("I", "F"):
@@ -276,7 +278,9 @@ def crop(img: np.ndarray) -> np.ndarray:
 def compress(img: Image.Image) -> Image.Image:
     """Compress a picture with Pillow's JPEG defaults (quality 75, 4:2:0) and decompress it."""
     buffer = io.BytesIO()
-    img.save(buffer, format="JPEG")
+    bare = img.copy()
+    bare.info = {}  # a comment in it would be written into the JPEG, and Pillow refuses long ones
+    bare.save(buffer, format="JPEG")
     return Image.open(buffer, formats=("JPEG",))
 
 

@@ -253,6 +253,8 @@ def _layer_spec(layer, where):
     spec = LayerSpec(layer.name, layer.type, tuple(layer.bottom), tuple(layer.top), {}, where)
     if not layer.name:
         raise spec.error("got no name")
+    if layer.blobs:
+        raise spec.error("got blobs, expected the weights in a file of their own (a caffemodel, converted)")
     if layer.HasField("phase") and layer.phase != _TEST:
         raise spec.error("phase: got TRAIN, expected a layer of the TEST phase")
     if layer.type not in _LAYER_TYPES:

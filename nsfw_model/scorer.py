@@ -13,6 +13,7 @@ import lasagne
 import numpy as np
 import theano.tensor as T
 
+from nsfw_model import ModelFileError
 from nsfw_model.layers import SoftmaxLayer
 from nsfw_model.network import build_net
 from nsfw_model.prototxt import read_prototxt
@@ -37,6 +38,8 @@ class Scorer:
 
     Raises
     ------
+    ModelFileError
+        If the network is no classifier of two classes.
     NotImplementedError
         If the processor or the engine lacks `precision`.
 
@@ -57,9 +60,10 @@ class Scorer:
         self.output, self.net = build_net(
             read_prototxt(deploy_prototxt_path), load_weights(nsfw_pkl_path), self.input_var
         )
-        if not isinstance(self.output, SoftmaxLayer):
-            raise ValueError(
-                f"{deploy_prototxt_path}: the last layer of a classifier is a Softmax, got {type(self.output).__name__}"
+        if not isinstance(self.output, SoftmaxLayer) or self.output.output_shape != (None, 2):
+            raise ModelFileError(
+                f"{deploy_prototxt_path}: last layer: got {type(self.output).__name__} of shape "
+                f"{self.output.output_shape}, expected a Softmax over two classes, shape (None, 2)"
             )
         self._fast = accelerate([self.output, self.output.input_layer], precision=precision)
         shape = lasagne.layers.get_all_layers(self.output)[0].shape[1:]

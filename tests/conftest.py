@@ -7,6 +7,11 @@ import theano_cpu  # noqa: F401
 
 import pytest
 import yahoo
+from hypothesis import settings
+
+# The same examples in every run, however slow the machine
+settings.register_profile("deterministic", derandomize=True, deadline=None)
+settings.load_profile("deterministic")
 
 
 @pytest.fixture(scope="session")

@@ -254,6 +254,12 @@ class TestCommand:
         assert self.run(model, "-o", pkl, "--force") == 0
         assert len(load_weights(pkl)) == 3
 
+    def test_refuses_one_file_for_both(self, tmp_path, capsys):
+        pkl, same = tmp_path / "net.pkl", f"{tmp_path}/./net.pkl"
+        assert self.run(write(tmp_path, trained_net()), "-o", pkl, "--prototxt", same, "--force") == 1
+        assert f"--prototxt: got {same}, expected another file than that of the weights" in capsys.readouterr().err
+        assert not pkl.exists()
+
     @pytest.mark.parametrize("content, message", [(None, "No such file"), (b"text", "expected a binary")])
     def test_says_what_is_wrong(self, content, message, tmp_path, capsys):
         path = tmp_path / "net.caffemodel"

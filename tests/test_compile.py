@@ -27,7 +27,31 @@ def test_a_fused_network_and_its_gradient_are_lean():
     x, layer = network()
     y = get_output(fuse(layer))
     assert is_lean(y)
-    assert is_lean([y[:, 1], T.grad(T.log(y[:, 1]).sum(), x)])
+    assert is_lean([y[:, 1], T.grad(y[:, 1].sum(), x)])
+    assert is_lean({"score": y}) and is_lean(None, [(theano.shared(0.0), y.sum())])
+    assert not is_lean()
+
+
+@pytest.mark.parametrize("function", [T.log, T.log1p, T.exp, T.nnet.sigmoid, T.nnet.softplus, T.nnet.softmax])
+def test_what_theano_keeps_finite_is_not_lean(function):
+    _, layer = network()
+    y = function(get_output(fuse(layer)))
+    assert not is_lean(y) and not is_lean(theano.Out(y[:, 0]))
+
+
+def test_a_cross_entropy_stays_finite():
+    layer = DenseLayer(InputLayer((None, 1)), 1, W=np.full((1, 1), 120, "float32"), nonlinearity=None)
+    x = lasagne.layers.get_all_layers(layer)[0].input_var
+    loss = T.nnet.binary_crossentropy(T.nnet.sigmoid(get_output(accelerate(layer))), 0)
+    assert compile_function([x], loss)([[1]]) == 120
+
+
+def test_a_function_may_have_updates_alone():
+    x, layer = network()
+    total = theano.shared(np.float32(0))
+    add = compile_function([x], updates=[(total, total + get_output(accelerate(layer)).sum())])
+    assert add(np.ones((2, 3, 6, 5), "float32")) == []
+    assert total.get_value() == pytest.approx(2)
 
 
 def test_a_network_with_an_unknown_layer_is_not_lean():

@@ -56,11 +56,11 @@ def test_python_examples_of_a_page(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_of_a_page(page, tmp_path):
+def test_commands_of_a_page(page, tmp_path, yahoo_files):
     """In ``console`` blocks, what follows ``$ `` is run and prints the lines below it ("..." stands for anything)."""
     for block in fenced(page, "console"):
         for command, expected in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
-            command = command.replace("/tmp/", f"{tmp_path}/")
+            command = command.replace("/tmp/", f"{tmp_path}/").replace("yahoo/", f"{yahoo_files[0].parent}/")
             if command.startswith("open-nsfw"):
                 command = shlex.join([sys.executable, "-m", "nsfw_command.main"]) + command.removeprefix("open-nsfw")
             process = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=600)

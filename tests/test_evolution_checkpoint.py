@@ -18,10 +18,12 @@ from nsfw_experiments.strategies import STRATEGIES
 SIZE = (24, 24)
 
 
-def new_run(strategy="climb", kind=None, count=6, target="orange", **sizes):
-    fitness = Likeness(Image.new("RGB", SIZE, target), SIZE)
+def new_run(strategy="climb", kind=None, count=6, target="orange", hall_of_fame=1, **sizes):
+    kind = kind or Circles(SIZE)
+    fitness = Likeness(Image.new("RGB", SIZE, target), kind.size)
     return Evolution(
-        STRATEGIES[strategy](kind or Circles(SIZE), count, fitness, **{"population": 6, **sizes})
+        STRATEGIES[strategy](kind, count, fitness, **{"population": 6, **sizes}),
+        hall_of_fame,
     )
 
 
@@ -43,6 +45,26 @@ def test_a_run_that_is_taken_up_ends_as_if_it_had_never_stopped(tmp_path, strate
     checkpoint.restore(resumed)
     resumed.run(8)
     assert resumed.state() == whole.state()
+
+
+def test_a_hall_of_fame_keeps_its_order_among_equals(tmp_path, monkeypatch):
+    measure = Likeness._psnr
+    monkeypatch.setattr(Likeness, "_psnr", lambda self, picture: float(measure(self, picture) // 2))
+    checkpoint, run, resumed = Checkpoint(tmp_path / "checkpoint.json"), *(new_run(hall_of_fame=5) for _ in range(2))
+    run.run(4, watch=[checkpoint])
+    fitnesses = [painting.fitness.values for painting in run.hall_of_fame]
+    assert len(set(fitnesses)) < len(fitnesses)
+    checkpoint.restore(resumed)
+    assert resumed.state() == run.state()
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypatch):
+    done, replace = [], os.replace
+    monkeypatch.setattr(os, "fsync", lambda descriptor: done.append(os.fstat(descriptor).st_size))
+    monkeypatch.setattr(os, "replace", lambda *paths: done.append("replaced") or replace(*paths))
+    checkpoint = Checkpoint(tmp_path / "checkpoint.json")
+    new_run().run(0, watch=[checkpoint])
+    assert done == [checkpoint.path.stat().st_size, "replaced"]
 
 
 KILLED = """
@@ -103,6 +125,16 @@ def changed(state, name, value):
     return {**state, name: value}
 
 
+def with_first(state, **changes):
+    """The state with something else in its first painting."""
+    first, *others = state["population"]
+    return changed(state, "population", [{**first, **changes}, *others])
+
+
+def without(state, name):
+    return {other: value for other, value in state.items() if other != name}
+
+
 @pytest.mark.parametrize(
     "damage, message",
     [
@@ -111,13 +143,21 @@ def changed(state, name, value):
         (lambda state: [], "is not a checkpoint"),
         (lambda state: {name: state[name] for name in ("format", "version", "about")}, "no 'population'"),
         (lambda state: changed(state, "random", [3, [1, 2], None]), "state"),
-        (lambda state: changed(state, "population", [{"shapes": [[1, 2, 3]], "fitness": [0]}]), "genes"),
+        (lambda state: changed(state, "population", [{"shapes": [[1, 2, 3]] * 6, "fitness": [0]}]), "genes"),
         (
             lambda state: changed(
-                state, "population", [{"shapes": [[0, 0, 99, 0, 0, 0, 200]], "fitness": [0]}]
+                state, "population", [{"shapes": [[0, 0, 99, 0, 0, 0, 200]] * 6, "fitness": [0]}]
             ),
             "genes",
         ),
+        (lambda state: without(state, "about"), "no 'about'"),
+        (lambda state: changed(state, "population", []), "population: got no painting in generation 3"),
+        (lambda state: changed(state, "hall_of_fame", []), "hall_of_fame: got no painting in generation 3"),
+        (lambda state: with_first(state, fitness=[float("nan")]), "expected a finite fitness, got nan"),
+        (lambda state: with_first(state, fitness=[]), "unpack"),
+        (lambda state: with_first(state, shapes=state["population"][0]["shapes"][:-1]), "of 6 shapes, got 5"),
+        (lambda state: with_first(state, shapes=[[5.5, 5, 5, 5, 5, 5, 200]] * 6), "whole genes"),
+        (lambda state: changed(state, "generation", float("inf")), "infinity"),
         (lambda state: changed(state, "population", 5), "not iterable"),
         (lambda state: changed(state, "logbook", [5]), "mapping"),
         (lambda state: changed(state, "about", None), "subscriptable|attribute"),

@@ -2,6 +2,8 @@
 
 import os
 import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,11 @@ class SlowRedness:
         return redness(picture)
 
 
+def worker_and_threads(_):
+    time.sleep(0.05)
+    return os.getpid(), os.environ["OMP_NUM_THREADS"]
+
+
 def state_of_run(map_function, make_toolbox=original_toolbox, fitness=redness, generations=4):
     toolbox = make_toolbox(Circles((24, 24)), 6, PerPicture(fitness), seed=1, population=20)
     toolbox.register("map", map_function)
@@ -55,9 +62,29 @@ def test_a_pool_of_processes_gives_the_same_run(serial_state):
 def test_workers_share_the_machine_s_cores():
     before = dict(os.environ)
     with process_map(2) as pool_map:
-        threads = pool_map(os.getenv, ["OMP_NUM_THREADS"] * 2)
-    assert threads == [str(max(1, os.cpu_count() // 2))] * 2
+        told = set(pool_map(worker_and_threads, range(20)))
+    assert len(told) == 2  # each of the two workers tells one thing
+    assert {threads for _, threads in told} == {str(max(1, os.cpu_count() // 2))}
     assert dict(os.environ) == before
+
+
+def test_a_worker_that_dies_ends_the_run_instead_of_hanging():
+    with process_map(2) as pool_map, pytest.raises(BrokenProcessPool):
+        list(pool_map(os._exit, [1, 1]))
+
+
+def test_an_interrupted_start_ends_the_workers_that_were_started(monkeypatch):
+    submit, calls = ProcessPoolExecutor.submit, []
+
+    def submit_once(self, *args):
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(args)
+        return submit(self, *args)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", submit_once)
+    with pytest.raises(KeyboardInterrupt), process_map(2):
+        pass
 
 
 def test_a_lost_cluster_worker_loses_no_individual(serial_state, tmp_path):

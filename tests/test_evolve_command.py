@@ -2,6 +2,7 @@
 
 import json
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pytest
@@ -90,7 +91,61 @@ def test_nothing_is_overwritten_without_force(tmp_path, target, capsys):
     assert contents(out) == contents(fresh)
 
 
-@pytest.mark.parametrize("name", ["best.png", "best.svg", "evolution.gif", "generations/000010.png"])
+def test_force_replaces_an_animation_of_the_other_format(tmp_path, target):
+    out = tmp_path / "out"
+    for animation, gone in (("gif", "webp"), ("webp", "gif"), ("gif", "webp")):
+        evolve(out, *SMALL, "--target", target, "--generations", 2, "--animation", animation, "--force")
+        assert (out / f"evolution.{animation}").exists() and not (out / f"evolution.{gone}").exists()
+
+
+@pytest.mark.parametrize("error", [OSError("no scheduler"), ImportError("No module named 'distributed'")])
+def test_a_cluster_that_cannot_be_had_is_refused_and_nothing_is_removed(tmp_path, target, monkeypatch, capsys, error):
+    def fail(address):
+        raise error
+
+    out = tmp_path / "out"
+    evolve(out, *SMALL, "--target", target, "--generations", 2)
+    before = contents(out)
+    monkeypatch.setattr("distributed.Client", fail)
+    assert evolve(out, *SMALL, "--target", target, "--force", "--cluster", "tcp://nowhere:1") == 2
+    assert str(error) in capsys.readouterr().err
+    assert contents(out) == before
+
+
+def test_force_removes_nothing_before_there_is_a_picture(tmp_path, target, monkeypatch):
+    def interrupt(self, pictures):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    evolve(out, *SMALL, "--target", target, "--generations", 2)
+    before = contents(out)
+    monkeypatch.setattr(Likeness, "__call__", interrupt)
+    assert evolve(out, *SMALL, "--target", target, "--force") == 130
+    assert contents(out) == before
+
+
+def test_a_lost_worker_process_is_told_and_the_best_so_far_saved(tmp_path, target, monkeypatch, capsys):
+    def die(self, progress_bar):
+        raise BrokenProcessPool("a child process terminated abruptly")
+
+    out = tmp_path / "out"
+    monkeypatch.setattr("nsfw_experiments.watching.ProgressBar.__call__", die)
+    assert evolve(out, *SMALL, "--target", target) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line == "open-nsfw evolve: a worker process died; --resume goes on from the last generation"
+    assert Image.open(out / "best.png").size == (32, 24)
+    monkeypatch.undo()
+    monkeypatch.setattr(open_nsfw, "nsfw_score", lambda picture: 0.25)
+    assert evolve(out, "--resume", "--target", target, "--generations", 3) == 0
+
+
+def test_polygons_of_three_corners_are_triangles(tmp_path, target):
+    same = [*SMALL, "--target", target, "--shapes", "polygons", "--corners", 3]
+    assert evolve(tmp_path / "out", *same, "--generations", 2) == 0
+    assert evolve(tmp_path / "out", *same, "--generations", 3, "--resume") == 0
+
+
+@pytest.mark.parametrize("name", ["best.png", "best.svg", "evolution.gif", "evolution.webp", "generations/000010.png"])
 def test_somebody_else_s_file_is_left_alone(tmp_path, target, name):
     path = tmp_path / "out" / name
     path.parent.mkdir(parents=True)
@@ -104,7 +159,7 @@ def test_ctrl_c_saves_the_best_so_far(tmp_path, target, monkeypatch, capsys):
 
     def measure_until_interrupted(self, picture):
         calls.append(picture)
-        if len(calls) == 60:
+        if len(calls) == 300:  # some generations after the start
             raise KeyboardInterrupt
         return measure(self, picture)
 
@@ -158,6 +213,8 @@ def test_processes_paint_the_same_picture(tmp_path, target):
         (["--size", "5x"], "expected a whole number of at least 1, got ''"),
         (["--generations", "-1"], "expected a whole number of at least 1, got '-1'"),
         (["--population", "0"], "expected a whole number of at least 1, got '0'"),
+        (["--until", "nan"], "expected a number, got 'nan'"),
+        (["--until", "soon"], "expected a number, got 'soon'"),
         (["--shapes", "squares"], "invalid choice: 'squares'"),
         (["--resume", "--force"], "not allowed with"),
     ],
@@ -213,6 +270,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, target, capsys, argume
         (lambda state: {**state, "about": {"size": [32, 24]}}, "the saved one None"),
         (lambda state: {**state, "about": {**state["about"], "size": 5}}, "is damaged"),
         (lambda state: {**state, "population": None}, "checkpoint.json"),
+        (lambda state: {name: state[name] for name in state if name != "about"}, "checkpoint.json: is damaged"),
     ],
 )
 def test_a_damaged_checkpoint_is_refused(tmp_path, target, capsys, damage, message):

@@ -8,7 +8,10 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 import nsfw_experiments.fitness
+from nsfw_experiments.evolution import Evolution
 from nsfw_experiments.fitness import Likeness, NsfwLogit, NsfwScore, PerPicture
+from nsfw_experiments.painting import Circles
+from nsfw_experiments.strategies import climbing_toolbox
 from open_nsfw import PictureError, nsfw_score
 
 
@@ -39,6 +42,18 @@ def test_no_flat_picture_is_more_like_the_target_than_its_mean_colour():
 
 def test_the_target_is_brought_to_the_canvas_s_size():
     assert Likeness(noise(0, (100, 50)), (32, 20)).target.size == (32, 20)
+
+
+def test_pictures_of_another_size_are_refused():
+    fitness = Likeness(noise(0), (24, 16))
+    with pytest.raises(ValueError, match=r"likeness: got a picture of size \(24, 15\), expected \(24, 16\)"):
+        fitness([noise(1, (24, 15))])
+
+
+def test_a_run_on_another_canvas_than_the_target_s_is_refused_before_anything_is_drawn():
+    toolbox = climbing_toolbox(Circles((32, 16)), 5, Likeness(noise(0), (24, 16)))
+    with pytest.raises(ValueError, match=r"pictures of size \(24, 16\), expected the canvas's \(32, 16\)"):
+        Evolution(toolbox)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a picture"])
@@ -77,6 +92,10 @@ def test_pictures_go_through_the_network_in_one_batch(monkeypatch):
     dark, bright = NsfwLogit()([black, white])
     assert shapes == [(2, 3, 224, 224)]
     assert dark < bright
+
+
+def test_no_logit_is_too_large_to_be_shown():
+    assert NsfwLogit.shown(-1000.0) == 0.0 and NsfwLogit.shown(1000.0) == 1.0
 
 
 @given(st.floats(-30, 30))

@@ -633,6 +633,22 @@ def test_training_takes_the_same_steps():
     assert fused[-1] < fused[0]
 
 
+def test_the_loss_of_a_trainable_network_stays_finite():
+    """Where the probability of the right class is 0 in float32, plain Lasagne's loss is the gap of the logits."""
+    source = InputLayer((None, 4))
+    weights = np.zeros((4, 3), "float32")
+    weights[0, 0] = 200
+    network = DenseLayer(source, 3, W=weights, nonlinearity=softmax)
+    got = []
+    for layer in (network, fuse(network, trainable=True)):
+        loss = lasagne.objectives.categorical_crossentropy(get_output(layer), np.array([1, 2])).mean()
+        step = theano.function([source.input_var], [loss, T.grad(loss, network.W)])
+        got.append(step(np.array([[1, 0, 0, 0]] * 2, "float32")))
+    (loss, gradient), (fused_loss, fused_gradient) = got
+    assert fused_loss == loss == 200
+    np.testing.assert_array_equal(fused_gradient, gradient)
+
+
 def test_dropout_still_drops_in_a_trainable_network():
     fused = fuse(DropoutLayer(conv(image(), 4, 3), p=0.5), trainable=True)
     assert kinds(fused)["DropoutLayer"] == 1

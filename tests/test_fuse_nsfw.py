@@ -65,6 +65,10 @@ def batch_norm(scale_factor):
     (lambda: layers.PoolingLayer(picture(), "max", (3, 2), (2, 2), (1, 1)), "PoolLayer"),
     (lambda: layers.PoolingLayer(picture(), "ave", (3, 3), (2, 2)), "PoolLayer"),
     (lambda: layers.PoolingLayer(picture(), "ave", (3, 2), (2, 3), (2, 1)), "PoolLayer"),
+    # Padded on one axis, and a last window left out on the other
+    (lambda: layers.PoolingLayer(picture(), "max", (3, 1), (2, 3), (1, 0)), "PoolLayer"),
+    (lambda: layers.InnerProductLayer(
+        layers.PoolingLayer(picture(), "ave", (3, 1), (2, 3), (1, 0)), random(3, 4 * 5 * 3)), "PoolLayer"),
     (lambda: layers.PoolingLayer(picture(), "ave", global_pooling=True), "GlobalPoolLayer"),
     (lambda: layers.PoolingLayer(picture(), "max", global_pooling=True), "PoolingLayer"),
     (lambda: layers.EltwiseLayer([x := picture(), batch_norm_of(x)], coeff=(1, -0.5)), "ElemwiseSumLayer"),

@@ -109,7 +109,7 @@ def build(recipe):
     return DenseLayer(layers[-1], 2, nonlinearity=None) if end else layers[-1]
 
 
-@settings(max_examples=25, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(recipes(), st.booleans())
 def test_a_fused_network_computes_the_same(recipe, trainable):
     network, double = unoptimised.in_float64(lambda: build(recipe))

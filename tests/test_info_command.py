@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 from nsfw_command.main import main
 from theano_cpu import onednn
 
@@ -24,7 +22,9 @@ def test_plain_theano_is_said_too(capsys, monkeypatch):
     assert "engine              theano\n" in capsys.readouterr().out
 
 
-def test_an_unknown_engine_is_an_error(monkeypatch):
+def test_an_unknown_engine_is_one_line_and_exit_code_2(monkeypatch, capsys):
     monkeypatch.setenv("THEANO_CPU_ENGINE", "caffe")
-    with pytest.raises(ValueError, match="THEANO_CPU_ENGINE is 'caffe', expected one of"):
-        main(["info"])
+    assert main(["info"]) == 2
+    captured = capsys.readouterr()
+    message = "open-nsfw: error: THEANO_CPU_ENGINE is 'caffe', expected one of onednn, theano\n"
+    assert captured.out == "" and captured.err == message

@@ -6,11 +6,13 @@ import pytest
 from PIL import Image
 from skimage.metrics import structural_similarity
 
-from nsfw_experiments.inverse import LARGEST_AREA, check_target, inverse, read_pixels
-from nsfw_experiments.inverse_view import LiveView, ProgressBar, amplified_difference, draw_history
+from nsfw_experiments.inverse import LARGEST_AREA, LARGEST_ROBUST_AREA, inverse, read_pixels
+from nsfw_experiments.inverse_view import LiveView, ProgressBar, amplified_difference, closest, draw_history
+from nsfw_experiments.logit import logit_of, score_of
 from nsfw_experiments.pipeline import Mirroring, Pipeline, preprocessing
-from nsfw_experiments.search import Goal, Network, score_of, settle
+from nsfw_experiments.search import Goal, Network, settle
 from nsfw_experiments.similarity import norm_of_psnr, psnr, ssim
+from nsfw_experiments.target import check_target
 from open_nsfw import PictureError, get_scorer, nsfw_score, prepare, resize_image
 
 CHELSEA, COFFEE = "img/chelsea.png", "img/coffee.jpg"
@@ -52,7 +54,6 @@ def test_the_record_describes_the_saved_file(raised):
     assert record.mean_shift == pytest.approx(difference.mean())
     assert record.ssim == pytest.approx(structural_similarity(original, pixels, channel_axis=2))
     assert record.evaluations <= record.iterations == 24
-    assert {"target", "reached", "psnr", "first_reached"} < record.as_dict().keys()
     assert "reached" in str(record) and "NOT" not in str(record)
 
 
@@ -104,6 +105,21 @@ def test_ctrl_c_returns_the_best_so_far():
     assert nsfw_score(picture) == record.final_score >= 0.9
 
 
+def test_the_history_has_the_pixels_of_the_original_and_of_the_best_only(raised):
+    with_pixels = [step for step in raised[1].history if step.pixels is not None]
+    assert len(with_pixels) == 2 and with_pixels[0].evaluation == 1
+    assert closest(raised[1].history) is with_pixels[1]
+    assert with_pixels[1].psnr == raised[1].history[-1].best_psnr
+    assert all(step.pixels is not None for step in raised[2])  # a watcher gets them all
+
+
+@pytest.mark.parametrize("iterations", [13, 15, 18])
+def test_a_tight_tolerance_spends_no_more_than_it_is_given(iterations):
+    _, record = inverse(CHELSEA, 0.37, iterations=np.int64(iterations), tolerance=1e-5)
+    assert record.first_reached is not None or record.history[-1].score > 0.3
+    assert record.evaluations <= iterations
+
+
 def test_a_target_out_of_reach_is_reported_as_such():
     _, record = inverse(COFFEE, 0.98, iterations=3)
     assert not record.reached and record.first_reached is None
@@ -120,6 +136,10 @@ def test_targets_that_are_no_scores_are_refused_before_the_picture_is_read(targe
 def test_other_arguments_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match="iterations: got 0"):
         inverse(CHELSEA, 0.9, iterations=0)
+    with pytest.raises(ValueError, match="iterations: got 10.0, expected a whole number"):
+        inverse(CHELSEA, 0.9, iterations=10.0)
+    with pytest.raises(ValueError, match="seed: got -1, expected a whole number of at least 0"):
+        inverse(CHELSEA, 0.9, robust=True, seed=-1)
     with pytest.raises(ValueError, match="tolerance: got 0.5"):
         inverse(CHELSEA, 0.9, tolerance=0.5)
     with pytest.raises(PictureError, match="no such file"):
@@ -133,6 +153,11 @@ def test_full_resolution_refuses_sizes_it_cannot_take():
     side = int(LARGEST_AREA ** 0.5) + 1
     with pytest.raises(PictureError, match=f"at most {LARGEST_AREA} pixels"):
         read_pixels(np.zeros((side, side, 3), np.uint8), full_resolution=True)
+    side = int(LARGEST_ROBUST_AREA ** 0.5) + 1
+    large = np.zeros((side, side, 3), np.uint8)
+    assert read_pixels(large, full_resolution=True).shape == large.shape
+    with pytest.raises(PictureError, match=f"robust: got a picture of {side}x{side}, .* {LARGEST_ROBUST_AREA} pixels"):
+        read_pixels(large, full_resolution=True, robust=True)
     assert read_pixels(noise(70, 63, 3), full_resolution=False).shape == (256, 256, 3)
 
 
@@ -171,6 +196,8 @@ def test_the_logit_rises_along_the_gradient():
 def test_goals_are_aimed_at_from_the_tolerance_and_know_their_side():
     assert score_of(Goal.between(0.1, 1.0, 0.01).logit) == pytest.approx(0.99)
     assert score_of(Goal.between(0.9, 0.0, 0.02).logit) == pytest.approx(0.02)
+    assert Goal.between(0.995, 1.0, 0.01).direction == 1  # even beyond what is aimed at
+    assert Goal.between(0.005, 0.0, 0.01).direction == -1
     falling = Goal.between(0.9, 0.5, 0.01)
     assert falling.excess(0.1) < 0 < falling.excess(-0.1)
     assert falling.badness(-0.03) == falling.badness(0.03) == 0  # a tight tolerance counts on both sides
@@ -194,10 +221,18 @@ def test_settling_takes_changes_back_until_the_score_is_within_tolerance():
     assert (pixels >= original).all() and (pixels <= changed).all()
 
 
+def test_logits_of_any_size_have_a_score():
+    for logit in (-1000.0, -701.0, -30.0, 0.0, 3.0, 30.0, 1000.0):
+        assert 0 <= score_of(logit) <= 1
+        assert logit_of(score_of(logit)) == pytest.approx(logit, rel=1e-3) or abs(logit) > 40
+    assert logit_of(score_of(-699.0)) == pytest.approx(-699)
+
+
 def test_similarity_measures():
     a, b = noise(40, 50, 3), noise(40, 50, 3, seed=1)
-    assert ssim(a, b) == pytest.approx(structural_similarity(a, b, channel_axis=2))
     assert psnr(a, a) == np.inf and ssim(a, a) == 1
+    assert abs(ssim(a, b)) < 0.05  # noise is like no other noise
+    assert psnr(a, np.where(a > 0, a - 1, 1).astype(np.uint8)) == pytest.approx(20 * np.log10(255))
     difference = np.linalg.norm(a.astype(float) - b)
     assert norm_of_psnr(psnr(a, b), a.size) == pytest.approx(difference)
 
@@ -218,11 +253,24 @@ def test_a_live_view_is_renewed_in_place(raised, monkeypatch):
     class Handle:
         update = shown.append
 
-    monkeypatch.setattr("IPython.display.display", lambda figure, display_id: shown.append(figure) or Handle)
+    monkeypatch.setattr("IPython.display.display", lambda picture, display_id: shown.append(picture) or Handle)
     with LiveView(seconds=0) as view:
         for step in raised[2][:3]:
             view(step)
     assert len(shown) == 4  # the end is drawn once more
+    assert all(picture.data.startswith(b"\x89PNG") for picture in shown)
+
+
+def test_a_live_view_keeps_the_pixels_of_original_best_and_latest_only(raised, monkeypatch):
+    monkeypatch.setattr(LiveView, "show", lambda self: None)
+    seen, view = raised[2], LiveView()
+    for step in seen:
+        view(step)
+        kept = [step for step in view._history if step.pixels is not None]
+        assert kept[0].pixels is seen[0].pixels and kept[-1].pixels is step.pixels
+        assert len(kept) <= 3
+        assert closest(view._history).psnr == (step.best_psnr or step.psnr)
+    assert view._history == seen
 
 
 def test_the_progress_bar_tells_score_and_psnr(raised, monkeypatch):

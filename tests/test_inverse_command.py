@@ -78,6 +78,36 @@ def test_a_picture_that_cannot_be_read_or_is_too_small_is_told(no_search, tmp_pa
     assert not out.exists()
 
 
+def test_a_negative_seed_is_refused(no_search, tmp_path, capsys):
+    assert run(CHELSEA, "--target", 0.9, "--out", tmp_path / "result.png", "--robust", "--seed", -1) == 2
+    assert "seed: got -1, expected a whole number of at least 0" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_search(no_search, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)  # root may write everywhere
+    assert run(CHELSEA, "--target", 0.9, "--out", tmp_path / "result.png") == 2
+    assert f"{tmp_path} cannot be written to" in capsys.readouterr().err
+
+
+def test_a_missing_model_file_is_not_blamed_on_the_output(monkeypatch, tmp_path, capsys):
+    def inverse(*args, **kwargs):
+        raise FileNotFoundError("nsfw.pkl: no such file")
+
+    monkeypatch.setattr("nsfw_experiments.inverse.inverse", inverse)
+    assert run(CHELSEA, "--target", 0.9, "--out", tmp_path / "result.png") == 2
+    assert capsys.readouterr().err.endswith("error: nsfw.pkl: no such file\n")
+
+
+def test_a_failed_write_is_told(monkeypatch, tmp_path, capsys):
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("nsfw_experiments.inverse.inverse", lambda *args, **kwargs: (Image.new("RGB", (9, 9)), None))
+    monkeypatch.setattr(Image.Image, "save", fail)
+    assert run(CHELSEA, "--target", 0.9, "--out", tmp_path / "result.png") == 1
+    assert "cannot write" in (err := capsys.readouterr().err) and "disk full" in err
+
+
 def test_force_and_robust_allow_what_is_refused_otherwise(monkeypatch, tmp_path):
     called = {}
 

@@ -15,7 +15,7 @@ def pictures(seed, height, width, largest):
     return original, np.clip(original + change, 0, 255).astype(np.uint8)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2 ** 32 - 1), st.integers(1, 3), st.integers(1, 3), st.integers(0, 4),
        st.sampled_from(sorted(SUBSAMPLINGS)), st.sampled_from([30, 75, 95]))
 def test_jpeg_cannot_tell_the_result_from_the_changed_picture(

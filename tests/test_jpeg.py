@@ -31,7 +31,7 @@ def picture(kind, seed, height, width):
     return np.clip(down * rng.random(3) + across, 0, 255).astype(np.uint8)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(st.sampled_from(["noise", "extremes", "flat", "slope"]), st.integers(1, 70), st.integers(1, 70),
        st.integers(1, 95), SAMPLINGS, SEEDS)
 def test_every_value_is_pillows(kind, height, width, quality, subsampling, seed):
@@ -166,7 +166,7 @@ def test_the_weights_come_from_the_float_jpegs_coefficients_up_to_roundings(subs
         assert levels.mean() < 0.5 and levels.max() < 5
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 40), st.integers(5, 40), SAMPLINGS, SEEDS)
 def test_straight_through_the_gradient_is_the_adjoint_of_the_float_jpeg(height, width, subsampling, seed):
     """Without weighting the float JPEG is affine, so one difference gives its linear part exactly."""

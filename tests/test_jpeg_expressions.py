@@ -57,7 +57,7 @@ def test_theano_differentiates_through_both():
 def test_shapes_are_known_without_computing():
     pictures = T.tensor4()
     shape = theano.function([pictures], jpeg(resize(pictures, (9, 9), (16, 24))).shape)
-    assert not any(type(node.op).__name__ == "Resizing" for node in shape.maker.fgraph.apply_nodes)
+    assert not any(type(node.op).__name__ == "ResizeOp" for node in shape.maker.fgraph.apply_nodes)
     assert shape(np.zeros((2, 9, 9, 3), "float32")).tolist() == [2, 16, 24, 3]
 
 

@@ -69,7 +69,7 @@ def caffes_pooling(x, mode, kernel, stride, pad):
 
 
 class TestPooling:
-    @settings(deadline=None, max_examples=30)
+    @settings(max_examples=30)
     @given(st.data())
     def test_is_caffes_for_any_window(self, data):
         sizes = data.draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))

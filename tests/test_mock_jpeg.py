@@ -42,6 +42,16 @@ def test_the_imitation_computes_what_the_originals_does():
     np.testing.assert_allclose(*values, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("call, message", [
+    (lambda attack: attack.run(5, every=0), "every: got 0, expected a whole number of at least 1"),
+    (lambda attack: attack.run(-3), "iterations: got -3, expected a whole number of at least 0"),
+    (lambda attack: attack.pretrain(-1), "iterations: got -1, expected a whole number of at least 0"),
+])
+def test_numbers_that_make_no_sense_are_refused_first(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(object.__new__(MockJpegInverse))
+
+
 @pytest.mark.slow
 def test_pretraining_makes_the_imitation_better(attack):
     errors = attack.pretrain(6)

@@ -26,7 +26,6 @@ CAFFE_SCORES = {
     "chelsea.png": 0.0001488,
     "coffee.jpg": 0.0129212,
     "hubble_deep_field.jpg": 0.0000033,
-    "moon.png": 0.0495006,
     "retina.jpg": 0.1761075,
     "rocket.jpg": 0.0004626,
 }
@@ -37,7 +36,6 @@ FLOAT64_SCORES = {
     "chelsea.png": 0.00014880,
     "coffee.jpg": 0.01292115,
     "hubble_deep_field.jpg": 0.00000330,
-    "moon.png": 0.04950081,
     "retina.jpg": 0.17610651,
     "rocket.jpg": 0.00046263,
 }
@@ -46,6 +44,7 @@ CAFFE_SCORES_OF_SCIKIT_IMAGE = {
     "coffee.png": 0.0129502,
     "coins.png": 0.0012488,
     "ihc.png": 0.0079508,
+    "moon.png": 0.0495006,
     "page.png": 0.0014601,
     "phantom.png": 0.0200003,
     "text.png": 0.0043025,

@@ -173,7 +173,7 @@ def test_gradients_of_gradients(name):
         assert relative_error(got, expected) <= 1e-5
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_any_geometry_equals_float64_sums(data):
     small = st.integers(1, 3)

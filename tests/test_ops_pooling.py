@@ -69,7 +69,7 @@ def reference(x, size, stride, pad, mode, ceil, gy=None):
     return y if gy is None else (y, gx)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_pooling_and_its_gradient_equal_float64_loops(data):
     size = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
@@ -188,7 +188,7 @@ def test_global_pooling():
     np.testing.assert_allclose(gx, np.broadcast_to(gy[:, None, None] / 20, x.shape), rtol=1e-6)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20)
 @given(shape=st.tuples(st.integers(1, 3), st.integers(1, 70), st.integers(1, 9), st.integers(1, 9)))
 def test_the_doors_between_layouts(shape):
     x = random(*shape)

@@ -45,7 +45,7 @@ def assert_same(picture, expected):
 
 @pytest.mark.parametrize("kind", [CIRCLES, TRIANGLES, PENTAGONS], ids=["circles", "triangles", "pentagons"])
 def test_every_pixel_is_as_if_masks_were_pasted(kind):
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(paintings_of(kind))
     def law(painting):
         assert_same(render(painting, kind), pasted(painting, kind))
@@ -66,7 +66,7 @@ def test_no_pixel_of_a_degenerate_polygon_is_blended_twice(kind, shape):
     assert_same(render([shape], kind), pasted([shape], kind))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(paintings_of(CIRCLES), st.lists(st.tuples(st.integers(0, 12), paintings_of(CIRCLES)), max_size=5))
 def test_paintings_that_share_their_lowest_shapes_are_drawn_together_as_they_are_alone(trunk, branches):
     paintings = [trunk] + [trunk[:shared] + rest for shared, rest in branches]

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from nsfw_model.preprocess import (
     PictureError,
@@ -129,6 +130,11 @@ class TestModes:
         for img in (deep, encoded(deep), encoded(deep, "TIFF")):
             assert np.asarray(read_picture(img))[0].tolist() == [[0] * 3, [128] * 3, [255] * 3]
 
+    def test_16_bit_grey_is_scaled_where_pillow_opens_it_as_32_bits(self):
+        content = b"P5 3 1 65535\n" + np.array([0, 0x8000, 0xFFFF], ">u2").tobytes()
+        assert Image.open(io.BytesIO(content)).mode == "I"
+        assert np.asarray(read_picture(content))[0].tolist() == [[0] * 3, [128] * 3, [255] * 3]
+
     @pytest.mark.parametrize("mode", ["I", "F"])
     def test_a_mode_without_a_white_is_refused(self, gradient, mode):
         with pytest.raises(PictureError, match=f"mode {mode} has no defined white"):
@@ -145,6 +151,53 @@ class TestModes:
     def test_tiny_and_thin_pictures_can_be_prepared(self, size):
         red_left = prepare(Image.new("RGB", size, (200, 10, 30)))[:, 112, 112]
         assert np.allclose(red_left, [30 - 104, 10 - 117, 200 - 123], atol=2)  # JPEG moves flat colours a little
+
+
+class TestOpenFiles:
+    """They belong to the caller: they stay open, and are read from their beginning, as often as one likes."""
+
+    @pytest.mark.parametrize("format", ["BMP", "GIF", "JPEG", "PNG", "PPM", "TGA", "TIFF", "WEBP"])
+    def test_stay_open_and_can_be_read_again(self, tmp_path, gradient, format):
+        path = tmp_path / "picture"
+        path.write_bytes(encoded(gradient, format))
+        with open(path, "rb") as file:
+            first = prepare(file)
+            assert not file.closed
+            np.testing.assert_array_equal(prepare(file), first)
+            assert not file.closed
+
+    @pytest.mark.parametrize("format", ["GIF", "JPEG", "PNG", "TIFF"])
+    def test_stay_open_where_they_are_damaged(self, format):
+        content = encoded(Image.open(ROCKET), format)
+        file = io.BytesIO(content[: len(content) // 2])
+        for _ in range(2):
+            with pytest.raises(PictureError, match="cannot be read as a picture"):
+                prepare(file)
+        assert not file.closed
+
+
+class TestMetadata:
+    """What a file says beside its pixels makes no difference, or is a `PictureError`."""
+
+    @pytest.mark.parametrize("format", ["GIF", "PNG"])
+    def test_a_long_comment(self, gradient, format):
+        text = PngInfo()
+        text.add_text("comment", "x" * 70_000)
+        options = {"GIF": {"comment": b"x" * 70_000}, "PNG": {"pnginfo": text}}[format]
+        expected = prepare(encoded(gradient, format))
+        np.testing.assert_array_equal(prepare(encoded(gradient, format, **options)), expected)
+
+    def test_a_callers_comment_stays_out_of_the_jpeg_and_with_the_caller(self, gradient):
+        expected = make_jpg(gradient)
+        gradient.info["comment"] = b"x" * 70_000
+        np.testing.assert_array_equal(make_jpg(gradient), expected)
+        assert len(gradient.info["comment"]) == 70_000
+
+    def test_a_text_where_pillow_expects_a_colour(self, gradient):
+        text = PngInfo()
+        text.add_text("transparency", "none")
+        with pytest.raises(PictureError, match="cannot be read as a picture"):
+            prepare(encoded(gradient.convert("L"), pnginfo=text))
 
 
 class TestBadPictures:
@@ -181,7 +234,7 @@ class TestBadPictures:
         path.write_bytes(content[: len(content) // 2])
         assert self.refuse(path, f"half.{format.lower()}: ").__cause__ is not None
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(st.data())
     def test_damaged_files_give_pixels_or_the_one_error(self, data):
         content = bytearray(encoded(Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)), "PNG"))

@@ -315,6 +315,10 @@ BAD_LAYERS = {
         layer("it", "LRN", "data", "lrn_param { local_size: 4 }"),
         "local_size: got 4, expected an odd number",
     ),
+    "weights inline": (
+        layer("it", "InnerProduct", "data", "inner_product_param { num_output: 1 } blobs { }"),
+        "got blobs",
+    ),
     "a field twice": (CONV.replace("num_output: 4", "num_output: 4 num_output: 5"), "num_output"),
     "settings twice": (
         layer("it", "ReLU", "data", "relu_param { negative_slope: 1 } relu_param { }"),
@@ -374,7 +378,7 @@ class TestWholeFile:
         with pytest.raises(FileNotFoundError):
             read_prototxt(tmp_path / "none.prototxt")
 
-    @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.data())
     def test_that_is_damaged_is_read_or_refused(self, tmp_path, data):
         text = bytearray((DATA + CONV).encode())

@@ -19,7 +19,7 @@ def pillow_resize(pixels, height, width):
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.BILINEAR))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(sides, sides, sides, sides, seeds)
 def test_every_value_is_pillows(height, width, new_height, new_width, seed):
     pixels = noise(seed, height, width)
@@ -34,7 +34,7 @@ def test_every_value_is_pillows_at_the_scorers_size(size):
     np.testing.assert_array_equal(BilinearResize(size, (256, 256))(pixels), pillow_resize(pixels, 256, 256))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(sides, sides, sides, sides, seeds)
 def test_the_adjoint_is_the_adjoint(height, width, new_height, new_width, seed):
     resize = BilinearResize((height, width), (new_height, new_width))

@@ -109,7 +109,7 @@ class TestWriting:
         digest = hashlib.sha256((tmp_path / "net.pkl").read_bytes()).hexdigest()
         assert digest == "16456d2dceb6e7c7a112a40bf1cda4c73d01e077a16665fc7bf09edb73209ee0"
 
-    @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         st.lists(
             st.tuples(
@@ -167,7 +167,7 @@ class TestAttacks:
         pickle.loads(attack())
         assert os.environ.pop(pickles.MARK) == "1"
 
-    @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.data())
     def test_damaged_files_are_weights_or_refused(self, tmp_path, data):
         protocol = data.draw(st.integers(0, 5))
@@ -182,7 +182,7 @@ class TestAttacks:
             assert isinstance(name, str)
             assert all(blob.dtype == np.float32 and np.isfinite(blob).all() for blob in blobs)
 
-    @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.lists(st.sampled_from([*weights._STEPS, *PARTS]), max_size=30))
     def test_any_sequence_of_opcodes_is_weights_or_refused(self, tmp_path, parts):
         try:

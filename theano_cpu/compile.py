@@ -17,11 +17,18 @@ _SIMPLE = (
 )  # fmt: skip
 
 
-def compile_function(inputs, outputs, updates=None, **kwargs):
+# What Theano's stabilising passes rewrite, such as log(sigmoid(x)) and log(1 + exp(x)): as written, it overflows.
+_UNSTABLE = tuple(
+    getattr(theano.scalar, name) for name in ("Log", "Log2", "Log10", "Log1p", "Exp", "Exp2", "Expm1", "Erf", "Erfc")
+) + (T.nnet.sigm.ScalarSigmoid, T.nnet.sigm.ScalarSoftplus)
+
+
+def compile_function(inputs, outputs=None, updates=None, **kwargs):
     """``theano.function``, with few optimiser passes for graphs that need no more.
 
     A graph whose work on pictures is all done by oneDNN operations, as in a fused network without unknown
-    layers, is compiled in `theano_cpu.ops.lean_mode`; any other graph in Theano's default mode.
+    layers, is compiled in `theano_cpu.ops.lean_mode`; any other graph in Theano's default mode. So is one with
+    a logarithm, an exponential or Theano's sigmoid or softmax, as losses have: Theano's passes keep them finite.
 
     Parameters
     ----------
@@ -49,29 +56,42 @@ def compile_function(inputs, outputs, updates=None, **kwargs):
     return theano.function(inputs, outputs, updates=updates, **kwargs)
 
 
-def is_lean(outputs, updates=None):
-    """Whether oneDNN operations do all of a graph's work that could be slow.
+def is_lean(outputs=None, updates=None):
+    """Whether oneDNN operations do all of a graph's work that could be slow, and the rest is safe as written.
 
     Parameters
     ----------
-    outputs : Theano variable or list of them
+    outputs : Theano variable, list or dict of them, optional
     updates : dict of Theano variables, or list of pairs, optional
 
     Returns
     -------
     bool
-        True if there are oneDNN operations, and all others are simple and work on matrices at most, except
-        for sums of pictures (which gradients bring, and oneDNN computes).
+        True if there are oneDNN operations, and all others are simple, work on matrices at most (except for
+        sums of pictures, which gradients bring, and oneDNN computes) and do not overflow where Theano's
+        optimiser would have prevented it.
     """
-    results = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
-    results += [new for _, new in dict(updates or {}).items()]
+    results = [*_variables(outputs), *dict(updates or {}).values()]
     nodes = {variable.owner for variable in ancestors(results) if variable.owner is not None}
     ours = {node for node in nodes if isinstance(node.op, OneDnnOp)}
     return bool(ours) and all(_is_simple(node) for node in nodes - ours)
 
 
+def _variables(outputs):
+    """The variables in what `theano.function` takes as outputs."""
+    if outputs is None:
+        return []
+    if isinstance(outputs, dict):
+        outputs = list(outputs.values())
+    outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    return [output.variable if isinstance(output, theano.Out) else output for output in outputs]
+
+
 def _is_simple(node):
-    if isinstance(node.op, T.Elemwise) and isinstance(node.op.scalar_op, theano.scalar.Add):
+    scalar = node.op.scalar_op if isinstance(node.op, T.Elemwise) else None
+    if isinstance(scalar, theano.scalar.Add):
         return True
+    if isinstance(scalar, _UNSTABLE):
+        return False
     small = all(getattr(variable, "ndim", 0) <= 2 for variable in [*node.inputs, *node.outputs])
     return isinstance(node.op, _SIMPLE) and small

@@ -525,7 +525,7 @@ class _Writer:
 
     @_layer.register
     def _(self, does: Softmax, node):
-        return fused_layers.SoftmaxLayer(self._as_nchw(node.inputs[0]), name=node.name), "matrix"
+        return fused_layers.SoftmaxLayer(self._as_nchw(node.inputs[0]), self.trainable, name=node.name), "matrix"
 
     @_layer.register
     def _(self, does: Affine, node):

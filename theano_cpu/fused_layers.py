@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import theano_cpu  # noqa: F401  (Theano's repairs come before Theano)
 from theano_cpu import ops
+from theano_cpu.pooling import window_count
 
 import numpy as np
 import theano
@@ -116,17 +117,8 @@ class PoolLayer(Layer):
     def get_output_shape_for(self, input_shape):
         batch, *sides, channels = input_shape
         windows = zip(sides, self.pool.size, self.pool.stride, self.pool.pad)
-        return (batch, *[self._windows(*window) for window in windows], channels)
-
-    def _windows(self, side, size, stride, pad):
-        if side is None:
-            return None
-        steps = side + 2 * pad - size
-        if not self.pool.ceil:
-            return steps // stride + 1
-        count = -(-steps // stride) + 1
-        # Caffe drops a last window that would start behind the image and its padding
-        return count - 1 if pad and (count - 1) * stride >= side + pad else count
+        sides = [None if window[0] is None else window_count(*window, self.pool.ceil) for window in windows]
+        return (batch, *sides, channels)
 
     def get_output_for(self, input, **kwargs):
         pool = self.pool
@@ -205,7 +197,14 @@ class InnerProductLayer(Layer):
 
 
 class SoftmaxLayer(Layer):
-    """Softmax over the last axis of a matrix."""
+    """Softmax over the last axis of a matrix.
+
+    A network to be trained (`trainable`) gets Theano's: its optimiser keeps the logarithm of that one finite.
+    """
+
+    def __init__(self, incoming, trainable=False, name=None):
+        super().__init__(incoming, name=name)
+        self.trainable = trainable
 
     def get_output_for(self, input, **kwargs):
-        return ops.softmax(input)
+        return T.nnet.softmax(input) if self.trainable else ops.softmax(input)

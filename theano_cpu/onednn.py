@@ -26,7 +26,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-import theano_cpu  # noqa: F401  (Theano's repairs come before Theano)
+import theano_cpu  # Theano's repairs come before Theano
 import numpy as np
 import theano
 
@@ -61,8 +61,12 @@ _INSTRUCTION_SETS = {
 }
 
 
-class OneDnnUnavailable(ImportError):
+class OneDnnUnavailable(theano_cpu.EnvironmentProblem):
     """oneDNN or what is needed to call it is missing; the message says what, and what to do."""
+
+
+class UnknownEngine(theano_cpu.EnvironmentProblem, ValueError):
+    """``THEANO_CPU_ENGINE`` names no engine."""
 
 
 def engine():
@@ -72,14 +76,14 @@ def engine():
 
     Raises
     ------
-    ValueError
+    UnknownEngine
         If the variable names no engine.
     OneDnnUnavailable
         If it asks for oneDNN and that cannot be used.
     """
     wanted = os.environ.get("THEANO_CPU_ENGINE", "").strip().lower()
     if wanted not in ("", *ENGINES):
-        raise ValueError(f"THEANO_CPU_ENGINE is {wanted!r}, expected one of {', '.join(ENGINES)}")
+        raise UnknownEngine(f"THEANO_CPU_ENGINE is {wanted!r}, expected one of {', '.join(ENGINES)}")
     if wanted == "onednn":
         helper()
     return wanted or ("theano" if _problem() else "onednn")

@@ -3,12 +3,41 @@
 from __future__ import annotations
 
 import theano_cpu  # noqa: F401  (Theano's repairs come before Theano)
-import theano.tensor as T
 from theano.gradient import DisconnectedType, grad_not_implemented
 
 from theano_cpu.operation import OneDnnOp, as_tensor, tensor_type
 
 MODES = ("max", "average_inc_pad", "average_exc_pad")
+
+
+def window_count(side, size, stride, pad, ceil):
+    """How many windows of `size`, `stride` apart, lie along a side of a picture.
+
+    Parameters
+    ----------
+    side : int or Theano integer
+    size, stride, pad : int
+        With pad < size.
+    ceil : bool
+        False leaves out windows that reach over the padded picture's end. True keeps them, but, as Caffe,
+        none that begins behind the picture and the padding in front of it.
+
+    Returns
+    -------
+    int or Theano integer, as `side`
+
+    Examples
+    --------
+    >>> [window_count(112, 3, 2, 0, ceil) for ceil in (False, True)]
+    [55, 56]
+    """
+    room = side + 2 * pad - size
+    if not ceil:
+        return room // stride + 1
+    # Products with comparisons and not min and max, for integers and Theano variables alike
+    steps = (room + stride - 1) // stride
+    steps = steps * (steps > 0)
+    return steps + 1 - (steps * stride >= side + pad)
 
 
 class _PoolOp(OneDnnOp):
@@ -38,14 +67,8 @@ class Pool(_PoolOp):
 
     def infer_shape(self, node, shapes):
         batch, *sides, channels = shapes[0]
-        return [(batch, *map(self._windows, sides, self.size, self.stride, self.pad), channels)]
-
-    def _windows(self, side, size, stride, pad):
-        room = side + 2 * pad - size
-        if not self.ceil:
-            return room // stride + 1
-        # As many as begin before the picture and the padding in front of it end
-        return T.minimum(T.maximum(room + stride - 1, 0) // stride + 1, (side + pad + stride - 1) // stride)
+        windows = zip(sides, self.size, self.stride, self.pad)
+        return [(batch, *[window_count(*window, self.ceil) for window in windows], channels)]
 
     def grad(self, inputs, output_gradients):
         (x,) = inputs

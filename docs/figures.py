@@ -1,0 +1,97 @@
+"""Draw the README's pictures, docs/*.png: ``python docs/figures.py [gallery] [evolution] [inverse]``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+SIDE, GAP, CAPTION, COLUMNS = 200, 12, 44, 4
+GALLERY = (
+    *("hubble_deep_field", "rocket", "coffee", "astronaut"),
+    *("starry_swirls", "retina", "evolved_triangles", "evolved_circles"),
+)
+
+
+def gallery() -> None:
+    """Pictures of img/ with their scores."""
+    from open_nsfw import nsfw_scores, read_picture
+
+    files = [next((ROOT / "img").glob(f"{name}.[jp][pn]g")) for name in GALLERY]
+    pictures = [(read_picture(file), f"{score:.4f}", score > 0.5) for file, score in zip(files, nsfw_scores(files))]
+    draw_table(pictures, "gallery.png")
+
+
+def evolution() -> None:
+    """Circles, triangles and a painted picture on their way."""
+    from nsfw_experiments.fitness import Likeness, NsfwLogit
+    from nsfw_experiments.painting import Circles, Polygons
+    from nsfw_experiments.strategies import climbing_toolbox
+
+    circles, triangles = Circles(), Polygons(3)
+    pictures = stages(climbing_toolbox(circles, 50, NsfwLogit(), seed=0), (0.5, 0.9, 0.99, 0.9999), "{:.4f}")
+    pictures += stages(climbing_toolbox(triangles, 100, NsfwLogit(), seed=0), (0.1, 0.5, 0.9, 0.999), "{:.4f}")
+    target = Likeness(ROOT / "img/starry_swirls.png")
+    flat = target.flat()
+    aims = [flat + gain for gain in (1, 3, 6)]
+    painted = stages(climbing_toolbox(circles, 50, target, seed=0, fine=True), aims, "{:.1f} dB")
+    draw_table([*pictures, *painted, (target.target, "the target", False)], "evolution.png")
+
+
+def stages(toolbox, thresholds: Sequence[float], caption: str) -> list[tuple[Image.Image, str, bool]]:
+    """Evolve, and give the best painting as it first passes each threshold."""
+    from nsfw_experiments.evolution import Evolution
+    from nsfw_experiments.painting import render
+
+    run, pictures = Evolution(toolbox), []
+    for threshold in thresholds:
+        run.run(sys.maxsize, until=threshold)
+        text = f"{caption.format(run.best_shown)} after {run.evaluations}"
+        pictures.append((render(run.best, toolbox.kind), text, threshold < 1 and run.best_shown > 0.5))
+    return pictures
+
+
+def inverse() -> None:
+    """A photograph and a painting before and after, with their differences."""
+    from nsfw_experiments.inverse import inverse as invert
+    from nsfw_experiments.inverse_view import amplified_difference
+    from open_nsfw import resize_image
+
+    pictures = []
+    for name, target in (("coffee.jpg", 0.98), ("evolved_circles.png", 0.02)):
+        original = resize_image(ROOT / "img" / name)
+        changed, record = invert(ROOT / "img" / name, target)
+        difference = amplified_difference(original, np.asarray(changed), factor=16)
+        pictures += [
+            (Image.fromarray(original), f"{record.start_score:.4f}", record.start_score > 0.5),
+            (changed, f"{record.final_score:.4f}", record.final_score > 0.5),
+            (Image.fromarray(difference), f"x16 ({record.psnr:.1f} dB)", False),
+        ]
+    draw_table(pictures, "inverse.png", columns=3)
+
+
+def draw_table(pictures: Sequence[tuple[Image.Image, str, bool]], name: str, columns: int = COLUMNS) -> None:
+    """Draw pictures in rows, each above its caption, which is red where the third value says so."""
+    rows = -(-len(pictures) // columns)
+    table = Image.new("RGB", (columns * (SIDE + GAP) + GAP, rows * (SIDE + CAPTION) + GAP), "white")
+    draw = ImageDraw.Draw(table)
+    font = ImageFont.load_default(22 if max(len(caption) for _, caption, _ in pictures) < 18 else 17)
+    for place, (picture, caption, red) in enumerate(pictures):
+        left, top = GAP + place % columns * (SIDE + GAP), GAP + place // columns * (SIDE + CAPTION)
+        table.paste(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR), (left, top))
+        colour = "#cc3311" if red else "#222222"
+        draw.text((left + SIDE // 2, top + SIDE + 4), caption, fill=colour, font=font, anchor="ma")
+    table.save(ROOT / "docs" / name, optimize=True)
+
+
+FIGURES = {figure.__name__: figure for figure in (gallery, evolution, inverse)}
+
+if __name__ == "__main__":
+    for chosen in sys.argv[1:] or FIGURES:
+        FIGURES[chosen]()
