@@ -1,5 +1,6 @@
 """`theano_cpu.fuse`: which layers become one operation, which must not, and that the values stay the same."""
 
+import functools
 from collections import Counter
 
 import theano_cpu
@@ -706,3 +707,13 @@ def test_an_inverted_layer_is_left_alone():
 def test_filters_that_are_not_flipped():
     fused = assert_equivalent(lambda: conv(image(), 4, (3, 5), flip_filters=False))
     assert kinds(fused)["ConvolutionLayer"] == 1
+
+
+@lasagne_0_2
+@pytest.mark.parametrize("merge", [ElemwiseSumLayer, functools.partial(ElemwiseMergeLayer, merge_function=T.mul)])
+def test_inputs_that_are_cropped_at_run_time_are_left_alone(merge):
+    def build():
+        incoming = image(height=None, width=None)
+        return merge([conv(incoming, 4, 3, pad=0), conv(incoming, 4, 1)], cropping=[None, None, "center", "center"])
+
+    assert kinds(assert_equivalent(build, shape=(2, 3, 9, 8)))["ConvolutionLayer"] == 2

@@ -195,7 +195,7 @@ def test_all_layers_but_statistics_can_be_trained():
             lambda: ConvolutionLayer(SHAPE, ones(4, 6, 12, 3)).output_shape,
             "input of 11 is smaller than the kernel's 12",
         ),
-        (lambda: ConvolutionLayer(SHAPE, ones(4, 6, 3, 3), ones(5)), r"parameter array has shape \(5,\)"),
+        (lambda: ConvolutionLayer(SHAPE, ones(4, 6, 3, 3), ones(5)), r"array has shape \(5,\), should be \(4,\)"),
         (
             lambda: BatchNormLayer(SHAPE, ones(5), ones(6), ones(1)),
             r"shape of mean: got \(5,\), expected \(6,\)",

@@ -303,12 +303,12 @@ def _global_pool(layer, value):
 
 @describes(lasagne.layers.ElemwiseSumLayer)
 def _sum(layer, value):
-    return [Sum(tuple(layer.coeffs))] if _equal_shapes(layer) else None
+    return [Sum(tuple(layer.coeffs))] if _equal_shapes(layer) and not _crops(layer) else None
 
 
 @describes(lasagne.layers.ElemwiseMergeLayer)
 def _merge(layer, value):
-    if not _equal_shapes(layer):
+    if not _equal_shapes(layer) or _crops(layer):
         return None
     return [Elementwise(lambda *inputs: functools.reduce(layer.merge_function, inputs))]
 

@@ -76,7 +76,7 @@ def fuse(layer, trainable=False, precision="float32"):
     -----
     Sizes that an input layer declares are taken to be true, as elsewhere in Lasagne; declare None for what
     varies. Where a rectifier has no derivative (at exactly 0), the gradient is that of its negative side;
-    Lasagne 0.1 takes the mean of both.
+    Lasagne takes the mean of both.
 
     Examples
     --------
