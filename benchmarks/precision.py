@@ -3,8 +3,9 @@
     python benchmarks/precision.py [--pictures 400]
 
 A third of the pictures are parts of those in img/ and in scikit-image's wheel, of all sizes; a third are such
-parts blended with paintings; a third are random paintings of circles and triangles. Prints a row for each
-range of float32 scores, since a logit that moves by as much moves a score near 0 or 1 by far less.
+parts blended with the evolved paintings of img/, for scores in between and high ones; a third are random paintings
+of circles and triangles. Prints a row for each range of float32 scores, since a logit that moves by as much moves a
+score near 0 or 1 by far less.
 """
 
 from __future__ import annotations
@@ -53,13 +54,15 @@ def pictures(count: int):
     """Generate the same pictures every time."""
     rng = random.Random(0)
     photographs = [read_picture(path) for path in photograph_files()]
+    evolved = [read_picture(ROOT / "img" / f"evolved_{shapes}.png") for shapes in ("circles", "triangles")]
     for number in range(count):
         picture = part_of(rng.choice(photographs), rng)
-        if number % 3:
+        if number % 3 == 1:
+            painting = rng.choice(evolved)
+            picture = Image.blend(picture.resize(painting.size), painting, rng.uniform(0.5, 1))
+        elif number % 3 == 2:
             kind, shapes = rng.choice(((Circles(), 50), (Polygons(3), 100)))
-            painting = render(palette_painting(rng, kind, shapes), kind)
-            share = rng.uniform(0.2, 0.8) if number % 3 == 1 else 1.0
-            picture = Image.blend(picture.resize(painting.size), painting, share)
+            picture = render(palette_painting(rng, kind, shapes), kind)
         yield picture
 
 
