@@ -228,6 +228,11 @@ def test_logits_of_any_size_have_a_score():
     assert logit_of(score_of(-699.0)) == pytest.approx(-699)
 
 
+def test_a_score_that_the_search_met_is_kept_where_settling_misses_it():
+    _, record = inverse(CHELSEA, 0.5, iterations=60)
+    assert record.reached and record.psnr > 57
+
+
 def test_similarity_measures():
     a, b = noise(40, 50, 3), noise(40, 50, 3, seed=1)
     assert psnr(a, a) == np.inf and ssim(a, a) == 1
