@@ -2,7 +2,7 @@
 
     python benchmarks/evolution.py [PART ...] [--seeds N]
 
-Parts, all by default: circles, triangles, original, picture. Prints a Markdown table: medians over N seeds
+Parts, all by default: circles, triangles, original, picture, drawing. Prints a Markdown table: medians over N seeds
 (default 3), and the single values. An evaluation is one picture drawn and scored, or drawn and compared;
 thresholds are noticed at the end of a generation. "Outside the network" is all but the time in the compiled
 network: drawing, JPEG, DEAP.
@@ -11,6 +11,7 @@ network: drawing, JPEG, DEAP.
 from __future__ import annotations
 
 import argparse
+import random
 import statistics
 import sys
 import time
@@ -25,7 +26,8 @@ import nsfw_experiments.fitness  # noqa: E402
 import open_nsfw  # noqa: E402
 from nsfw_experiments.evolution import Evolution  # noqa: E402
 from nsfw_experiments.fitness import Likeness, NsfwLogit, NsfwScore  # noqa: E402
-from nsfw_experiments.painting import Circles, Polygons  # noqa: E402
+from nsfw_experiments.individual import palette_painting  # noqa: E402
+from nsfw_experiments.painting import Circles, Polygons, render  # noqa: E402
 from nsfw_experiments.strategies import climbing_toolbox, original_toolbox  # noqa: E402
 
 STARRY = ROOT / "img" / "starry_swirls.png"
@@ -117,7 +119,25 @@ def picture(seeds):
         row(f"starry_swirls.png, 50 circles, {name}: dB above flat", gains, "{:+.2f}")
 
 
-PARTS = {part.__name__: part for part in (circles, triangles, original, picture)}
+def drawing(seeds):
+    """Milliseconds to draw a random painting, the median of fifty for each seed."""
+    for kind, count in ((Circles(), 50), (Polygons(3), 100)):
+        medians = []
+        for seed in range(seeds):
+            rng = random.Random(seed)
+            paintings = [palette_painting(rng, kind, count) for _ in range(50)]
+            medians.append(statistics.median(milliseconds_to_draw(painting, kind) for painting in paintings))
+        row(f"{count} {kind.name}: milliseconds to draw", medians, "{:.2f}")
+
+
+def milliseconds_to_draw(painting, kind):
+    """Time one drawing."""
+    started = time.perf_counter()
+    render(painting, kind)
+    return 1e3 * (time.perf_counter() - started)
+
+
+PARTS = {part.__name__: part for part in (circles, triangles, original, picture, drawing)}
 
 
 def main():
