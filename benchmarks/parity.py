@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,9 +35,12 @@ from generated_nets import (  # noqa: E402
     write,
 )
 from peers import onnx_runtime, opencv  # noqa: E402
+from tables import write_row as write_table_row  # noqa: E402
 from yahoo import yahoo_files  # noqa: E402
 
 from open_nsfw import PictureError, get_scorer, prepare  # noqa: E402
+
+write_row = partial(write_table_row, first=42, width=24)
 
 SCORE_TOLERANCE = 1e-6
 ACTIVATION_TOLERANCE = 1e-4
@@ -110,16 +114,6 @@ def compare_activations(original, markdown: bool) -> list[float]:
             row(name, write(name, Path(folder)), picture())
     print(f"\nlargest relative difference of activations in {len(largest)} layers: {max(largest):.1e}")
     return largest
-
-
-def write_row(cells, markdown: bool, header: bool = False) -> None:
-    """Print a row of a table; a header is underlined."""
-    if markdown:
-        print("| " + " | ".join(cells) + " |")
-        if header:
-            print("|---" * len(cells) + "|")
-    else:
-        print("  ".join(f"{cell:>22}" if at else f"{cell:<42}" for at, cell in enumerate(cells)), flush=True)
 
 
 if __name__ == "__main__":

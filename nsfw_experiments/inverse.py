@@ -145,7 +145,7 @@ def _search_and_settle(network, progress, original, original_logit, gradient, go
     for pixels, logit in search(network, original, goal, gradient, iterations - settling - 1):
         progress.note(pixels, logit, max(-goal.excess(logit), 0.0))
         if goal.badness(logit) == 0:
-            hit = pixels
+            hit = pixels, logit
     if progress.best_badness > 0 or not settling:
         return
     last = network.evaluations + settling
@@ -161,7 +161,7 @@ def _search_and_settle(network, progress, original, original_logit, gradient, go
         for trial, trial_logit in adjust(network, original, progress.best, goal, last - network.evaluations):
             progress.note(trial, trial_logit, goal.badness(trial_logit))
     if progress.best_badness > 0 and hit is not None:
-        progress.fall_back(hit)
+        progress.note(*hit, badness=0.0)
 
 
 def _spared(original, pixels):
@@ -184,10 +184,6 @@ class _Progress:
 
     def forget_best(self):
         self.best_badness, self.best_psnr = math.inf, math.inf
-
-    def fall_back(self, pixels):
-        """Take a picture that meets the goal, where nothing closer to the original does."""
-        self.best, self.best_badness, self.best_psnr = pixels, 0.0, psnr(self.original, pixels)
 
     def note(self, pixels, logit, badness):
         distance = psnr(self.original, pixels)

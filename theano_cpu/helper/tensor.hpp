@@ -67,6 +67,7 @@ void in_parallel(dnnl_dim_t count, dnnl_dim_t cost, Function function) {
         function(dnnl_dim_t(0), count);
         return;
     }
+// A closure that all threads share could change under the loops in it, and GCC would not vectorise them
 #pragma omp parallel firstprivate(function)
     {
         dnnl_dim_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
