@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-import theano_cpu  # noqa: F401  # from now on, Theano is repaired while it is imported, by whomever
 from nsfw_model.preprocess import (
     Picture,
     PictureError,

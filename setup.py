@@ -29,11 +29,14 @@ setup(
     license_files=["LICENSE", "nsfw_model/LICENSE"],
     python_requires=">=3.10,<3.14",
     package_dir={"": "."},
-    packages=find_packages(include=["nsfw_model*", "theano_cpu*", "nsfw_experiments*", "nsfw_command*"]),
+    packages=find_packages(
+        include=["nsfw_model*", "theano_compat*", "theano_cpu*", "nsfw_experiments*", "nsfw_command*"]
+    ),
     py_modules=["open_nsfw"],
     package_data={
         "nsfw_model": ["deploy.prototxt", "LICENSE", "py.typed"],
-        "theano_cpu": ["**/*.h", "**/*.hpp", "**/*.c", "**/*.cpp", "py.typed"],
+        "theano_compat": ["*.h", "py.typed"],
+        "theano_cpu": ["onednn/native/*", "py.typed"],
     },
     cmdclass={"build_py": BuildWithWeights},
     entry_points={"console_scripts": ["open-nsfw = nsfw_command.main:main"]},

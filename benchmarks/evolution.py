@@ -22,13 +22,13 @@ from unittest.mock import patch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import nsfw_experiments.fitness  # noqa: E402
+import nsfw_experiments.evolution.fitness  # noqa: E402
 import open_nsfw  # noqa: E402
 from nsfw_experiments.evolution import Evolution  # noqa: E402
-from nsfw_experiments.fitness import Likeness, NsfwLogit, NsfwScore  # noqa: E402
-from nsfw_experiments.individual import palette_painting  # noqa: E402
-from nsfw_experiments.painting import Circles, Polygons, render  # noqa: E402
-from nsfw_experiments.strategies import climbing_toolbox, original_toolbox  # noqa: E402
+from nsfw_experiments.evolution.fitness import Likeness, NsfwLogit, NsfwScore  # noqa: E402
+from nsfw_experiments.evolution.individual import palette_painting  # noqa: E402
+from nsfw_experiments.evolution.painting import Circles, Polygons, render  # noqa: E402
+from nsfw_experiments.evolution.strategies import climbing_toolbox, original_toolbox  # noqa: E402
 
 STARRY = ROOT / "img" / "starry_swirls.png"
 NEVER = float("inf")
@@ -76,7 +76,7 @@ def climb(kind, count, thresholds, most, seeds):
     runs, shares = [], []
     for seed in range(seeds):
         timed.seconds, started = 0.0, time.perf_counter()
-        with patch.object(nsfw_experiments.fitness, "get_scorer", lambda: timed):
+        with patch.object(nsfw_experiments.evolution.fitness, "get_scorer", lambda: timed):
             hits, _ = reached(climbing_toolbox(kind, count, NsfwLogit(), seed), thresholds, most)
         shares.append(1 - timed.seconds / (time.perf_counter() - started))
         runs.append(hits)

@@ -22,7 +22,7 @@ import numpy as np  # noqa: E402
 from tables import write_row  # noqa: E402
 
 from nsfw_experiments.inverse import inverse  # noqa: E402
-from nsfw_experiments.robust import survival_table  # noqa: E402
+from nsfw_experiments.inverse.eot import survival_table  # noqa: E402
 from open_nsfw import get_scorer, nsfw_score, prepare  # noqa: E402
 
 
@@ -113,7 +113,7 @@ def seconds(paths, markdown):
 
 def mock(paths, markdown):
     """One iteration of the original's way, median of ten after three"""
-    from nsfw_experiments.mock_jpeg import MockJpegInverse
+    from nsfw_experiments.inverse.surrogate import MockJpegInverse
 
     attack = MockJpegInverse(paths[0])
     attack.pretrain(3)
@@ -121,17 +121,15 @@ def mock(paths, markdown):
     print(f"{median_seconds(attack.step, 10):.3f} s")
 
 
-PARTS: dict[str, Callable] = {
-    part.__name__: part for part in (first, up, down, between, full, robust, seconds, mock)
-}
+PARTS: dict[str, Callable] = {part.__name__: part for part in (first, up, down, between, full, robust, seconds, mock)}
 
 
 def evolved(kind: str, seed: int):
     """A painting evolved until it scores 0.99, or for 250 generations."""
     from nsfw_experiments.evolution import Evolution
-    from nsfw_experiments.fitness import NsfwLogit
-    from nsfw_experiments.painting import kind_named, render
-    from nsfw_experiments.strategies import climbing_toolbox
+    from nsfw_experiments.evolution.fitness import NsfwLogit
+    from nsfw_experiments.evolution.painting import kind_named, render
+    from nsfw_experiments.evolution.strategies import climbing_toolbox
 
     count = 50 if kind == "circles" else 100
     evolution = Evolution(climbing_toolbox(kind_named(kind), count, NsfwLogit(), seed))
@@ -150,12 +148,27 @@ def run(starts, target, markdown, **options):
         _, record = inverse(picture, target, **options)
         taken = time.perf_counter() - started
         rows.append((name, record))
-        write_row((name, record.start_score, record.final_score, record.reached, record.first_reached,
-                   record.evaluations, record.psnr, record.ssim, record.linf, taken), markdown)
+        write_row(
+            (
+                name,
+                record.start_score,
+                record.final_score,
+                record.reached,
+                record.first_reached,
+                record.evaluations,
+                record.psnr,
+                record.ssim,
+                record.linf,
+                taken,
+            ),
+            markdown,
+        )
     decibels, likeness = ([getattr(record, field) for _, record in rows] for field in ("psnr", "ssim"))
-    print(f"PSNR median {np.median(decibels):.2f}, worst {min(decibels):.2f} dB;"
-          f" SSIM median {np.median(likeness):.5f}, worst {min(likeness):.5f};"
-          f" reached {sum(record.reached for _, record in rows)} of {len(rows)}")
+    print(
+        f"PSNR median {np.median(decibels):.2f}, worst {min(decibels):.2f} dB;"
+        f" SSIM median {np.median(likeness):.5f}, worst {min(likeness):.5f};"
+        f" reached {sum(record.reached for _, record in rows)} of {len(rows)}"
+    )
     if options.get("robust"):
         worst = [lowest_survivor(record) for _, record in rows]
         print(f"worst survivor: median {np.median(worst):.4f}, worst {min(worst):.4f}")

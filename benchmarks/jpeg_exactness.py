@@ -23,8 +23,8 @@ import PIL  # noqa: E402
 from PIL import Image, features  # noqa: E402
 from tables import write_row  # noqa: E402
 
-from nsfw_experiments.jpeg import SUBSAMPLINGS, Jpeg  # noqa: E402
-from nsfw_experiments.resize import BilinearResize  # noqa: E402
+from nsfw_experiments.pillow.jpeg import SUBSAMPLINGS, Jpeg  # noqa: E402
+from nsfw_experiments.pillow.resize import BilinearResize  # noqa: E402
 
 SIZES = ((256, 256), (224, 224), (33, 47), (40, 31), (17, 5), (9, 4), (2, 3), (1, 1))
 RESIZES = 300

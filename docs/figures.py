@@ -30,9 +30,9 @@ def gallery() -> None:
 
 def evolution() -> None:
     """Circles, triangles and a painted picture on their way."""
-    from nsfw_experiments.fitness import Likeness, NsfwLogit
-    from nsfw_experiments.painting import Circles, Polygons
-    from nsfw_experiments.strategies import climbing_toolbox
+    from nsfw_experiments.evolution.fitness import Likeness, NsfwLogit
+    from nsfw_experiments.evolution.painting import Circles, Polygons
+    from nsfw_experiments.evolution.strategies import climbing_toolbox
 
     circles, triangles = Circles(), Polygons(3)
     pictures = stages(climbing_toolbox(circles, 50, NsfwLogit(), seed=0), (0.5, 0.9, 0.99, 0.9999), "{:.4f}")
@@ -47,7 +47,7 @@ def evolution() -> None:
 def stages(toolbox, thresholds: Sequence[float], caption: str) -> list[tuple[Image.Image, str, bool]]:
     """Evolve, and give the best painting as it first passes each threshold."""
     from nsfw_experiments.evolution import Evolution
-    from nsfw_experiments.painting import render
+    from nsfw_experiments.evolution.painting import render
 
     run, pictures = Evolution(toolbox), []
     for threshold in thresholds:
@@ -60,7 +60,7 @@ def stages(toolbox, thresholds: Sequence[float], caption: str) -> list[tuple[Ima
 def inverse() -> None:
     """A photograph and a painting before and after, with their differences."""
     from nsfw_experiments.inverse import inverse as invert
-    from nsfw_experiments.inverse_view import amplified_difference
+    from nsfw_experiments.inverse.callbacks import amplified_difference
     from open_nsfw import resize_image
 
     pictures = []

@@ -80,7 +80,7 @@ def run(args: Namespace) -> int:
 
 def make_evolution(args: Namespace):
     """Make the run that the arguments describe, or take up the saved one."""
-    from nsfw_experiments.checkpoint import Checkpoint, CheckpointError
+    from nsfw_experiments.evolution.checkpoint import Checkpoint, CheckpointError
     from nsfw_experiments.evolution import Evolution
 
     if not args.resume:
@@ -97,9 +97,9 @@ def make_evolution(args: Namespace):
 
 def make_toolbox(about: dict, target: str | None):
     """Make the toolbox of a strategy from settings."""
-    from nsfw_experiments.fitness import Likeness, NsfwLogit, NsfwScore
-    from nsfw_experiments.painting import kind_named
-    from nsfw_experiments.strategies import STRATEGIES
+    from nsfw_experiments.evolution.fitness import Likeness, NsfwLogit, NsfwScore
+    from nsfw_experiments.evolution.painting import kind_named
+    from nsfw_experiments.evolution.strategies import STRATEGIES
 
     kind = kind_named(about["shapes"], tuple(about["size"]), about["corners"])
     if target is not None:
@@ -130,7 +130,7 @@ def settings(args: Namespace, saved: dict) -> dict:
 
 def left_behind(args: Namespace) -> list[Path]:
     """List what an earlier run left in the folder, whichever animation it made."""
-    from nsfw_experiments.watching import Snapshots
+    from nsfw_experiments.evolution.callbacks import Snapshots
 
     names = ("checkpoint.json", "best.png", "best.svg", "evolution.gif", "evolution.webp")
     paths = [*(args.out / name for name in names), *Snapshots(args.out / "generations").paths()]
@@ -148,8 +148,8 @@ def evolve(evolution, args: Namespace) -> int:
     """Run to the end, to Ctrl-C or to the loss of a worker process; gives the exit code."""
     from concurrent.futures.process import BrokenProcessPool
 
-    from nsfw_experiments.checkpoint import Checkpoint
-    from nsfw_experiments.watching import ProgressBar, Snapshots
+    from nsfw_experiments.evolution.checkpoint import Checkpoint
+    from nsfw_experiments.evolution.callbacks import ProgressBar, Snapshots
 
     replaced = left_behind(args) if args.force else []
 
@@ -180,7 +180,7 @@ def evolve(evolution, args: Namespace) -> int:
 @contextmanager
 def work_map(args: Namespace):
     """Give the `map` that the arguments ask for."""
-    from nsfw_experiments.mapping import cluster_map, process_map
+    from nsfw_experiments.evolution.parallel import cluster_map, process_map
 
     if args.processes:
         with process_map(args.processes) as pool_map:
@@ -196,8 +196,8 @@ def work_map(args: Namespace):
 
 def save_and_report(evolution, args: Namespace) -> None:
     """Save the best painting as PNG, SVG and animation, and print what the PNG is worth."""
-    from nsfw_experiments.painting import render, to_svg
-    from nsfw_experiments.watching import Snapshots, save_animation
+    from nsfw_experiments.evolution.painting import render, to_svg
+    from nsfw_experiments.evolution.callbacks import Snapshots, save_animation
     from open_nsfw import nsfw_score
 
     kind = evolution.toolbox.kind

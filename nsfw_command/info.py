@@ -33,7 +33,6 @@ def run(args: Namespace) -> int:
 
 def gather() -> dict:
     """Collect the facts, as strings, numbers, booleans or None."""
-    import theano_cpu  # noqa: F401  # repairs Theano while it is imported
     from theano_cpu.onednn import info
 
     import theano

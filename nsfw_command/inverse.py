@@ -8,7 +8,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from nsfw_command.arguments import checked, positive
-from nsfw_experiments.target import check_target, check_tolerance, check_whole
+from nsfw_experiments.inverse.target import check_target, check_tolerance, check_whole
 
 #: File name extensions of formats that keep every pixel's value.
 LOSSLESS = (".png", ".bmp", ".tif", ".tiff", ".ppm")
@@ -26,16 +26,26 @@ def add_parser(subparsers) -> None:
         f" {REFUSED} wrong arguments, {NOT_REACHED} target not reached (the closest result is written)",
     )
     parser.add_argument("picture", metavar="PICTURE")
-    parser.add_argument("--target", required=True, type=checked(check_target), metavar="SCORE",
-                        help="0 to 1, sfw or nsfw")
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE",
-                        help=f"result, one of {', '.join(LOSSLESS)}; with --robust also .jpg")
-    parser.add_argument("--robust", action="store_true",
-                        help="make the change survive JPEG, scaling and mirroring")
+    parser.add_argument(
+        "--target", required=True, type=checked(check_target), metavar="SCORE", help="0 to 1, sfw or nsfw"
+    )
+    parser.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help=f"result, one of {', '.join(LOSSLESS)}; with --robust also .jpg",
+    )
+    parser.add_argument("--robust", action="store_true", help="make the change survive JPEG, scaling and mirroring")
     parser.add_argument("--full-resolution", action="store_true", help="keep the size (default: 256x256)")
     parser.add_argument("--iterations", type=positive, default=100, metavar="N", help="default: 100")
-    parser.add_argument("--tolerance", type=checked(check_tolerance), default=0.01, metavar="T",
-                        help="how far off the target the score may be (default: 0.01)")
+    parser.add_argument(
+        "--tolerance",
+        type=checked(check_tolerance),
+        default=0.01,
+        metavar="T",
+        help="how far off the target the score may be (default: 0.01)",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of --robust's transformations")
     parser.add_argument("--force", action="store_true", help="overwrite an existing FILE")
     parser.set_defaults(run=run)
@@ -82,15 +92,22 @@ def output_problem(args: Namespace) -> str | None:
 def invert(args: Namespace) -> int:
     """Search, write, verify and report."""
     from nsfw_experiments.inverse import inverse, read_pixels
-    from nsfw_experiments.inverse_view import ProgressBar
-    from nsfw_experiments.robust import survival_table
+    from nsfw_experiments.inverse.callbacks import ProgressBar
+    from nsfw_experiments.inverse.eot import survival_table
     from open_nsfw import nsfw_score
 
     read_pixels(args.picture, args.full_resolution, args.robust)  # a bad picture is told before the network is loaded
     with ProgressBar(args.iterations) as progress_bar:
         picture, record = inverse(
-            args.picture, args.target, iterations=args.iterations, tolerance=args.tolerance,
-            full_resolution=args.full_resolution, robust=args.robust, seed=args.seed, watch=progress_bar)
+            args.picture,
+            args.target,
+            iterations=args.iterations,
+            tolerance=args.tolerance,
+            full_resolution=args.full_resolution,
+            robust=args.robust,
+            seed=args.seed,
+            watch=progress_bar,
+        )
     try:
         picture.save(args.out, **({"quality": 95} if args.out.suffix.lower() in LOSSY else {}))
     except OSError as error:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from nsfw_command import convert, evolve, info, inverse, score
 from nsfw_model import ModelFileError
-from theano_cpu import EnvironmentProblem
+from theano_cpu import TheanoEnvironmentError
 
 SUBCOMMANDS = (score, inverse, evolve, convert, info)
 
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     try:
         return args.run(args)
-    except (FileNotFoundError, ModelFileError, EnvironmentProblem, NotImplementedError) as error:
+    except (FileNotFoundError, ModelFileError, TheanoEnvironmentError, NotImplementedError) as error:
         print(f"open-nsfw: error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader, such as `head`, has seen enough

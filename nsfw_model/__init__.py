@@ -6,12 +6,15 @@
     weights       nsfw.pkl: arrays by layer, read safely
     layers        Caffe's layer types as Lasagne layers
     network       layer specs and arrays -> Lasagne network
-    fusing        what the layers compute, told to theano_cpu
+    lowering      what the layers compute, told to theano_cpu
     preprocess    picture -> network input
     scorer        network input -> score
+    logit         scores and their logits
 
-Importing this package imports none of them.
+Importing this package imports none of them, but lets Theano be repaired when it is imported.
 """
+
+import theano_compat  # noqa: F401
 
 
 class ModelFileError(ValueError):

@@ -118,9 +118,7 @@ def _arrays(blobs, layer):
             raise CaffemodelError(f"{where}: got values of double precision, expected single precision")
         shape = _shape(blob, where)
         if len(blob.data) != prod(shape):
-            raise CaffemodelError(
-                f"{where}: got {len(blob.data)} values for shape {shape}, expected {prod(shape)}"
-            )
+            raise CaffemodelError(f"{where}: got {len(blob.data)} values for shape {shape}, expected {prod(shape)}")
         array = np.array(blob.data, np.float32).reshape(shape)
         if not np.isfinite(array).all():
             raise CaffemodelError(f"{where}: got values that are not finite")
@@ -140,15 +138,11 @@ def _shape(blob, where):
     else:
         raise CaffemodelError(f"{where}: got neither a shape nor all of num, channels, height, width")
     if len(shape) > MAX_DIMENSIONS or any(not 0 < size <= MAX_FILE_BYTES for size in shape):
-        raise CaffemodelError(
-            f"{where}: got shape {shape}, expected at most {MAX_DIMENSIONS} sizes, all above 0"
-        )
+        raise CaffemodelError(f"{where}: got shape {shape}, expected at most {MAX_DIMENSIONS} sizes, all above 0")
     return shape
 
 
-def inference_net(
-    net: NetParameter, weights: Weights, input_shape: Sequence[int] | None = None
-) -> NetParameter:
+def inference_net(net: NetParameter, weights: Weights, input_shape: Sequence[int] | None = None) -> NetParameter:
     """Reduce the network of a caffemodel to what computes its output.
 
     Data sources and measures go; a SoftmaxWithLoss becomes a Softmax called "prob"; what a Split copied is

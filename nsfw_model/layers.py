@@ -8,8 +8,7 @@ size up, an average counts the padded area, an LRN divides alpha by its window, 
 third blob divides.
 """
 
-import theano_cpu  # noqa: F401
-from theano_cpu.pooling import window_count
+from theano_cpu.onednn.pooling import window_count
 
 import numpy as np
 import theano.tensor as T
@@ -73,9 +72,7 @@ class ConvolutionLayer(Layer):
         if size is None:
             return None
         if size + 2 * pad < extent:
-            raise ValueError(
-                f"{_called(self)}: padded input of {size + 2 * pad} is smaller than the kernel's {extent}"
-            )
+            raise ValueError(f"{_called(self)}: padded input of {size + 2 * pad} is smaller than the kernel's {extent}")
         return (size + 2 * pad - extent) // stride + 1
 
     def get_output_for(self, input, **kwargs):
@@ -203,16 +200,12 @@ class PoolingLayer(Layer):
     (None, 64, 56, 56)
     """
 
-    def __init__(
-        self, incoming, mode, kernel=(1, 1), stride=(1, 1), pad=(0, 0), global_pooling=False, **kwargs
-    ):
+    def __init__(self, incoming, mode, kernel=(1, 1), stride=(1, 1), pad=(0, 0), global_pooling=False, **kwargs):
         super().__init__(incoming, **kwargs)
         if mode not in ("max", "ave"):
             raise ValueError(f"{_called(self)}: mode: got {mode!r}, expected 'max' or 'ave'")
         if any(p >= k for p, k in zip(pad, kernel)):
-            raise ValueError(
-                f"{_called(self)}: pad: got {tuple(pad)}, expected less than the kernel {tuple(kernel)}"
-            )
+            raise ValueError(f"{_called(self)}: pad: got {tuple(pad)}, expected less than the kernel {tuple(kernel)}")
         _expect(self, "input dimensions", len(self.input_shape), 4)
         self.mode, self.global_pooling = mode, global_pooling
         self.kernel, self.stride, self.pad = tuple(kernel), tuple(stride), tuple(pad)
@@ -227,9 +220,7 @@ class PoolingLayer(Layer):
         if size is None:
             return None
         if size + 2 * pad < kernel:
-            raise ValueError(
-                f"{_called(self)}: padded input of {size + 2 * pad} is smaller than the kernel {kernel}"
-            )
+            raise ValueError(f"{_called(self)}: padded input of {size + 2 * pad} is smaller than the kernel {kernel}")
         count = window_count(size, kernel, stride, pad, ceil=True)
         if not any(self.pad) and (count - 1) * stride + kernel < size:  # one was left out; Caffe keeps it here
             raise ValueError(
@@ -260,9 +251,7 @@ def _padded_pool(input, mode, kernel, stride, pad):
     padded = T.alloc(filling, input.shape[0], input.shape[1], *extents)
     rows, columns = (slice(p, p + input.shape[2 + axis]) for axis, p in enumerate(pad))
     padded = T.set_subtensor(padded[:, :, rows, columns], input)
-    pooled = pool_2d(
-        padded, kernel, ignore_border=True, stride=stride, mode="max" if mode == "max" else "sum"
-    )
+    pooled = pool_2d(padded, kernel, ignore_border=True, stride=stride, mode="max" if mode == "max" else "sum")
     if mode == "max":
         return pooled
     heights, widths = (
@@ -293,9 +282,7 @@ class EltwiseLayer(MergeLayer):
     def __init__(self, incomings, operation="sum", coeff=None, **kwargs):
         super().__init__(incomings, **kwargs)
         if operation not in ("sum", "prod", "max"):
-            raise ValueError(
-                f"{_called(self)}: operation: got {operation!r}, expected 'sum', 'prod' or 'max'"
-            )
+            raise ValueError(f"{_called(self)}: operation: got {operation!r}, expected 'sum', 'prod' or 'max'")
         if coeff is not None:
             _expect(self, "operation with coefficients", operation, "sum")
             _expect(self, "number of coefficients", len(coeff), len(incomings))
@@ -306,9 +293,7 @@ class EltwiseLayer(MergeLayer):
         first = input_shapes[0]
         for shape in input_shapes[1:]:
             if len(shape) != len(first) or any(None not in (a, b) and a != b for a, b in zip(shape, first)):
-                raise ValueError(
-                    f"{_called(self)}: inputs of one shape are expected, got {list(input_shapes)}"
-                )
+                raise ValueError(f"{_called(self)}: inputs of one shape are expected, got {list(input_shapes)}")
         return first
 
     def get_output_for(self, inputs, **kwargs):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-import theano_cpu  # noqa: F401
 
 import numpy as np
 from lasagne.layers import ConcatLayer, DropoutLayer, InputLayer, Layer, NonlinearityLayer
 from lasagne.nonlinearities import LeakyRectify, rectify
 
-import nsfw_model.fusing  # noqa: F401  # from now on, theano_cpu can fuse these networks
+import nsfw_model.lowering  # noqa: F401  # from now on, theano_cpu can fuse these networks
 from nsfw_model.layers import (
     BatchNormLayer,
     ConvolutionLayer,
@@ -235,7 +234,5 @@ def _axis(spec, incoming):
     canonical = axis + ndim if axis < 0 else axis
     scalar = spec.type == "Scale" and spec.settings["num_axes"] == 0
     if not (0 if scalar else 1) <= canonical < ndim + scalar:
-        raise spec.error(
-            f"axis: got {axis}, expected an axis of {incoming.output_shape} other than the batch"
-        )
+        raise spec.error(f"axis: got {axis}, expected an axis of {incoming.output_shape} other than the batch")
     return canonical

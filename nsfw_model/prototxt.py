@@ -239,9 +239,7 @@ def _rule_is_met(rule, spec):
         raise spec.error("got an include or exclude rule without a condition")
     if rule.HasField("phase") and rule.phase != _TEST:
         return False
-    only_phase = not (
-        rule.HasField("min_level") or rule.HasField("max_level") or rule.stage or rule.not_stage
-    )
+    only_phase = not (rule.HasField("min_level") or rule.HasField("max_level") or rule.stage or rule.not_stage)
     return True if only_phase else None
 
 
@@ -328,9 +326,7 @@ def _batch_norm(p, spec):
 
 def _scale(p, spec):
     if p.axis == 0 and p.num_axes != 0:
-        raise spec.error(
-            "axis: got 0, expected at least 1: a factor for each picture of a batch cannot be learned"
-        )
+        raise spec.error("axis: got 0, expected at least 1: a factor for each picture of a batch cannot be learned")
     if p.num_axes < -1:
         raise spec.error(f"num_axes: got {p.num_axes}, expected -1 or more")
     return {"axis": p.axis, "num_axes": p.num_axes, "bias": p.bias_term}
@@ -350,13 +346,9 @@ def _pooling(p, spec):
         if p.HasField("kernel_size") or p.HasField("kernel_h") or p.HasField("kernel_w"):
             raise spec.error("got global_pooling and a kernel size, expected one of them")
         if stride != (1, 1) or pad != (0, 0):
-            raise spec.error(
-                f"got global_pooling with stride {stride} and pad {pad}, expected stride 1 and pad 0"
-            )
+            raise spec.error(f"got global_pooling with stride {stride} and pad {pad}, expected stride 1 and pad 0")
         return {"mode": mode, "global_pooling": True}
-    kernel = _pair(
-        spec, p, "kernel", [p.kernel_size] * p.HasField("kernel_size"), "kernel_h", "kernel_w", None, 1
-    )
+    kernel = _pair(spec, p, "kernel", [p.kernel_size] * p.HasField("kernel_size"), "kernel_h", "kernel_w", None, 1)
     if any(p >= k for p, k in zip(pad, kernel)):
         raise spec.error(f"pad: got {pad}, expected less than the kernel {kernel}")
     return {"mode": mode, "kernel": kernel, "stride": stride, "pad": pad, "global_pooling": False}
@@ -449,9 +441,7 @@ def _pair(spec, p, what, values, name_h, name_w, default, least):
         values = [default]
     if len(values) > 2:
         raise spec.error(f"{what}: got {len(values)} values, expected 1, or 2 for height and width")
-    height, width = (
-        _in_bounds(spec, what, value, least) for value in (values * 2 if len(values) == 1 else values)
-    )
+    height, width = (_in_bounds(spec, what, value, least) for value in (values * 2 if len(values) == 1 else values))
     return height, width
 
 

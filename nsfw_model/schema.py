@@ -336,9 +336,7 @@ _STATEMENT = re.compile(
 
 def _file_descriptor(schema):
     """Translate the schema's text into protobuf's own description of a file."""
-    described = descriptor_pb2.FileDescriptorProto(
-        name="nsfw_model/schema.proto", package="caffe", syntax="proto2"
-    )
+    described = descriptor_pb2.FileDescriptorProto(name="nsfw_model/schema.proto", package="caffe", syntax="proto2")
     enums = set(re.findall(r"enum (\w+) \{", schema))
     open_blocks = [described]
     for line in schema.splitlines():
@@ -389,9 +387,7 @@ def _message_classes(schema):
         message_class = message_factory.GetMessageClass
     else:  # protobuf 4.21
         message_class = message_factory.MessageFactory(pool).GetPrototype
-    return {
-        m.name: message_class(pool.FindMessageTypeByName("caffe." + m.name)) for m in described.message_type
-    }
+    return {m.name: message_class(pool.FindMessageTypeByName("caffe." + m.name)) for m in described.message_type}
 
 
 _CLASSES = _message_classes(SCHEMA)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-import theano_cpu  # noqa: F401  # repairs Theano while it is imported
 from theano_cpu.compile import compile_function
 from theano_cpu.fuse import accelerate
 
@@ -53,9 +52,7 @@ class Scorer:
         All layers by their Caffe names.
     """
 
-    def __init__(
-        self, nsfw_pkl_path: str | Path, deploy_prototxt_path: str | Path, precision: str = "float32"
-    ):
+    def __init__(self, nsfw_pkl_path: str | Path, deploy_prototxt_path: str | Path, precision: str = "float32"):
         self.input_var = T.tensor4("data")
         self.output, self.net = build_net(
             read_prototxt(deploy_prototxt_path), load_weights(nsfw_pkl_path), self.input_var

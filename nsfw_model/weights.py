@@ -141,13 +141,9 @@ def _checked(layers, available):
             raise WeightsError(f"layer {len(result)}: got {_kind(layer)}, expected (name, arrays)")
         name, blobs = _text(layer[0]), layer[1]
         if not 0 < len(name) <= MAX_NAME:
-            raise WeightsError(
-                f"layer {len(result)}: got a name of {len(name)} characters, expected 1 to {MAX_NAME}"
-            )
+            raise WeightsError(f"layer {len(result)}: got a name of {len(name)} characters, expected 1 to {MAX_NAME}")
         if type(blobs) not in (tuple, list) or len(blobs) > MAX_BLOBS:
-            raise WeightsError(
-                f"layer {name!r}: got {_kind(blobs)}, expected a list of at most {MAX_BLOBS} arrays"
-            )
+            raise WeightsError(f"layer {name!r}: got {_kind(blobs)}, expected a list of at most {MAX_BLOBS} arrays")
         for blob in blobs:
             if type(blob) is not _Array or blob.values is None:
                 raise WeightsError(f"layer {name!r}: got {_kind(blob)}, expected an array with values")
@@ -198,9 +194,7 @@ class _Array:
 
     def fill(self, shape, dtype, fortran, values):
         if type(shape) is not tuple or len(shape) > MAX_DIMENSIONS:
-            raise WeightsError(
-                f"got {_kind(shape)} as a shape, expected a tuple of at most {MAX_DIMENSIONS} sizes"
-            )
+            raise WeightsError(f"got {_kind(shape)} as a shape, expected a tuple of at most {MAX_DIMENSIONS} sizes")
         if any(type(size) is not int or not 0 < size <= MAX_FILE_BYTES for size in shape):
             raise WeightsError("got a shape with a size that is no number from 1 up to the largest file")
         if type(dtype) is not _Dtype or not dtype.is_float32:
@@ -231,12 +225,7 @@ class _Dtype:
         return (self.code, self.order) == ("f4", "<")
 
     def set_state(self, state):
-        if (
-            self.order is not None
-            or type(state) is not tuple
-            or len(state) != 8
-            or state[2:5] != (None, None, None)
-        ):
+        if self.order is not None or type(state) is not tuple or len(state) != 8 or state[2:5] != (None, None, None):
             raise WeightsError("got a dtype of another kind, expected float32, little-endian")
         self.order = _text(state[1])
 

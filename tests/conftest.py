@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-import theano_cpu  # noqa: F401
+import theano_compat  # noqa: F401
 
 import pytest
 import yahoo

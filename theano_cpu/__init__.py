@@ -1,27 +1,36 @@
-"""Theano on today's machines: repairs for Python 3.10-3.13 and NumPy 1.26-2.x, and oneDNN operations.
+"""Fast operations for Theano on CPUs, and Lasagne networks fused onto them.
 
-``import theano_cpu`` is cheap: it imports neither NumPy nor Theano. It only installs an import hook, so that
-Theano is repaired while it is being imported, by whomever and whenever that happens later:
+``import theano_cpu`` is cheap: it imports neither NumPy nor Theano, and lets `theano_compat` repair Theano while it
+is imported later on.
 
 >>> import theano_cpu
->>> import theano
->>> theano.config.floatX
-'float32'
+>>> theano_cpu.onednn_available() in (True, False)
+True
 
-See `theano_cpu.repairs` for what is repaired and why; ``python -m theano_cpu`` lists what was needed here.
+`theano_cpu.ops` has the operations, `theano_cpu.fuse` builds networks of them, `theano_cpu.compile` compiles such
+networks fast, and `theano_cpu.onednn` is the engine below.
 """
 
-from theano_cpu.repairs import EnvironmentProblem, applied_repairs, install
+from theano_compat import TheanoEnvironmentError, applied_repairs
+from theano_compat.deprecation import deprecated_names, lazy_names, move_modules
 
-__all__ = ["EnvironmentProblem", "applied_repairs", "onednn_available"]
+__all__ = ["TheanoEnvironmentError", "applied_repairs", "onednn_available"]
 
-install()
+# The operations need Theano, which `import theano_cpu` alone must not load.
+__getattr__ = deprecated_names(
+    __name__,
+    {"EnvironmentProblem": "theano_compat:TheanoEnvironmentError"},
+    otherwise=lazy_names(__name__, {"onednn_available": "theano_cpu.onednn.runtime"}),
+)
 
-
-def __getattr__(name):
-    # The operations need Theano, which `import theano_cpu` alone must not load.
-    if name == "onednn_available":
-        from theano_cpu.ops import onednn_available
-
-        return onednn_available
-    raise AttributeError(f"module 'theano_cpu' has no attribute {name!r}")
+move_modules(
+    {
+        "theano_cpu.repairs": "theano_compat.repairs",
+        "theano_cpu.fused_layers": "theano_cpu.fuse.layers",
+        "theano_cpu.describe": "theano_cpu.lowering",
+        **{
+            f"theano_cpu.{name}": f"theano_cpu.onednn.{name}"
+            for name in ("activation", "convolution", "dense", "layout", "operation", "pooling", "rewrites")
+        },
+    }
+)

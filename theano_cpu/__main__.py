@@ -1,25 +1,6 @@
-"""``python -m theano_cpu``: say on what Theano runs here, and what had to be repaired for it."""
+"""``python -m theano_cpu``: the same as ``python -m theano_compat``."""
 
-import sys
-
-import theano_cpu
-
-
-def main():
-    import lasagne
-    import numpy
-    import theano
-
-    print(
-        "Python", sys.version.split()[0], "- NumPy", numpy.__version__, "- Theano", theano.__version__, end=""
-    )
-    print(" - Lasagne", lasagne.__version__)
-    print("compiler:", theano.config.cxx or "none")
-    print("BLAS:", theano.config.blas.ldflags or "none")
-    print("compiled modules:", theano.config.compiledir)
-    for name, reason in theano_cpu.applied_repairs():
-        print(f"repaired: {name} ({reason})")
-
+from theano_compat.__main__ import main
 
 if __name__ == "__main__":
     main()

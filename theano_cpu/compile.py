@@ -1,9 +1,9 @@
 """Theano functions of fused networks, built no slower than they need to be."""
+
 from __future__ import annotations
 
-import theano_cpu  # noqa: F401  (Theano's repairs come before Theano)
-from theano_cpu.operation import OneDnnOp
-from theano_cpu.ops import lean_mode
+from theano_cpu.onednn.operation import OneDnnOp
+from theano_cpu.ops import fast_compile
 
 import theano
 import theano.tensor as T
@@ -27,7 +27,7 @@ def compile_function(inputs, outputs=None, updates=None, **kwargs):
     """``theano.function``, with few optimiser passes for graphs that need no more.
 
     A graph whose work on pictures is all done by oneDNN operations, as in a fused network without unknown
-    layers, is compiled in `theano_cpu.ops.lean_mode`; any other graph in Theano's default mode. So is one with
+    layers, is compiled in `theano_cpu.ops.fast_compile`; any other graph in Theano's default mode. So is one with
     a logarithm, an exponential or Theano's sigmoid or softmax, as losses have: Theano's passes keep them finite.
 
     Parameters
@@ -51,12 +51,12 @@ def compile_function(inputs, outputs=None, updates=None, **kwargs):
     >>> f(np.ones((1, 3, 4, 5), "float32")).tolist()
     [[1.0, 1.0, 1.0]]
     """
-    if "mode" not in kwargs and is_lean(outputs, updates):
-        kwargs["mode"] = lean_mode()
+    if "mode" not in kwargs and allows_fast_compile(outputs, updates):
+        kwargs["mode"] = fast_compile()
     return theano.function(inputs, outputs, updates=updates, **kwargs)
 
 
-def is_lean(outputs=None, updates=None):
+def allows_fast_compile(outputs=None, updates=None):
     """Whether oneDNN operations do all of a graph's work that could be slow, and the rest is safe as written.
 
     Parameters

@@ -18,14 +18,13 @@ Example
 
 from __future__ import annotations
 
-import theano_cpu  # noqa: F401  (Theano's repairs come before Theano)
 
-from theano_cpu.activation import Bfloat16
-from theano_cpu.convolution import Convolution
-from theano_cpu.dense import Product, Softmax
-from theano_cpu.layout import Layout
-from theano_cpu.onednn import (  # noqa: F401  (part of this module's interface)
-    OneDnnUnavailable,
+from theano_cpu.onednn.activation import Bfloat16
+from theano_cpu.onednn.convolution import Convolution
+from theano_cpu.onednn.dense import Product, Softmax
+from theano_cpu.onednn.layout import Layout
+from theano_cpu.onednn.runtime import (  # noqa: F401  (part of this module's interface)
+    OneDnnUnavailableError,
     engine,
     has_bfloat16,
     info,
@@ -33,9 +32,9 @@ from theano_cpu.onednn import (  # noqa: F401  (part of this module's interface)
     onednn_available,
     set_num_threads,
 )
-from theano_cpu.operation import pair
-from theano_cpu.pooling import MODES, GlobalPool, Pool, Subsample
-from theano_cpu.rewrites import lean_mode  # noqa: F401  (part of this module's interface)
+from theano_cpu.onednn.operation import pair
+from theano_cpu.onednn.pooling import MODES, GlobalPool, Pool, Subsample
+from theano_cpu.onednn.rewrites import fast_compile  # noqa: F401  (part of this module's interface)
 
 PRECISIONS = ("float32", "bfloat16")
 

@@ -34,9 +34,7 @@ FLOAT32 = (
     + tuple_of(b"K\x03", text("<"), b"NNN", b"J\xff\xff\xff\xff" * 2, b"K\x00")
     + b"b"
 )
-EMPTY_ARRAY = (
-    b"cnumpy.core.multiarray\n_reconstruct\n" + tuple_of(b"cnumpy\nndarray\n", b"K\x00\x85", b"C\x01b") + b"R"
-)
+EMPTY_ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n" + tuple_of(b"cnumpy\nndarray\n", b"K\x00\x85", b"C\x01b") + b"R"
 
 
 ONE_AND_TWO = struct.pack("<2f", 1, 2)
@@ -123,9 +121,7 @@ def ndarray_called_with_a_huge_shape():
 
 def reconstruct_called_with_a_huge_shape():
     shape = tuple_of(whole(1 << 60))
-    return weights(
-        b"cnumpy.core.multiarray\n_reconstruct\n" + tuple_of(b"cnumpy\nndarray\n", shape, b"C\x01b") + b"R"
-    )
+    return weights(b"cnumpy.core.multiarray\n_reconstruct\n" + tuple_of(b"cnumpy\nndarray\n", shape, b"C\x01b") + b"R")
 
 
 def huge_shape_with_few_bytes():
@@ -162,12 +158,7 @@ def memo_slot_of_four_billion():
 
 
 def lists_doubled_sixty_times():
-    return (
-        PROTO
-        + b"]\x94"
-        + b"".join(b"](h" + bytes([i]) + b"h" + bytes([i]) + b"e\x94" for i in range(60))
-        + STOP
-    )
+    return PROTO + b"]\x94" + b"".join(b"](h" + bytes([i]) + b"h" + bytes([i]) + b"e\x94" for i in range(60)) + STOP
 
 
 def text_of_eight_exabytes():

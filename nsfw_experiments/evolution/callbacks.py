@@ -1,0 +1,140 @@
+"""Watching an evolution: in a terminal, in a notebook, and afterwards as pictures and animation.
+
+A watcher is called with the `Evolution` after each generation::
+
+    evolution.run(200, watch=[Snapshots("out")])
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from nsfw_experiments import live_figure
+from nsfw_experiments.evolution.run import Evolution
+from nsfw_experiments.evolution.painting import render
+
+
+class ProgressBar(tqdm):
+    """A progress bar with the best painting's worth; shown in terminals only.
+
+    Parameters
+    ----------
+    generations : int
+        Generations that the run is to have.
+
+    Examples
+    --------
+    >>> with ProgressBar(200) as progress_bar:                        # doctest: +SKIP
+    ...     evolution.run(200, watch=[progress_bar])
+    """
+
+    def __init__(self, generations: int):
+        super().__init__(total=generations, unit="generation", disable=None)
+
+    def __call__(self, evolution: Evolution) -> None:
+        best = f"{evolution.toolbox.fitness.label} {evolution.best_shown:.6g}"
+        self.set_postfix_str(f"{best}, {evolution.evaluations} evaluations", refresh=False)
+        self.update(evolution.generation - self.n)
+
+
+class Snapshots:
+    """A PNG of the best painting every so many generations, named after the generation.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made if it does not exist.
+    every : int
+        Generations from one picture to the next.
+    """
+
+    def __init__(self, folder: str | Path, every: int = 10):
+        if every < 1:
+            raise ValueError(f"every: expected at least 1, got {every}")
+        self.folder = Path(folder)
+        self.every = every
+
+    def __call__(self, evolution: Evolution) -> None:
+        if evolution.generation % self.every == 0:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            picture = render(evolution.best, evolution.toolbox.kind)
+            picture.save(self.folder / f"{evolution.generation:06d}.png")
+
+    def paths(self) -> list[Path]:
+        """List the pictures, oldest first."""
+        return sorted(path for path in self.folder.glob("*.png") if re.fullmatch(r"\d{6,}", path.stem))
+
+
+def save_animation(pictures: Sequence[Path | Image.Image], path: str | Path, milliseconds: int = 80) -> None:
+    """Save pictures as an endless animation that rests on the last one.
+
+    Parameters
+    ----------
+    pictures : sequence of PIL.Image.Image or Path
+        At least one, all of one size.
+    path : str or Path
+        A file name that ends in .gif or .webp.
+    milliseconds : int
+        How long each picture is shown; the last is shown for two seconds.
+    """
+    first, *others = (_loaded(picture) for picture in pictures)
+    durations = [milliseconds] * len(others) + [2000]
+    first.save(path, save_all=True, append_images=others, duration=durations, loop=0)
+
+
+def _loaded(picture: Path | Image.Image) -> Image.Image:
+    if isinstance(picture, Image.Image):
+        return picture
+    with Image.open(picture) as opened:
+        return opened.convert("RGB")
+
+
+class LiveView(live_figure.LiveFigure):
+    """The best painting and the curve of its worth, in a notebook, renewed while the run goes on.
+
+    Parameters
+    ----------
+    seconds : float
+        Least time between two renewals.
+
+    Examples
+    --------
+    >>> with LiveView() as view:                                      # doctest: +SKIP
+    ...     evolution.run(200, watch=[view])
+    """
+
+    def take(self, evolution: Evolution) -> None:
+        self._evolution = evolution
+
+    def figure(self):
+        return draw_progress(self._evolution)
+
+
+def draw_progress(evolution: Evolution):
+    """Draw the best painting beside its worth over the evaluations so far.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.figure import Figure
+
+    fitness = evolution.toolbox.fitness
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    picture, curve = figure.subplots(1, 2)
+    picture.imshow(render(evolution.best, evolution.toolbox.kind), interpolation="nearest")
+    picture.set_axis_off()
+    picture.set_title(f"{fitness.label} {evolution.best_shown:.6g}, generation {evolution.generation}")
+    evaluations, best = evolution.logbook.select("evaluations", "max")
+    curve.plot(evaluations, [fitness.shown(value) for value in best])
+    curve.set_xlabel("evaluations")
+    curve.set_ylabel(fitness.label)
+    if fitness.label == "NSFW score":
+        curve.set_yscale("logit", one_half="0.5")
+    curve.grid(alpha=0.3)
+    return figure

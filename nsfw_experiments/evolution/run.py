@@ -1,0 +1,182 @@
+"""Running a strategy: generation after generation, with DEAP's statistics, hall of fame and logbook.
+
+>>> from nsfw_experiments.evolution.fitness import NsfwLogit
+>>> from nsfw_experiments.evolution.painting import Circles
+>>> from nsfw_experiments.evolution.strategies import climbing_toolbox
+>>> evolution = Evolution(climbing_toolbox(Circles(), count=50, fitness=NsfwLogit(), population=4))
+>>> evolution.run(generations=2)
+>>> len(evolution.best)
+50
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import isfinite
+
+import numpy as np
+from deap import base, tools
+
+from nsfw_experiments.evolution.individual import Painting
+
+
+class Evolution:
+    """A run of a strategy. The same toolbox and seed give the same run, whatever ``toolbox.map`` is.
+
+    Parameters
+    ----------
+    toolbox : deap.base.Toolbox
+        See `nsfw_experiments.evolution.strategies`.
+    hall_of_fame : int
+        How many of the best paintings to keep.
+
+    Attributes
+    ----------
+    population : list of Painting
+        The present generation.
+    generation : int
+        Generations that are complete; -1 before the start.
+    evaluations : int
+        Paintings drawn and judged so far.
+    hall_of_fame : deap.tools.HallOfFame
+    statistics : deap.tools.Statistics
+        Of the fitness; register more before the run.
+    logbook : deap.tools.Logbook
+        A record for each generation: gen, nevals, evaluations, and the statistics.
+
+    Raises
+    ------
+    ValueError
+        If the fitness is for pictures of another size than the canvas.
+    """
+
+    def __init__(self, toolbox: base.Toolbox, hall_of_fame: int = 1):
+        canvas = tuple(toolbox.kind.size)
+        size = getattr(toolbox.fitness, "size", canvas)
+        if tuple(size) != canvas:
+            raise ValueError(f"fitness: got one for pictures of size {size}, expected the canvas's {canvas}")
+        self.toolbox = toolbox
+        self.population: list[Painting] = []
+        self.generation = -1
+        self.evaluations = 0
+        self.hall_of_fame = tools.HallOfFame(hall_of_fame)
+        self.statistics = tools.Statistics(lambda painting: painting.fitness.values[0])
+        for name, function in (("max", np.max), ("avg", np.mean), ("min", np.min), ("std", np.std)):
+            self.statistics.register(name, function)
+        self.logbook = tools.Logbook()
+
+    @property
+    def best(self) -> Painting:
+        """The best painting of all generations."""
+        return self.hall_of_fame[0]
+
+    @property
+    def best_shown(self) -> float:
+        """The best painting's worth as people read it: score, dB, ..."""
+        return self.toolbox.fitness.shown(self.best.fitness.values[0])
+
+    def run(
+        self,
+        generations: int,
+        until: float = float("inf"),
+        watch: Sequence[Callable[[Evolution], object]] = (),
+    ) -> None:
+        """Go on until so many generations are complete.
+
+        Parameters
+        ----------
+        generations : int
+            Number of the last generation; the start is generation 0.
+        until : float
+            Stop as soon as the best painting is shown to be worth this (a score, dB, ...).
+        watch : sequence of callables
+            Called with this object after each generation; see `nsfw_experiments.evolution.callbacks`.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After Ctrl-C. The state is that of the last complete generation, and the run can go on from there.
+        """
+        while self.generation < generations and not (self.hall_of_fame and self.best_shown >= until):
+            self.step()
+            for watcher in watch:
+                watcher(self)
+
+    def step(self) -> None:
+        """Make the next generation, or the start; what is not completed leaves no trace."""
+        before = self.toolbox.rng.getstate()
+        try:
+            if self.generation < 0:
+                population, evaluations = self.toolbox.start()
+            else:
+                population, evaluations = self.toolbox.generation(self.population)
+        except BaseException:
+            self.toolbox.rng.setstate(before)
+            raise
+        self.population = population
+        self.generation += 1
+        self.evaluations += evaluations
+        self.hall_of_fame.update(population)
+        record = {name: float(value) for name, value in self.statistics.compile(population).items()}
+        self.logbook.record(gen=self.generation, nevals=evaluations, evaluations=self.evaluations, **record)
+
+    def state(self) -> dict:
+        """Give all that the run's future depends on, as plain JSON values; `restore` takes it up."""
+        version, numbers, gauss = self.toolbox.rng.getstate()
+        return {
+            "about": self.toolbox.about,
+            "generation": self.generation,
+            "evaluations": self.evaluations,
+            "random": [version, list(numbers), gauss],
+            "population": [_painting_state(painting) for painting in self.population],
+            "hall_of_fame": [_painting_state(painting) for painting in self.hall_of_fame],
+            "logbook": list(self.logbook),
+        }
+
+    def restore(self, state: dict) -> None:
+        """Take up a state; the run then goes on as if it had never stopped.
+
+        Raises
+        ------
+        ValueError
+            If the state is of a run with other shapes, another strategy, fitness or seed, or is damaged.
+        """
+        about = state["about"]
+        for name, expected in self.toolbox.about.items():
+            if about.get(name) != expected:
+                raise ValueError(f"{name}: this run has {expected!r}, the saved one {about.get(name)!r}")
+        population = [self._painting(saved) for saved in state["population"]]
+        best = [self._painting(saved) for saved in state["hall_of_fame"]]
+        generation, evaluations = int(state["generation"]), int(state["evaluations"])
+        for name, paintings in (("population", population), ("hall_of_fame", best)):
+            if generation >= 0 and not paintings:
+                raise ValueError(f"{name}: got no painting in generation {generation}, expected at least one")
+        logbook = tools.Logbook()
+        for record in state["logbook"]:
+            logbook.record(**record)
+        version, numbers, gauss = state["random"]
+        self.toolbox.rng.setstate((version, tuple(numbers), gauss))
+        # nothing can fail from here on: a state is taken up whole or not at all
+        self.population, self.logbook = population, logbook
+        self.generation, self.evaluations = generation, evaluations
+        self.hall_of_fame.clear()
+        self.hall_of_fame.update(best[::-1])  # of equals, the last that comes is put first
+
+    def _painting(self, saved: dict) -> Painting:
+        painting = Painting(map(tuple, saved["shapes"]))
+        count, ranges = self.toolbox.about["count"], self.toolbox.kind.ranges
+        if len(painting) != count:
+            raise ValueError(f"expected a painting of {count} shapes, got {len(painting)}")
+        for shape in painting:
+            within = [type(gene) is int and low <= gene <= high for gene, (low, high) in zip(shape, ranges)]
+            if len(shape) != len(ranges) or not all(within):
+                raise ValueError(f"expected a shape with whole genes in {ranges}, got {shape}")
+        (worth,) = saved["fitness"]
+        if not isfinite(worth):
+            raise ValueError(f"expected a finite fitness, got {worth}")
+        painting.fitness.values = (float(worth),)
+        return painting
+
+
+def _painting_state(painting: Painting) -> dict:
+    return {"shapes": list(painting), "fitness": list(painting.fitness.values)}

@@ -1,0 +1,129 @@
+"""Watching an inverse search: a progress bar in a terminal, pictures and a curve in a notebook.
+
+A watcher is called with a `Step` after each evaluation: ``inverse(picture, 0.98, watch=ProgressBar(100))``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from tqdm import tqdm
+
+from nsfw_experiments import live_figure
+from nsfw_experiments.inverse.record import Step
+
+
+class ProgressBar(tqdm):
+    """A progress bar with score and PSNR; shown in terminals only.
+
+    Parameters
+    ----------
+    iterations : int
+        As given to `inverse`.
+    """
+
+    def __init__(self, iterations: int):
+        super().__init__(total=iterations, unit="iteration", disable=None)
+
+    def __call__(self, step: Step) -> None:
+        best = "" if step.best_psnr is None else f", best {step.best_psnr:.2f} dB"
+        self.set_postfix_str(f"score {step.score:.4f} at {step.psnr:.2f} dB{best}", refresh=False)
+        self.update(1)
+
+
+def amplified_difference(original: np.ndarray, changed: np.ndarray, factor: float | None = None) -> np.ndarray:
+    """Show a difference: grey where nothing changed, brighter and darker where values rose and fell.
+
+    Parameters
+    ----------
+    original, changed : ndarray of uint8, shape (height, width, 3)
+    factor : float, optional
+        By which differences are multiplied; left out, so that the largest just fits.
+
+    Returns
+    -------
+    ndarray of uint8, shape (height, width, 3)
+
+    Examples
+    --------
+    >>> grey = np.full((1, 1, 3), 9, np.uint8)
+    >>> amplified_difference(grey, grey + np.array([0, 1, 2], np.uint8), 50).tolist()
+    [[[128, 178, 228]]]
+    """
+    difference = changed.astype(float) - original
+    if factor is None:
+        factor = 127 / max(np.abs(difference).max(), 1)
+    return np.clip(np.rint(128 + factor * difference), 0, 255).astype(np.uint8)
+
+
+class LiveView(live_figure.LiveFigure):
+    """In a notebook: original, result, amplified difference and the curve, renewed while the search goes on.
+
+    Parameters
+    ----------
+    seconds : float
+        Least time between two renewals.
+
+    Examples
+    --------
+    >>> with LiveView() as view:                                                    # doctest: +SKIP
+    ...     picture, record = inverse("img/coffee.jpg", "nsfw", watch=view)
+    """
+
+    def __init__(self, seconds: float = 2.0):
+        super().__init__(seconds)
+        self._history: list[Step] = []
+
+    def take(self, step: Step) -> None:
+        self._history.append(step)
+        kept = [self._history[0], closest(self._history), step]  # pixels of all would take gigabytes
+        for index, earlier in enumerate(self._history):
+            if earlier.pixels is not None and not any(earlier is one for one in kept):
+                self._history[index] = replace(earlier, pixels=None)
+
+    def figure(self):
+        return draw_history(self._history)
+
+
+def draw_history(history: list[Step]):
+    """Draw a search: the original, the best picture so far, their difference, and scores and PSNR over time.
+
+    Parameters
+    ----------
+    history : list of Step
+        At least one; the first step's pixels are the original's.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.figure import Figure
+
+    original, best = history[0], closest(history)
+    figure = Figure(figsize=(13, 3.4), layout="constrained")
+    *pictures, curve = figure.subplots(1, 4, width_ratios=[1, 1, 1, 1.4])
+    for axes, pixels, title in zip(
+        pictures,
+        (original.pixels, best.pixels, amplified_difference(original.pixels, best.pixels)),
+        (f"original, {original.score:.4f}", f"changed, {best.score:.4f}", f"difference, {best.psnr:.2f} dB"),
+    ):
+        axes.imshow(pixels, interpolation="nearest")
+        axes.set_axis_off()
+        axes.set_title(title)
+    evaluations = [step.evaluation for step in history]
+    curve.plot(evaluations, [step.score for step in history], color="tab:red")
+    curve.set(xlabel="evaluation", ylim=(-0.02, 1.02))
+    curve.set_ylabel("score", color="tab:red")
+    decibels = curve.twinx()
+    decibels.plot(evaluations, [math.nan if step.best_psnr is None else step.best_psnr for step in history])
+    decibels.set_ylabel("PSNR of the best, dB", color="tab:blue")
+    return figure
+
+
+def closest(history: list[Step]) -> Step:
+    """Give the step with the best picture so far; as long as none met the goal, the last that has its pixels."""
+    with_pixels = [step for step in history if step.pixels is not None]
+    best = [step for step in with_pixels if step.psnr == history[-1].best_psnr]
+    return (best or with_pixels)[-1]

@@ -1,0 +1,102 @@
+"""What an inverse search reports: each step while it runs, and a record of its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Step:
+    """One evaluation of a search.
+
+    Attributes
+    ----------
+    evaluation : int
+        Counted from 1, which is the original.
+    score : float
+        Of `pixels`, through the real preprocessing; in robust mode the worst over the transformations tried.
+    psnr : float
+        Of `pixels`, in dB.
+    best_psnr : float or None
+        Of the closest picture so far that met the goal.
+    pixels : ndarray of uint8, shape (height, width, 3), or None
+        None in a history, where they are neither the original's nor the best.
+    """
+
+    evaluation: int
+    score: float
+    psnr: float
+    best_psnr: float | None
+    pixels: np.ndarray | None = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What came out of `inverse`; scores are those of the 8-bit picture, by `open_nsfw.nsfw_score`.
+
+    Attributes
+    ----------
+    target, tolerance : float
+    start_score, final_score : float
+    iterations : int
+        Evaluations asked for.
+    evaluations : int
+        Pictures that the network was given, with or without gradient.
+    first_reached : int or None
+        The evaluation at which the goal was first met.
+    l2 : float
+        Euclidean norm of the difference, in grey levels.
+    linf : int
+        Largest difference of a value.
+    psnr, ssim : float
+        Of the result, see `nsfw_experiments.image_metrics`.
+    mean_shift : float
+        Mean of result minus original.
+    survival : dict or None
+        In robust mode, the score after each transformation, see `nsfw_experiments.inverse.eot.survival`.
+    history : list of Step
+    """
+
+    target: float
+    tolerance: float
+    start_score: float
+    final_score: float
+    iterations: int
+    evaluations: int
+    first_reached: int | None
+    l2: float
+    linf: int
+    psnr: float
+    ssim: float
+    mean_shift: float
+    survival: dict | None = field(repr=False)
+    history: list[Step] = field(repr=False)
+
+    def meets(self, score: float) -> bool:
+        """Tell whether a score is what was asked for.
+
+        It has to be within the tolerance of the target; in robust mode it may also lie beyond it, as seen
+        from the start.
+        """
+        near = abs(score - self.target) <= self.tolerance
+        beyond = score > self.target if self.target > self.start_score else score < self.target
+        return near or (self.survival is not None and beyond)
+
+    @property
+    def reached(self) -> bool:
+        """Whether the final score is what was asked for, in robust mode after every demanded transformation too."""
+        survived = [score for transformation, score in (self.survival or {}).items() if transformation.demanded]
+        return all(map(self.meets, [self.final_score, *survived]))
+
+    def __str__(self):
+        reached = "reached" if self.reached else "NOT reached"
+        first = "never met" if self.first_reached is None else f"first met at evaluation {self.first_reached}"
+        return (
+            f"score       {self.start_score:.6f} -> {self.final_score:.6f}"
+            f" (target {self.target:g} +-{self.tolerance:g} {reached}, {first})\n"
+            f"difference  PSNR {self.psnr:.2f} dB, SSIM {self.ssim:.5f}, L2 {self.l2:.1f},"
+            f" Linf {self.linf}, mean shift {self.mean_shift:+.4f}\n"
+            f"effort      {self.evaluations} evaluations of the network"
+        )

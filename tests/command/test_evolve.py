@@ -1,0 +1,304 @@
+"""``open-nsfw evolve``: what it leaves in its folder, how it goes on, and what it refuses."""
+
+import json
+import xml.etree.ElementTree as ElementTree
+from concurrent.futures.process import BrokenProcessPool
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import open_nsfw
+from nsfw_command.main import main
+from nsfw_experiments.evolution.fitness import Likeness
+
+SMALL = ["--size", "32x24", "--count", "5", "--population", "4"]
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Gives every saved picture the same score, and spares the test the compiling of the network."""
+    monkeypatch.setattr(open_nsfw, "nsfw_score", lambda picture: 0.25)
+
+
+@pytest.fixture
+def target(tmp_path, no_network):
+    """A picture to paint."""
+    path = tmp_path / "target.png"
+    Image.new("RGB", (60, 40), "orange").save(path)
+    return str(path)
+
+
+def evolve(out, *arguments):
+    return main(["evolve", "--out", str(out), *map(str, arguments)])
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_it_leaves_picture_drawing_animation_generations_and_checkpoint(tmp_path, target, capsys):
+    out = tmp_path / "new" / "out"
+    assert evolve(out, *SMALL, "--target", target, "--generations", 7, "--every", 3) == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "best.png", "best.svg", "checkpoint.json", "evolution.gif", "generations",
+    ]  # fmt: skip
+    assert Image.open(out / "best.png").size == (32, 24)
+    assert len(ElementTree.parse(out / "best.svg").getroot()) == 1 + 5
+    assert [path.name for path in sorted((out / "generations").iterdir())] == [
+        "000000.png",
+        "000003.png",
+        "000006.png",
+    ]
+    assert Image.open(out / "evolution.gif").is_animated
+    assert json.loads((out / "checkpoint.json").read_text())["generation"] == 7
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("generation 7, ")
+    assert lines[1].startswith(f"PSNR to {target}: ")
+    assert lines[2] == f"0.250000  {out / 'best.png'}"
+
+
+@pytest.mark.parametrize("strategy", ["climb", "original"])
+@pytest.mark.parametrize("shapes", ["circles", "triangles", "polygons"])
+def test_shapes_and_strategies(tmp_path, target, shapes, strategy):
+    chosen = ["--shapes", shapes, "--strategy", strategy, "--generations", 2]
+    assert evolve(tmp_path / "out", *SMALL, *chosen, "--target", target) == 0
+    about = json.loads((tmp_path / "out" / "checkpoint.json").read_text())["about"]
+    assert (about["shapes"], about["strategy"], about["count"]) == (shapes, strategy, 5)
+    assert about["corners"] == {"circles": None, "triangles": 3, "polygons": 4}[shapes]
+
+
+def test_a_resumed_run_ends_as_one_that_never_stopped(tmp_path, target):
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    same = ["--target", target, "--seed", 5]
+    evolve(whole, *SMALL, *same, "--generations", 20)
+    evolve(resumed, *SMALL, *same, "--generations", 11)
+    assert evolve(resumed, "--resume", "--target", target, "--generations", 20) == 0
+    assert contents(resumed) == contents(whole)
+
+
+def test_nothing_is_overwritten_without_force(tmp_path, target, capsys):
+    out = tmp_path / "out"
+    evolve(out, *SMALL, "--target", target, "--generations", 25)
+    before = contents(out)
+    again = [*SMALL, "--target", target, "--generations", 4, "--seed", 1]
+    assert evolve(out, *again) == 2
+    assert "exists: --resume goes on from there, --force replaces it" in capsys.readouterr().err
+    assert contents(out) == before
+    assert evolve(out, *again, "--force") == 0
+    fresh = tmp_path / "fresh"
+    evolve(fresh, *again)
+    assert contents(out) == contents(fresh)
+
+
+def test_force_replaces_an_animation_of_the_other_format(tmp_path, target):
+    out = tmp_path / "out"
+    for animation, gone in (("gif", "webp"), ("webp", "gif"), ("gif", "webp")):
+        evolve(out, *SMALL, "--target", target, "--generations", 2, "--animation", animation, "--force")
+        assert (out / f"evolution.{animation}").exists() and not (out / f"evolution.{gone}").exists()
+
+
+@pytest.mark.parametrize("error", [OSError("no scheduler"), ImportError("No module named 'distributed'")])
+def test_a_cluster_that_cannot_be_had_is_refused_and_nothing_is_removed(tmp_path, target, monkeypatch, capsys, error):
+    def fail(address):
+        raise error
+
+    out = tmp_path / "out"
+    evolve(out, *SMALL, "--target", target, "--generations", 2)
+    before = contents(out)
+    monkeypatch.setattr("distributed.Client", fail)
+    assert evolve(out, *SMALL, "--target", target, "--force", "--cluster", "tcp://nowhere:1") == 2
+    assert str(error) in capsys.readouterr().err
+    assert contents(out) == before
+
+
+def test_force_removes_nothing_before_there_is_a_picture(tmp_path, target, monkeypatch):
+    def interrupt(self, pictures):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    evolve(out, *SMALL, "--target", target, "--generations", 2)
+    before = contents(out)
+    monkeypatch.setattr(Likeness, "__call__", interrupt)
+    assert evolve(out, *SMALL, "--target", target, "--force") == 130
+    assert contents(out) == before
+
+
+def test_a_lost_worker_process_is_told_and_the_best_so_far_saved(tmp_path, target, monkeypatch, capsys):
+    def die(self, progress_bar):
+        raise BrokenProcessPool("a child process terminated abruptly")
+
+    out = tmp_path / "out"
+    monkeypatch.setattr("nsfw_experiments.evolution.callbacks.ProgressBar.__call__", die)
+    assert evolve(out, *SMALL, "--target", target) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line == "open-nsfw evolve: a worker process died; --resume goes on from the last generation"
+    assert Image.open(out / "best.png").size == (32, 24)
+    monkeypatch.undo()
+    monkeypatch.setattr(open_nsfw, "nsfw_score", lambda picture: 0.25)
+    assert evolve(out, "--resume", "--target", target, "--generations", 3) == 0
+
+
+def test_polygons_of_three_corners_are_triangles(tmp_path, target):
+    same = [*SMALL, "--target", target, "--shapes", "polygons", "--corners", 3]
+    assert evolve(tmp_path / "out", *same, "--generations", 2) == 0
+    assert evolve(tmp_path / "out", *same, "--generations", 3, "--resume") == 0
+
+
+@pytest.mark.parametrize("name", ["best.png", "best.svg", "evolution.gif", "evolution.webp", "generations/000010.png"])
+def test_somebody_else_s_file_is_left_alone(tmp_path, target, name):
+    path = tmp_path / "out" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("precious")
+    assert evolve(tmp_path / "out", *SMALL, "--target", target, "--generations", 2) == 2
+    assert contents(tmp_path / "out") == {path.name: b"precious"}
+
+
+def test_ctrl_c_saves_the_best_so_far(tmp_path, target, monkeypatch, capsys):
+    measure, calls = Likeness._psnr, []
+
+    def measure_until_interrupted(self, picture):
+        calls.append(picture)
+        if len(calls) == 300:  # some generations after the start
+            raise KeyboardInterrupt
+        return measure(self, picture)
+
+    monkeypatch.setattr(Likeness, "_psnr", measure_until_interrupted)
+    out = tmp_path / "out"
+    assert evolve(out, *SMALL, "--target", target, "--generations", 500) == 130
+    generation = json.loads((out / "checkpoint.json").read_text())["generation"]
+    assert 0 < generation < 60
+    assert capsys.readouterr().out.startswith(f"generation {generation}, ")
+    monkeypatch.undo()
+    monkeypatch.setattr(open_nsfw, "nsfw_score", lambda picture: 0.25)
+    never_interrupted = tmp_path / "whole"
+    evolve(never_interrupted, *SMALL, "--target", target, "--generations", generation)
+    assert contents(out) == contents(never_interrupted)
+
+
+def test_ctrl_c_before_the_first_picture_leaves_nothing(tmp_path, target, monkeypatch, capsys):
+    def interrupt(self, pictures):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Likeness, "__call__", interrupt)
+    assert evolve(tmp_path / "out", *SMALL, "--target", target) == 130
+    assert "interrupted before there was a picture" in capsys.readouterr().err
+    assert contents(tmp_path / "out") == {}
+
+
+def test_it_stops_when_the_picture_is_good_enough(tmp_path, target):
+    assert evolve(tmp_path / "out", *SMALL, "--target", target, "--until", 5, "--generations", 5000) == 0
+    assert json.loads((tmp_path / "out" / "checkpoint.json").read_text())["generation"] < 5000
+
+
+def test_an_animation_may_be_webp(tmp_path, target):
+    evolve(tmp_path / "out", *SMALL, "--target", target, "--generations", 30, "--animation", "webp")
+    animation = Image.open(tmp_path / "out" / "evolution.webp")
+    assert animation.format == "WEBP" and animation.is_animated
+
+
+def test_processes_paint_the_same_picture(tmp_path, target):
+    same = [*SMALL, "--target", target, "--generations", 3]
+    evolve(tmp_path / "serial", *same)
+    evolve(tmp_path / "processes", *same, "--processes", 2)
+    assert contents(tmp_path / "processes") == contents(tmp_path / "serial")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--count", "0"], "expected a whole number of at least 1, got '0'"),
+        (["--count", "many"], "expected a whole number of at least 1, got 'many'"),
+        (["--size", "0x5"], "expected a whole number of at least 1, got '0'"),
+        (["--size", "5x"], "expected a whole number of at least 1, got ''"),
+        (["--generations", "-1"], "expected a whole number of at least 1, got '-1'"),
+        (["--population", "0"], "expected a whole number of at least 1, got '0'"),
+        (["--until", "nan"], "expected a number, got 'nan'"),
+        (["--until", "soon"], "expected a number, got 'soon'"),
+        (["--shapes", "squares"], "invalid choice: 'squares'"),
+        (["--resume", "--force"], "not allowed with"),
+    ],
+)
+def test_wrong_arguments_are_refused(tmp_path, capsys, arguments, message):
+    with pytest.raises(SystemExit) as exit_code:
+        evolve(tmp_path / "out", *arguments)
+    assert exit_code.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--target", "{folder}/none.png"], "none.png: no such file"),
+        (["--target", "{folder}/text.png"], "text.png: not a picture of a supported format"),
+        (["--shapes", "circles", "--corners", "5"], "circles cannot have 5 corners"),
+        (["--shapes", "polygons", "--corners", "2"], "a polygon needs 3 corners or more, got 2"),
+        (["--resume"], "checkpoint.json: cannot be read as a checkpoint"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_is_made(tmp_path, capsys, arguments, message):
+    (tmp_path / "text.png").write_text("not a picture")
+    assert evolve(tmp_path / "out", *(argument.format(folder=tmp_path) for argument in arguments)) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--shapes", "triangles"], "--shapes: got triangles, the saved run has circles"),
+        (["--count", "6"], "--count: got 6, the saved run has 5"),
+        (["--size", "33x24"], "--size: got [33, 24], the saved run has [32, 24]"),
+        (["--strategy", "original"], "--strategy: got original, the saved run has climb"),
+        (["--seed", "1"], "--seed: got 1, the saved run has 0"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, target, capsys, arguments, message):
+    out = tmp_path / "out"
+    evolve(out, *SMALL, "--target", target, "--generations", 2)
+    before = contents(out)
+    assert evolve(out, "--resume", "--target", target, *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda state: {**state, "version": 99}, "expected version 1, got 99"),
+        (lambda state: {**state, "about": {"size": [32, 24]}}, "the saved one None"),
+        (lambda state: {**state, "about": {**state["about"], "size": 5}}, "is damaged"),
+        (lambda state: {**state, "population": None}, "checkpoint.json"),
+        (lambda state: {name: state[name] for name in state if name != "about"}, "checkpoint.json: is damaged"),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused(tmp_path, target, capsys, damage, message):
+    out = tmp_path / "out"
+    evolve(out, *SMALL, "--target", target, "--generations", 2)
+    checkpoint = out / "checkpoint.json"
+    checkpoint.write_text(json.dumps(damage(json.loads(checkpoint.read_text()))))
+    before = contents(out)
+    assert evolve(out, "--resume", "--target", target) == 2
+    assert message in capsys.readouterr().err
+    assert contents(out) == before
+
+
+def test_a_run_for_one_picture_does_not_go_on_for_another(tmp_path, target, capsys):
+    out = tmp_path / "out"
+    evolve(out, *SMALL, "--target", target, "--generations", 2)
+    other = tmp_path / "other.png"
+    Image.new("RGB", (60, 40), "blue").save(other)
+    for arguments in (["--target", other], []):
+        assert evolve(out, "--resume", *arguments) == 2
+        assert "fitness: this run has" in capsys.readouterr().err
+
+
+def test_the_score_that_is_printed_is_that_of_the_saved_picture(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert evolve(out, "--count", 8, "--population", 2, "--generations", 2) == 0
+    printed = float(capsys.readouterr().out.splitlines()[-1].split()[0])
+    assert printed == pytest.approx(open_nsfw.nsfw_score(out / "best.png"), abs=1e-6)
+    state = json.loads((out / "checkpoint.json").read_text())
+    [logit] = state["hall_of_fame"][0]["fitness"]
+    assert printed == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-5)

@@ -1,0 +1,155 @@
+"""``open-nsfw inverse``: checks first, then searches, writes, and scores what was written."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nsfw_command.inverse import NOT_REACHED
+from nsfw_command.main import main
+from open_nsfw import nsfw_score
+
+CHELSEA = "img/chelsea.png"
+
+
+def run(*arguments):
+    return main(["inverse", *map(str, arguments)])
+
+
+def test_it_writes_a_picture_with_the_score_asked_for(tmp_path, capsys):
+    out = tmp_path / "result.png"
+    assert run(CHELSEA, "--target", 0.9, "--out", out, "--iterations", 16) == 0
+    score = nsfw_score(out)
+    assert abs(score - 0.9) <= 0.01
+    printed = capsys.readouterr().out
+    assert "PSNR" in printed and f"scored again: {score:.6f}" in printed
+
+
+def test_a_target_that_is_not_reached_has_its_own_exit_code(tmp_path, capsys):
+    out = tmp_path / "result.png"
+    assert run(CHELSEA, "--target", "nsfw", "--out", out, "--iterations", 2) == NOT_REACHED == 3
+    assert out.exists() and "NOT reached" in capsys.readouterr().out
+
+
+@pytest.fixture
+def no_search(monkeypatch):
+    """Anything that is computed before all checks are through fails the test."""
+
+    def inverse(*args, **kwargs):
+        pytest.fail("the search was started")
+
+    monkeypatch.setattr("nsfw_experiments.inverse.inverse", inverse)
+
+
+@pytest.mark.parametrize(
+    "name, problem",
+    [
+        ("result.jpg", "saving as JPEG would undo the change"),
+        ("result.webp", "expected a name ending in .png"),
+        ("result", "expected a name ending in .png"),
+        ("nowhere/result.png", "there is no folder"),
+    ],
+)
+def test_output_paths_that_will_not_do_are_refused(no_search, tmp_path, capsys, name, problem):
+    assert run(CHELSEA, "--target", 0.9, "--out", tmp_path / name) == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_an_existing_output_is_kept_without_force(no_search, tmp_path, capsys):
+    out = tmp_path / "result.png"
+    out.write_bytes(b"precious")
+    assert run(CHELSEA, "--target", 0.9, "--out", out) == 2
+    assert "--force" in capsys.readouterr().err and out.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize(
+    "option, value",
+    [
+        ("--target", "1.5"),
+        ("--target", "nan"),
+        ("--target", "unsafe"),
+        ("--tolerance", "0"),
+        ("--tolerance", "nan"),
+        ("--iterations", "0"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(no_search, tmp_path, capsys, option, value):
+    with pytest.raises(SystemExit) as ended:
+        run(CHELSEA, "--target", 0.9, "--out", tmp_path / "result.png", option, value)
+    assert ended.value.code == 2
+    assert f"got '{value}'" in capsys.readouterr().err
+
+
+def test_a_picture_that_cannot_be_read_or_is_too_small_is_told(no_search, tmp_path, capsys):
+    out = tmp_path / "result.png"
+    assert run(tmp_path / "nothing.png", "--target", 0.9, "--out", out) == 1
+    assert "no such file" in capsys.readouterr().err
+    small = tmp_path / "small.png"
+    Image.new("RGB", (20, 20)).save(small)
+    assert run(small, "--target", 0.9, "--out", out, "--full-resolution") == 1
+    assert "expected sides of at least 64" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_negative_seed_is_refused(no_search, tmp_path, capsys):
+    assert run(CHELSEA, "--target", 0.9, "--out", tmp_path / "result.png", "--robust", "--seed", -1) == 2
+    assert "seed: got -1, expected a whole number of at least 0" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_search(no_search, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)  # root may write everywhere
+    assert run(CHELSEA, "--target", 0.9, "--out", tmp_path / "result.png") == 2
+    assert f"{tmp_path} cannot be written to" in capsys.readouterr().err
+
+
+def test_a_missing_model_file_is_not_blamed_on_the_output(monkeypatch, tmp_path, capsys):
+    def inverse(*args, **kwargs):
+        raise FileNotFoundError("nsfw.pkl: no such file")
+
+    monkeypatch.setattr("nsfw_experiments.inverse.inverse", inverse)
+    assert run(CHELSEA, "--target", 0.9, "--out", tmp_path / "result.png") == 2
+    assert capsys.readouterr().err.endswith("error: nsfw.pkl: no such file\n")
+
+
+def test_a_failed_write_is_told(monkeypatch, tmp_path, capsys):
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("nsfw_experiments.inverse.inverse", lambda *args, **kwargs: (Image.new("RGB", (9, 9)), None))
+    monkeypatch.setattr(Image.Image, "save", fail)
+    assert run(CHELSEA, "--target", 0.9, "--out", tmp_path / "result.png") == 1
+    assert "cannot write" in (err := capsys.readouterr().err) and "disk full" in err
+
+
+def test_force_and_robust_allow_what_is_refused_otherwise(monkeypatch, tmp_path):
+    called = {}
+
+    def inverse(picture, target, **options):
+        called.update(options, target=target)
+        from nsfw_experiments.inverse import read_pixels
+        from nsfw_experiments.inverse.record import Record
+
+        pixels = read_pixels(picture, False)
+        record = Record(
+            target=target,
+            tolerance=0.01,
+            start_score=0.0,
+            final_score=nsfw_score(pixels),
+            iterations=1,
+            evaluations=1,
+            first_reached=None,
+            l2=0.0,
+            linf=0,
+            psnr=np.inf,
+            ssim=1.0,
+            mean_shift=0.0,
+            survival=None,
+            history=[],
+        )
+        return Image.fromarray(pixels), record
+
+    monkeypatch.setattr("nsfw_experiments.inverse.inverse", inverse)
+    out = tmp_path / "result.jpg"
+    out.write_bytes(b"old")
+    assert run(CHELSEA, "--target", "sfw", "--out", out, "--robust", "--force", "--seed", 7) == 0
+    assert called["robust"] and called["seed"] == 7 and called["target"] == 0.0
+    assert Image.open(out).size == (256, 256)

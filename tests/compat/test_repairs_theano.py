@@ -1,0 +1,175 @@
+"""Repaired, Theano and Lasagne compute what they should, in float32, compared with NumPy."""
+
+import multiprocessing
+
+import numpy as np
+import pytest
+
+import theano_cpu  # noqa: F401
+import lasagne
+import theano
+import theano.tensor as T
+import unoptimised
+
+PYTHON_MODE = theano.Mode("py", None)
+"""No C is compiled: for what is about graphs and dtypes, not about generated code."""
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(0)
+
+
+def floats(random, *shape):
+    return random.standard_normal(shape).astype("float32")
+
+
+# Constants and dtypes
+
+
+@pytest.mark.parametrize("constant", [1, 127, 128, 300, 32767, -129, -32768])
+def test_an_integer_constant_leaves_float32_as_it_is(constant):
+    x = T.fmatrix()
+    for expression in (x + constant, x * constant, constant - x, x / constant):
+        assert expression.dtype == "float32"
+    assert theano.function([x], x + constant, mode=PYTHON_MODE)([[0.5]]) == np.float32(constant + 0.5)
+
+
+def test_an_integer_constant_takes_the_smallest_dtype_that_holds_it():
+    constants = {1: "int8", 127: "int8", 128: "int16", -128: "int8", 32768: "int32", 2**31: "int64"}
+    assert {value: T.constant(value).dtype for value in constants} == constants
+    assert all(T.constant(value).data == value for value in constants)
+
+
+def test_integers_that_fit_nothing_are_an_error():
+    with pytest.raises((OverflowError, TypeError, ValueError)):
+        T.constant(2**70)
+
+
+def test_python_floats_are_float32():
+    assert (T.fvector() * 0.1).dtype == T.as_tensor_variable(0.1).dtype == "float32"
+
+
+# Gradients that Theano cuts
+
+
+@pytest.mark.filterwarnings("ignore:consider_constant.. is deprecated")
+@pytest.mark.parametrize(
+    "cut", [theano.gradient.zero_grad, theano.gradient.consider_constant, theano.gradient.disconnected_grad]
+)
+def test_cut_gradients(cut):
+    x = T.fvector("x")
+    expression = (cut(x) * x).sum()
+    gradient = theano.function([x], T.grad(expression, x), mode=PYTHON_MODE)
+    np.testing.assert_array_equal(gradient([1.0, -2.0]), np.float32([1.0, -2.0]))
+
+
+# Generated C
+
+
+def test_a_network_and_its_gradients_agree_with_numpy(random):
+    """Convolution, max pooling, matrix product, softmax; gradients against float64 differences."""
+    x, w, v = floats(random, 2, 3, 6, 6), floats(random, 4, 3, 3, 3), floats(random, 16, 5)
+
+    def in_numpy(x, w, v):
+        padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))[:, :, ::2, ::2]
+        convolved = np.einsum("nchwij,ocij->nohw", windows, w)  # (2, 4, 3, 3)
+        pooled = np.lib.stride_tricks.sliding_window_view(convolved, (2, 2), (2, 3)).max((4, 5))
+        scores = np.exp(pooled.reshape(2, 16) @ v)
+        return scores / scores.sum(1, keepdims=True)
+
+    def in_theano(x, w, v):
+        convolved = T.nnet.conv2d(x, w, border_mode=1, subsample=(2, 2), filter_flip=False)
+        pooled = T.signal.pool.pool_2d(convolved, (2, 2), stride=(1, 1), ignore_border=True)
+        return T.nnet.softmax(T.dot(pooled.flatten(2), v))
+
+    variables = T.tensor4("x"), T.tensor4("w"), T.fmatrix("v")
+    result = in_theano(*variables)
+    loss = (result * np.float32([1, 2, 3, 4, 5])).sum()
+    computed, *gradients = theano.function(variables, [result, *T.grad(loss, variables)])(x, w, v)
+
+    assert computed.dtype == "float32"
+    np.testing.assert_allclose(computed, in_numpy(x, w, v), rtol=1e-5)
+    for index, gradient in enumerate(gradients):
+        values = [array.astype("float64") for array in (x, w, v)]
+        direction = random.standard_normal(values[index].shape)
+        losses = []
+        for step in (1e-6, -1e-6):
+            moved = list(values)
+            moved[index] = values[index] + step * direction
+            losses.append((in_numpy(*moved) * [1, 2, 3, 4, 5]).sum())
+        assert gradient.dtype == "float32"
+        assert (gradient * direction).sum() == pytest.approx((losses[0] - losses[1]) / 2e-6, rel=1e-3, abs=1e-4)
+
+
+def test_the_blas_of_the_wheel_multiplies(random):
+    if not theano.config.blas.ldflags:
+        pytest.skip("Theano runs without a BLAS here")
+    x, y = T.fmatrices("xy")
+    dot = theano.function([x, y], T.dot(x, y))
+    assert "Dot22" in str(dot.maker.fgraph.toposort())
+    a, b = floats(random, 30, 40), floats(random, 40, 50)
+    np.testing.assert_allclose(dot(a, b), a @ b, rtol=1e-4, atol=1e-4)
+
+
+def test_incrementing_the_same_row_twice_adds_twice(random):
+    table, rows = theano.shared(floats(random, 5, 3)), T.lvector("rows")
+    gradient = theano.function([rows], T.grad((table[rows] ** 2).sum(), table))
+    expected = np.zeros((5, 3))
+    indices = np.array([0, 2, 2, -1])
+    np.add.at(expected, indices, 2 * table.get_value()[indices])
+    np.testing.assert_allclose(gradient(indices), expected, rtol=1e-6)
+
+
+# Lasagne
+
+
+def test_lasagne_pools_under_theanos_old_name(random):
+    image = floats(random, 1, 1, 5, 5)
+    layer = lasagne.layers.MaxPool2DLayer(lasagne.layers.InputLayer((1, 1, 5, 5)), 2, ignore_border=False)
+    x = T.tensor4()
+    pool = theano.function([x], lasagne.layers.get_output(layer, x))
+    padded = np.pad(image[0, 0], ((0, 1), (0, 1)), constant_values=-np.inf)
+    np.testing.assert_array_equal(pool(image)[0, 0], padded.reshape(3, 2, 3, 2).max((1, 3)))
+
+
+def test_lasagne_learns(random):
+    target = T.ivector("target")
+    network = lasagne.layers.InputLayer((None, 4))
+    network = lasagne.layers.DenseLayer(network, 3, W=lasagne.init.Constant(0.1))
+    network = lasagne.layers.DenseLayer(network, 2, nonlinearity=lasagne.nonlinearities.softmax)
+    images, labels = floats(random, 20, 4), (np.arange(20) % 2).astype("int32")
+    images[:, 0] += 4 * labels
+    output = lasagne.layers.get_output(network, T.constant(images))
+    loss = lasagne.objectives.categorical_crossentropy(output, target).mean()
+    updates = lasagne.updates.adam(loss, lasagne.layers.get_all_params(network, trainable=True), 0.1)
+    learn = theano.function([target], loss, updates=updates, mode=PYTHON_MODE)
+    losses = [float(learn(labels)) for _ in range(10)]
+    assert losses[-1] < losses[0] / 1.5
+
+
+@pytest.mark.skipif(lasagne.__version__.startswith("0.1"), reason="Lasagne 0.2 came with these layers")
+def test_lasagne_0_2_normalises_batches(random):
+    image = floats(random, 2, 3, 5, 5)
+    network = lasagne.layers.InputLayer((None, 3, 5, 5))
+    network = lasagne.layers.Conv2DLayer(network, 2, 3, pad="same", flip_filters=False, nonlinearity=None)
+    network = lasagne.layers.BatchNormLayer(network)
+    result = unoptimised.function([], lasagne.layers.get_output(network, T.constant(image)))()
+    np.testing.assert_allclose(result.mean((0, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(result.std((0, 2, 3)), 1, atol=1e-2)
+
+
+# Other processes
+
+
+def _double(x):
+    y = T.fscalar("y")
+    return float(theano.function([y], 2 * y, mode=PYTHON_MODE)(x))
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_child_processes_compute(method):
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        assert pool.apply_async(_double, [21]).get(timeout=120) == 42

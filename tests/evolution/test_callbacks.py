@@ -1,0 +1,101 @@
+"""Watching a run: PNGs, animations, a progress bar, and a live view in notebooks."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+from IPython.core import display_functions
+from PIL import Image, ImageSequence
+
+from nsfw_experiments.evolution import Evolution
+from nsfw_experiments.evolution.fitness import Likeness, NsfwScore
+from nsfw_experiments.evolution.painting import Circles, render
+from nsfw_experiments.evolution.strategies import climbing_toolbox
+from nsfw_experiments.evolution.callbacks import LiveView, ProgressBar, Snapshots, draw_progress, save_animation
+
+SIZE = (24, 16)
+
+
+@pytest.fixture
+def evolution():
+    target = Likeness(Image.new("RGB", SIZE, "orange"), SIZE)
+    return Evolution(climbing_toolbox(Circles(SIZE), 5, target, population=4))
+
+
+def test_snapshots_show_the_best_painting_every_n_generations(evolution, tmp_path):
+    snapshots = Snapshots(tmp_path / "new", every=4)
+    expected = {}
+    evolution.run(9, watch=[snapshots, lambda run: expected.update({run.generation: render(run.best, Circles(SIZE))})])
+    assert [path.name for path in snapshots.paths()] == ["000000.png", "000004.png", "000008.png"]
+    for path in snapshots.paths():
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), np.asarray(expected[int(path.stem)]))
+
+
+def test_snapshots_less_often_than_never_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="every: expected at least 1, got 0"):
+        Snapshots(tmp_path, every=0)
+
+
+@pytest.mark.parametrize("name", ["run.gif", "run.webp"])
+def test_an_animation_shows_every_picture_and_rests_on_the_last(tmp_path, name):
+    pictures = [Image.new("RGB", SIZE, colour) for colour in ("red", "green", "blue")]
+    pictures[1].save(tmp_path / "second.png")
+    save_animation([pictures[0], tmp_path / "second.png", pictures[2]], tmp_path / name, milliseconds=50)
+    frames = [frame.copy() for frame in ImageSequence.Iterator(Image.open(tmp_path / name))]
+    assert len(frames) == 3
+    for frame, picture in zip(frames, pictures):
+        assert frame.info["duration"] == (2000 if picture is pictures[2] else 50)
+        np.testing.assert_allclose(np.asarray(frame.convert("RGB")), np.asarray(picture), atol=6)
+
+
+def test_the_progress_bar_tells_the_best_in_a_terminal(evolution, monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with ProgressBar(5) as progress_bar:
+        evolution.run(5, watch=[progress_bar])
+    last = terminal.getvalue().split("\r")[-1]
+    assert "5/5" in last and f"PSNR {evolution.best_shown:.6g}" in last
+
+
+def test_the_progress_bar_is_silent_elsewhere(evolution, capsys):
+    with ProgressBar(5) as progress_bar:
+        evolution.run(5, watch=[progress_bar])
+    assert capsys.readouterr().err == ""
+
+
+def test_the_progress_figure_has_the_picture_and_the_curve(evolution):
+    evolution.run(5)
+    picture, curve = draw_progress(evolution).axes
+    np.testing.assert_array_equal(picture.images[0].get_array(), np.asarray(render(evolution.best, Circles(SIZE))))
+    x, y = curve.lines[0].get_data()
+    assert list(x) == evolution.logbook.select("evaluations") and list(y) == evolution.logbook.select("max")
+
+
+def test_the_live_view_renews_one_display_and_ends_with_the_last_state(evolution, monkeypatch):
+    drawn, shown = [], []
+
+    def draw(run):
+        drawn.append(run.generation)
+        return draw_progress(run)
+
+    def display(picture, display_id=None, update=False, **options):
+        shown.append((picture.data[:4], update))
+        return display_functions.DisplayHandle("the display")
+
+    monkeypatch.setattr("nsfw_experiments.evolution.callbacks.draw_progress", draw)
+    monkeypatch.setattr("IPython.display.display", display)
+    monkeypatch.setattr(display_functions, "display", display)
+    with LiveView(seconds=0) as view:
+        evolution.run(2, watch=[view])
+    assert shown == [(b"\x89PNG", False)] + [(b"\x89PNG", True)] * 3
+    assert drawn == [0, 1, 2, 2]
+
+
+def test_a_score_is_drawn_on_a_logit_scale(evolution):
+    evolution.run(1)
+    evolution.toolbox.fitness = NsfwScore()
+    for record in evolution.logbook:
+        record["max"] = 0.99
+    assert draw_progress(evolution).axes[1].get_yscale() == "logit"

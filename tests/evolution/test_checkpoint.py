@@ -1,0 +1,185 @@
+"""Checkpoints: always one complete file, taken up only by the run that it belongs to."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from nsfw_experiments.evolution.checkpoint import Checkpoint, CheckpointError
+from nsfw_experiments.evolution import Evolution
+from nsfw_experiments.evolution.fitness import Likeness
+from nsfw_experiments.evolution.painting import Circles, Polygons
+from nsfw_experiments.evolution.strategies import STRATEGIES
+
+SIZE = (24, 24)
+
+
+def new_run(strategy="climb", kind=None, count=6, target="orange", hall_of_fame=1, **sizes):
+    kind = kind or Circles(SIZE)
+    fitness = Likeness(Image.new("RGB", SIZE, target), kind.size)
+    return Evolution(
+        STRATEGIES[strategy](kind, count, fitness, **{"population": 6, **sizes}),
+        hall_of_fame,
+    )
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """The checkpoint of a run of three generations."""
+    checkpoint = Checkpoint(tmp_path / "checkpoint.json")
+    new_run().run(3, watch=[checkpoint])
+    return checkpoint
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_run_that_is_taken_up_ends_as_if_it_had_never_stopped(tmp_path, strategy):
+    whole = new_run(strategy)
+    whole.run(8)
+    checkpoint = Checkpoint(tmp_path / "checkpoint.json")
+    new_run(strategy).run(5, watch=[checkpoint])
+    resumed = new_run(strategy)
+    checkpoint.restore(resumed)
+    resumed.run(8)
+    assert resumed.state() == whole.state()
+
+
+def test_a_hall_of_fame_keeps_its_order_among_equals(tmp_path, monkeypatch):
+    measure = Likeness._psnr
+    monkeypatch.setattr(Likeness, "_psnr", lambda self, picture: float(measure(self, picture) // 2))
+    checkpoint, run, resumed = Checkpoint(tmp_path / "checkpoint.json"), *(new_run(hall_of_fame=5) for _ in range(2))
+    run.run(4, watch=[checkpoint])
+    fitnesses = [painting.fitness.values for painting in run.hall_of_fame]
+    assert len(set(fitnesses)) < len(fitnesses)
+    checkpoint.restore(resumed)
+    assert resumed.state() == run.state()
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypatch):
+    done, replace = [], os.replace
+    monkeypatch.setattr(os, "fsync", lambda descriptor: done.append(os.fstat(descriptor).st_size))
+    monkeypatch.setattr(os, "replace", lambda *paths: done.append("replaced") or replace(*paths))
+    checkpoint = Checkpoint(tmp_path / "checkpoint.json")
+    new_run().run(0, watch=[checkpoint])
+    assert done == [checkpoint.path.stat().st_size, "replaced"]
+
+
+KILLED = """
+import sys
+sys.path[:0] = {path!r}
+from test_checkpoint import Checkpoint, new_run
+def tell(evolution):
+    print(evolution.generation, flush=True)
+new_run().run(10**6, watch=[Checkpoint({checkpoint!r}), tell])
+"""
+
+
+def test_a_killed_run_loses_at_most_one_generation(tmp_path, request):
+    path = tmp_path / "checkpoint.json"
+    script = KILLED.format(path=[str(request.config.rootpath), *sys.path], checkpoint=str(path))
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    told = [process.stdout.readline() for _ in range(20)]
+    os.kill(process.pid, signal.SIGKILL)
+    last_told = int((told + process.communicate()[0].splitlines())[-1])
+    resumed, whole = new_run(), new_run()
+    Checkpoint(path).restore(resumed)
+    assert resumed.generation in (last_told, last_told + 1)
+    whole.run(resumed.generation)
+    assert resumed.state() == whole.state()
+
+
+def test_a_failed_write_leaves_the_checkpoint_before_it(checkpoint, monkeypatch):
+    def fail(*paths):
+        raise OSError("disk full")
+
+    before = checkpoint.path.read_bytes()
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        new_run().run(1, watch=[checkpoint])
+    assert checkpoint.path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "other, message",
+    [
+        ({"kind": Polygons(3, SIZE)}, "shapes: this run has 'triangles', the saved one 'circles'"),
+        ({"kind": Circles((24, 25))}, r"size: this run has \[24, 25\], the saved one \[24, 24\]"),
+        ({"count": 7}, "count: this run has 7, the saved one 6"),
+        ({"strategy": "original"}, "strategy: this run has 'original', the saved one 'climb'"),
+        ({"seed": 1}, "seed: this run has 1, the saved one 0"),
+        ({"population": 7}, "population: this run has 7, the saved one 6"),
+        ({"target": "blue"}, "fitness: this run has 'Likeness .*', the saved one 'Likeness .*'"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(checkpoint, other, message):
+    evolution = new_run(**other)
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint.restore(evolution)
+    assert evolution.generation == -1
+
+
+def changed(state, name, value):
+    return {**state, name: value}
+
+
+def with_first(state, **changes):
+    """The state with something else in its first painting."""
+    first, *others = state["population"]
+    return changed(state, "population", [{**first, **changes}, *others])
+
+
+def without(state, name):
+    return {other: value for other, value in state.items() if other != name}
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda state: changed(state, "version", 2), "expected version 1, got 2"),
+        (lambda state: changed(state, "format", "savegame"), "is not a checkpoint"),
+        (lambda state: [], "is not a checkpoint"),
+        (lambda state: {name: state[name] for name in ("format", "version", "about")}, "no 'population'"),
+        (lambda state: changed(state, "random", [3, [1, 2], None]), "state"),
+        (lambda state: changed(state, "population", [{"shapes": [[1, 2, 3]] * 6, "fitness": [0]}]), "genes"),
+        (
+            lambda state: changed(state, "population", [{"shapes": [[0, 0, 99, 0, 0, 0, 200]] * 6, "fitness": [0]}]),
+            "genes",
+        ),
+        (lambda state: without(state, "about"), "no 'about'"),
+        (lambda state: changed(state, "population", []), "population: got no painting in generation 3"),
+        (lambda state: changed(state, "hall_of_fame", []), "hall_of_fame: got no painting in generation 3"),
+        (lambda state: with_first(state, fitness=[float("nan")]), "expected a finite fitness, got nan"),
+        (lambda state: with_first(state, fitness=[]), "unpack"),
+        (lambda state: with_first(state, shapes=state["population"][0]["shapes"][:-1]), "of 6 shapes, got 5"),
+        (lambda state: with_first(state, shapes=[[5.5, 5, 5, 5, 5, 5, 200]] * 6), "whole genes"),
+        (lambda state: changed(state, "generation", float("inf")), "infinity"),
+        (lambda state: changed(state, "population", 5), "not iterable"),
+        (lambda state: changed(state, "logbook", [5]), "mapping"),
+        (lambda state: changed(state, "about", None), "subscriptable|attribute"),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused_and_changes_nothing(checkpoint, damage, message):
+    state = json.loads(checkpoint.path.read_text())
+    checkpoint.path.write_text(json.dumps(damage(state)))
+    evolution = new_run()
+    before = evolution.state()
+    with pytest.raises(CheckpointError, match=message) as error:
+        checkpoint.restore(evolution)
+    assert str(checkpoint.path) in str(error.value)
+    assert evolution.state() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"nonsense"])
+def test_a_file_that_is_no_json_is_refused(tmp_path, content):
+    path = tmp_path / "checkpoint.json"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):
+        Checkpoint(path).read()
+
+
+def test_a_missing_checkpoint_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="No such file"):
+        Checkpoint(tmp_path / "checkpoint.json").read()

@@ -1,0 +1,266 @@
+"""A run of evolution: the same for the same seed, wherever it is computed and however often it is stopped."""
+
+import itertools
+import json
+import random
+
+import deap.tools.selection
+import numpy as np
+import pytest
+from deap import algorithms, tools
+
+from nsfw_experiments.evolution import Evolution
+from nsfw_experiments.evolution.fitness import PerPicture
+from nsfw_experiments.evolution.individual import Painting
+from nsfw_experiments.evolution.painting import Circles, Polygons, render
+from nsfw_experiments.evolution.strategies import (
+    STRATEGIES,
+    assess,
+    climbing_toolbox,
+    keep_first_improvements,
+    original_toolbox,
+    unite,
+)
+
+CIRCLES = Circles((32, 24))
+TRIANGLES = Polygons(3, (32, 24))
+
+
+def warmth(picture):
+    """How much more red than blue there is; cheap, and easy to improve."""
+    values = np.asarray(picture, dtype=float)
+    return float(values[..., 0].mean() - values[..., 2].mean())
+
+
+def small_toolbox(strategy="climb", kind=CIRCLES, fitness=warmth, seed=0, population=6):
+    return STRATEGIES[strategy](kind, 7, PerPicture(fitness), seed, population)
+
+
+def run(toolbox, generations=8):
+    evolution = Evolution(toolbox)
+    evolution.run(generations)
+    return evolution
+
+
+both_strategies = pytest.mark.parametrize("strategy", STRATEGIES)
+
+
+@both_strategies
+@pytest.mark.parametrize("kind", [CIRCLES, TRIANGLES, Polygons(5, (32, 24))], ids=lambda kind: kind.name)
+def test_paintings_get_better(strategy, kind):
+    evolution = run(small_toolbox(strategy, kind), generations=15)
+    assert evolution.best_shown > evolution.logbook[0]["max"]
+    assert evolution.best_shown == warmth(render(evolution.best, kind))
+
+
+@both_strategies
+def test_the_same_seed_gives_the_same_run(strategy):
+    state = run(small_toolbox(strategy)).state()
+    assert run(small_toolbox(strategy)).state() == state
+    assert run(small_toolbox(strategy, seed=1)).state()["population"] != state["population"]
+
+
+@both_strategies
+def test_a_run_neither_uses_nor_changes_the_module_random(strategy):
+    state = run(small_toolbox(strategy)).state()
+    random.seed(3)
+    before = random.getstate()
+    assert run(small_toolbox(strategy)).state() == state
+    assert random.getstate() == before
+    assert deap.tools.selection.random is random
+
+
+@both_strategies
+def test_a_saved_run_goes_on_as_if_it_had_never_stopped(strategy):
+    whole = run(small_toolbox(strategy), generations=9)
+    half = run(small_toolbox(strategy), generations=4)
+    saved = json.dumps(half.state())
+    resumed = Evolution(small_toolbox(strategy))
+    resumed.restore(json.loads(saved))
+    resumed.run(9)
+    assert resumed.state() == whole.state()
+    assert resumed.hall_of_fame[0] == whole.hall_of_fame[0]
+
+
+@both_strategies
+def test_an_interrupted_generation_leaves_no_trace(strategy):
+    calls = itertools.count()
+
+    def warmth_until_interrupted(picture):
+        if evolution.generation == 2 and next(calls) == 1:
+            raise KeyboardInterrupt
+        return warmth(picture)
+
+    evolution = Evolution(small_toolbox(strategy, fitness=warmth_until_interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        evolution.run(9)
+    assert evolution.generation == 2
+    evolution.run(9)
+    expected = run(small_toolbox(strategy), generations=9).state()
+    assert evolution.state()["population"] == expected["population"]
+    assert evolution.evaluations == expected["evaluations"]
+
+
+def test_without_mutation_the_original_strategy_is_deap_s_ea_simple():
+    toolbox = small_toolbox("original", population=12)
+    toolbox.register("generation", toolbox.generation.func, toolbox, cxpb=0.5, mutpb=0, tries=10)
+    evolution = run(toolbox, generations=6)
+
+    reference = small_toolbox("original", population=12)
+    population = reference.population(n=12)
+    evaluate_batch = reference.evaluate
+    reference.register("evaluate", lambda painting: evaluate_batch([painting])[0])
+    random.setstate(reference.rng.getstate())
+    for _ in range(6):
+        # ngen=1 evaluates what is new and breeds once, with the draws of varAnd's mutation step in between
+        population, _ = algorithms.eaSimple(population, reference, cxpb=0.5, mutpb=0, ngen=1, verbose=False)
+        random.setstate(skip(random.getstate(), draws=12))
+    assert evolution.population == population
+
+
+def skip(state, draws):
+    """The state of a random number generator after more draws: our mutation draws one for each painting."""
+    rng = random.Random()
+    rng.setstate(state)
+    for _ in range(draws):
+        rng.random()
+    return rng.getstate()
+
+
+def judged(painting, toolbox):
+    assess([painting], toolbox)
+    return painting
+
+
+def test_the_original_mutation_keeps_the_first_change_that_is_an_improvement():
+    values = iter([5.0, 3.0, 5.0, 6.0, 9.0])  # of the painting, then of its mutants
+    toolbox = small_toolbox("original", fitness=lambda picture: next(values))
+    painting = judged(toolbox.individual(), toolbox)
+    before = list(painting)
+    assert keep_first_improvements([painting], toolbox, tries=10) == 3
+    assert painting.fitness.values == (6.0,)
+    assert painting != before
+
+
+def test_the_original_mutation_gives_up_after_ten_changes():
+    values = iter([5.0] + [1.0] * 20)
+    toolbox = small_toolbox("original", fitness=lambda picture: next(values))
+    painting = judged(toolbox.individual(), toolbox)
+    before = list(painting)
+    assert keep_first_improvements([painting], toolbox, tries=10) == 10
+    assert painting == before
+    assert painting.fitness.values == (5.0,)
+
+
+def test_after_a_crossover_the_first_change_is_kept_whatever_it_is_worth():
+    toolbox = small_toolbox("original", fitness=lambda picture: -1.0)
+    painting = toolbox.individual()
+    assert keep_first_improvements([painting], toolbox, tries=10) == 1
+    assert painting.fitness.values == (-1.0,)
+
+
+@both_strategies
+@pytest.mark.parametrize("kind", [CIRCLES, TRIANGLES], ids=lambda kind: kind.name)
+def test_mutants_are_within_their_ranges_and_their_parents_unchanged(strategy, kind):
+    toolbox = small_toolbox(strategy, kind)
+    parent = toolbox.individual()
+    before = list(parent)
+    for _ in range(300):
+        (mutant,) = toolbox.mutate(toolbox.clone(parent))
+        assert len(mutant) == len(parent)
+        for shape in mutant:
+            assert all(isinstance(gene, int) and low <= gene <= high for gene, (low, high) in zip(shape, kind.ranges))
+    assert parent == before
+
+
+def test_the_original_mutation_changes_one_gene_or_swaps_two_shapes():
+    toolbox = small_toolbox("original")
+    parent = toolbox.individual()
+    for _ in range(200):
+        (mutant,) = toolbox.mutate(toolbox.clone(parent))
+        changed = [(old, new) for old, new in zip(parent, mutant) if old != new]
+        if len(changed) == 1:
+            assert sum(a != b for a, b in zip(*changed[0])) == 1
+        else:
+            assert sorted(mutant) == sorted(parent) and len(changed) in (0, 2)
+
+
+def test_the_union_takes_changes_of_different_shapes_from_the_best_first():
+    parent = Painting("abcde")
+    assert unite(parent, [Painting("abXde"), Painting("Ybcde"), Painting("abZdZ")]) == list("YbXde")
+
+
+def test_the_climber_never_gets_worse():
+    evolution = run(small_toolbox("climb"), generations=30)
+    best = evolution.logbook.select("max")
+    assert best == sorted(best)
+
+
+def test_one_shape_and_one_painting_are_enough():
+    for strategy in STRATEGIES.values():
+        assert len(run(strategy(CIRCLES, 1, PerPicture(warmth), 0, 1), generations=3).best) == 1
+
+
+def test_statistics_hall_of_fame_and_logbook_are_deap_s():
+    evolution = Evolution(small_toolbox("original"), hall_of_fame=3)
+    evolution.statistics.register("median", np.median)
+    evolution.run(4)
+    assert isinstance(evolution.hall_of_fame, tools.HallOfFame) and len(evolution.hall_of_fame) == 3
+    assert evolution.logbook.select("gen") == [0, 1, 2, 3, 4]
+    last = evolution.logbook[-1]
+    values = [painting.fitness.values[0] for painting in evolution.population]
+    assert last["median"] == pytest.approx(np.median(values)) and last["max"] == max(values)
+    assert sum(evolution.logbook.select("nevals")) == evolution.evaluations == last["evaluations"]
+    assert evolution.best.fitness.values[0] == max(evolution.logbook.select("max"))
+
+
+def test_evaluations_are_pictures_that_were_judged():
+    calls = []
+
+    def counted(picture):
+        calls.append(picture)
+        return warmth(picture)
+
+    for strategy in STRATEGIES:
+        calls.clear()
+        assert run(small_toolbox(strategy, fitness=counted)).evaluations == len(calls)
+
+
+def test_a_run_stops_when_the_best_is_good_enough():
+    evolution = Evolution(small_toolbox())
+    evolution.run(500, until=100.0)
+    assert evolution.generation < 500
+    assert evolution.best_shown >= 100.0 > evolution.logbook[-2]["max"]
+
+
+def test_watchers_see_every_generation():
+    seen = []
+    Evolution(small_toolbox()).run(3, watch=[lambda evolution: seen.append(evolution.generation)])
+    assert seen == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_fitness_that_is_no_finite_number_is_an_error(bad):
+    with pytest.raises(ValueError, match="expected 6 finite fitness values"):
+        toolbox = small_toolbox("original", fitness=lambda picture: bad)
+        run(toolbox)
+
+
+@pytest.mark.parametrize("name", ["count", "population"])
+@both_strategies
+def test_less_than_one_of_anything_is_refused(strategy, name):
+    with pytest.raises(ValueError, match=f"{name}: expected at least 1, got 0"):
+        STRATEGIES[strategy](CIRCLES, **{"count": 5, "population": 5, name: 0}, fitness=PerPicture(warmth))
+
+
+def test_toolbox_parts_can_be_exchanged():
+    toolbox = small_toolbox("original")
+    toolbox.register("mate", tools.cxUniform, indpb=0.3)
+    toolbox.register("select", tools.selBest)
+    first = run(toolbox).state()
+    assert first["population"] != run(small_toolbox("original")).state()["population"]
+
+
+def test_default_sizes_are_the_original_s():
+    assert original_toolbox(Circles(), 50, PerPicture(warmth)).about["population"] == 50
+    assert climbing_toolbox(Circles(), 50, PerPicture(warmth)).about["size"] == [256, 256]

@@ -1,0 +1,56 @@
+"""Taking back what JPEG does not show."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nsfw_experiments.pillow.jpeg import SUBSAMPLINGS, Jpeg
+from nsfw_experiments.inverse.prune import spare
+
+
+def pictures(seed, height, width, largest):
+    rng = np.random.default_rng(seed)
+    original = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    change = rng.integers(-largest, largest + 1, original.shape)
+    return original, np.clip(original + change, 0, 255).astype(np.uint8)
+
+
+@settings(max_examples=25)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.integers(0, 4),
+    st.sampled_from(sorted(SUBSAMPLINGS)),
+    st.sampled_from([30, 75, 95]),
+)
+def test_jpeg_cannot_tell_the_result_from_the_changed_picture(seed, rows, columns, largest, subsampling, quality):
+    original, changed = pictures(seed, 16 * rows, 16 * columns, largest)
+    jpeg = Jpeg(quality, subsampling)
+    spared = spare(original, changed, jpeg)
+    np.testing.assert_array_equal(jpeg(spared), jpeg(changed))
+    low, high = np.minimum(original, changed), np.maximum(original, changed)
+    assert ((low <= spared) & (spared <= high)).all()
+
+
+def test_every_change_that_is_left_matters():
+    original, changed = pictures(0, 16, 32, 2)
+    spared = spare(original, changed)
+    for entry in map(tuple, np.argwhere(spared != original)):
+        closer = spared.copy()
+        closer[entry] = closer[entry] + 1 if closer[entry] < original[entry] else closer[entry] - 1
+        assert (Jpeg()(closer) != Jpeg()(spared)).any()
+
+
+def test_a_change_that_jpeg_erases_altogether_is_taken_back_altogether():
+    original = np.full((32, 48, 3), 100, np.uint8)
+    changed = original.copy()
+    changed[3, 5] += 1
+    np.testing.assert_array_equal(spare(original, changed), original)
+
+
+def test_sizes_must_be_whole_tiles():
+    with pytest.raises(ValueError, match=r"got \(20, 32\), expected multiples of \(16, 16\)"):
+        spare(*pictures(0, 20, 32, 1))
+    spare(*pictures(0, 24, 8, 1), Jpeg(75, "4:4:4"))

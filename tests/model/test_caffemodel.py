@@ -1,0 +1,277 @@
+"""Caffemodels: what is read, what is refused, and what conversion makes of Yahoo's."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nsfw_command import convert as convert_command
+from nsfw_model import caffemodel, prototxt
+from nsfw_model.caffemodel import CaffemodelError, convert, read_caffemodel
+from nsfw_model.prototxt import PrototxtError, read_prototxt
+from nsfw_model.schema import NetParameter
+from nsfw_model.weights import load_weights
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = Path(prototxt.__file__).parent / "deploy.prototxt"
+
+
+def trained_net():
+    """A network as Caffe's training saves it."""
+    net = NetParameter(name="fine-tuned")
+    data = net.layer.add(name="data", type="Data", top=["data", "label"], phase=0)
+    data.include.add(phase=0)
+    data.transform_param.crop_size = 8
+    conv = net.layer.add(name="conv", type="Convolution", bottom=["data"], top=["conv"], phase=0)
+    conv.param.add(lr_mult=1)
+    conv.convolution_param.num_output = 4
+    conv.convolution_param.kernel_size.append(8)
+    conv.convolution_param.weight_filler.type = "xavier"
+    add_blob(conv, (4, 3, 8, 8))
+    add_blob(conv, (4,))
+    bn = net.layer.add(name="bn", type="BatchNorm", bottom=["conv"], top=["conv"], phase=0)
+    bn.batch_norm_param.use_global_stats = False
+    for shape in ((4,), (4,), (1,)):
+        add_blob(bn, shape)
+    net.layer.add(name="split", type="Split", bottom=["conv"], top=["conv_0", "conv_1"])
+    net.layer.add(name="sum", type="Eltwise", bottom=["conv_0", "conv_1"], top=["sum"])
+    fc = net.layer.add(name="fc", type="InnerProduct", bottom=["sum"], top=["fc"])
+    fc.inner_product_param.num_output = 2
+    add_blob(fc, (2, 4))
+    add_blob(fc, (2,))
+    net.layer.add(name="loss", type="SoftmaxWithLoss", bottom=["fc", "label"], top=["loss"], loss_weight=[1])
+    net.layer.add(name="accuracy", type="Accuracy", bottom=["fc", "label"], top=["accuracy"])
+    return net
+
+
+def add_blob(layer, shape):
+    layer.blobs.add(data=np.arange(1, 1 + np.prod(shape))).shape.dim.extend(shape)
+
+
+def layer_named(net, name):
+    return next(layer for layer in net.layer if layer.name == name)
+
+
+def write(folder, net):
+    path = folder / "net.caffemodel"
+    path.write_bytes(net if isinstance(net, bytes) else net.SerializeToString())
+    return path
+
+
+class TestYahoosCaffemodel:
+    def test_converts_to_the_committed_files(self, yahoo_files, tmp_path):
+        convert(yahoo_files[1], tmp_path / "nsfw.pkl", tmp_path / "deploy.prototxt")
+        assert (tmp_path / "nsfw.pkl").read_bytes() == (ROOT / "nsfw.pkl").read_bytes()
+        assert read_prototxt(tmp_path / "deploy.prototxt") == read_prototxt(DEPLOY)
+        assert (tmp_path / "deploy.prototxt").read_text() == DEPLOY.read_text()
+
+    def test_has_the_arrays_of_the_committed_file(self, yahoo_files):
+        theirs, ours = read_caffemodel(yahoo_files[1])[1], load_weights(ROOT / "nsfw.pkl")
+        assert [name for name, _ in theirs] == [name for name, _ in ours]
+        for (_, a), (_, b) in zip(theirs, ours):
+            assert all(np.array_equal(x, y) for x, y in zip(a, b)) and len(a) == len(b)
+
+
+class TestConversion:
+    def test_keeps_what_computes_the_output(self, tmp_path):
+        convert(write(tmp_path, trained_net()), tmp_path / "net.pkl", tmp_path / "net.prototxt")
+        specs = read_prototxt(tmp_path / "net.prototxt")
+        assert [(spec.name, spec.type, spec.bottoms) for spec in specs] == [
+            ("data", "Input", ()),
+            ("conv", "Convolution", ("data",)),
+            ("bn", "BatchNorm", ("conv",)),
+            ("sum", "Eltwise", ("conv", "conv")),
+            ("fc", "InnerProduct", ("sum",)),
+            ("prob", "Softmax", ("fc",)),
+        ]
+        text = (tmp_path / "net.prototxt").read_text()
+        assert not any(word in text for word in ("filler", "lr_mult", "phase", "loss", "include", "blobs"))
+        assert [name for name, _ in load_weights(tmp_path / "net.pkl")] == ["conv", "bn", "fc"]
+
+    def test_takes_the_size_of_a_picture_from_the_crop_and_the_filters(self, tmp_path):
+        convert(write(tmp_path, trained_net()), tmp_path / "net.pkl", tmp_path / "net.prototxt")
+        assert read_prototxt(tmp_path / "net.prototxt")[0].settings["shape"] == (1, 3, 8, 8)
+
+    def test_takes_the_size_of_a_picture_from_memory_data(self, tmp_path):
+        net = trained_net()
+        layer_named(net, "data").type = "MemoryData"
+        memory = layer_named(net, "data").memory_data_param
+        memory.batch_size, memory.channels, memory.height, memory.width = 32, 3, 9, 10
+        convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
+        assert read_prototxt(tmp_path / "net.prototxt")[0].settings["shape"] == (1, 3, 9, 10)
+
+    def test_asks_for_a_size_that_it_cannot_know(self, tmp_path):
+        net = trained_net()
+        layer_named(net, "data").ClearField("transform_param")
+        path = write(tmp_path, net)
+        with pytest.raises(CaffemodelError, match=r"net.caffemodel: layer 'data' .*: does not say how large"):
+            convert(path, tmp_path / "net.pkl", tmp_path / "net.prototxt")
+        assert not (tmp_path / "net.pkl").exists()
+        convert(path, tmp_path / "net.pkl", tmp_path / "net.prototxt", input_shape=(3, 8, 8))
+        assert read_prototxt(tmp_path / "net.prototxt")[0].settings["shape"] == (1, 3, 8, 8)
+
+    def test_leaves_out_layers_that_only_training_runs(self, tmp_path):
+        net = trained_net()
+        net.layer.add(name="noise", type="Gaussian", bottom=["fc"], top=["fc"]).include.add(phase=0)
+        convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
+        assert "noise" not in (tmp_path / "net.prototxt").read_text()
+
+    def test_of_a_network_that_is_not_supported_writes_nothing(self, tmp_path):
+        net = trained_net()
+        layer_named(net, "sum").type = "Deconvolution"
+        with pytest.raises(PrototxtError, match="net.caffemodel: layer 'sum' .*: got an unknown layer type"):
+            convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
+        assert [path.name for path in tmp_path.iterdir()] == ["net.caffemodel"]
+
+    def test_of_weights_without_a_place_is_an_error(self, tmp_path):
+        net = trained_net()
+        layer_named(net, "fc").include.add(phase=0)
+        layer_named(net, "loss").bottom[0] = "sum"
+        with pytest.raises(PrototxtError, match="layer 'fc' has blobs but no part in inference"):
+            convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
+
+
+class TestReading:
+    def test_dimensions_of_older_files(self, tmp_path):
+        net = trained_net()
+        blob = layer_named(net, "fc").blobs[0]
+        blob.ClearField("shape")
+        blob.num, blob.channels, blob.height, blob.width = 1, 1, 2, 4
+        assert read_caffemodel(write(tmp_path, net))[1][2][1][0].shape == (1, 1, 2, 4)
+
+    def test_unpacked_values(self, tmp_path):
+        packed = trained_net().SerializeToString()
+        values = np.float32([1, 2]).tobytes()
+        assert packed.count(b"\x2a\x08" + values) == 1
+        unpacked = b"".join(b"\x2d" + values[i : i + 4] for i in (0, 4))
+        # two more bytes in the blob, and so in its layer
+        net = NetParameter.FromString(packed)
+        blob = layer_named(net, "fc").blobs[1].SerializeToString().replace(b"\x2a\x08" + values, unpacked)
+        assert list(type(net.layer[0].blobs.add()).FromString(blob).data) == [1, 2]
+
+    def test_values_of_training_are_ignored(self, tmp_path):
+        net = trained_net()
+        layer_named(net, "fc").blobs[0].diff.extend([0.5] * 8)
+        assert read_caffemodel(write(tmp_path, net))[1][2][1][0][1, 3] == 8
+
+    def change(name, index, **fields):
+        def changed():
+            net = trained_net()
+            blob = layer_named(net, name).blobs[index]
+            for field, value in fields.items():
+                if field == "dim":
+                    blob.shape.dim[:] = value
+                elif isinstance(value, list):
+                    getattr(blob, field)[:] = value
+                else:
+                    setattr(blob, field, value)
+            return net.SerializeToString()
+
+        return changed
+
+    @pytest.mark.parametrize(
+        "make, message",
+        [
+            (
+                change("fc", 0, dim=[3, 4]),
+                r"layer 'fc' .*: blob 0: got 8 values for shape \(3, 4\), expected 12",
+            ),
+            (change("fc", 0, dim=[-2, -4]), r"got shape \(-2, -4\)"),
+            (change("fc", 0, dim=[0]), r"got shape \(0,\)"),
+            (change("fc", 0, dim=[1 << 40, 1 << 40]), "got shape"),
+            (change("fc", 0, dim=[2, 4] + [1] * 7), "expected at most 8 sizes"),
+            (change("fc", 0, num=1), "got both a shape and num, channels, height, width"),
+            (change("fc", 0, double_data=[1.0]), "got values of double precision, expected single precision"),
+            (change("fc", 1, data=[1, float("nan")]), "blob 1: got values that are not finite"),
+            (lambda: b"", "got 0 layers, expected 1 to 4096"),
+            (lambda: b"\xff\xff\xff", "expected a binary NetParameter message"),
+            (lambda: DEPLOY.read_bytes(), "net.caffemodel: "),
+            (lambda: trained_net().SerializeToString()[:-3], "expected a binary NetParameter message"),
+            (
+                lambda: trained_net().SerializeToString() + b"\x4a\x01x",
+                "got fields of the network that are not understood",
+            ),
+            (lambda: b"\x12\x00", r"got layers of Caffe's V1 format \(`layers`\)"),
+            (lambda: b"\xa2\x06\x03\x0a\x01\xff", "expected a binary NetParameter message"),
+            # layer { name: "x" <field 150>: 1 }
+            (
+                lambda: b"\xa2\x06\x06\x0a\x01x\xb0\x09\x01",
+                "layer 'x' .*: got fields that are not understood",
+            ),
+            # layer { name: "x" convolution_param { <field 19>: 1 } }: a setting that Caffe does not have
+            (
+                lambda: b"\xa2\x06\x09\x0a\x01x\xd2\x06\x03\x98\x01\x01",
+                "layer 'x' .*: got fields that are not understood",
+            ),
+        ],
+    )
+    def test_of_what_is_not_understood_is_an_error(self, make, message, tmp_path):
+        with pytest.raises(CaffemodelError, match=message):
+            read_caffemodel(write(tmp_path, make()))
+
+    def test_of_too_many_layers_is_an_error(self, tmp_path):
+        with pytest.raises(CaffemodelError, match="got 4097 layers"):
+            read_caffemodel(write(tmp_path, b"\xa2\x06\x00" * 4097))
+
+    def test_of_too_many_blobs_is_an_error(self, tmp_path):
+        net = trained_net()
+        for _ in range(16):
+            add_blob(layer_named(net, "fc"), (1,))
+        with pytest.raises(CaffemodelError, match="got 18 blobs, expected at most 16"):
+            read_caffemodel(write(tmp_path, net))
+
+    def test_over_the_limit_is_not_even_tried(self, tmp_path):
+        path = tmp_path / "net.caffemodel"
+        with path.open("wb") as file:
+            file.truncate(caffemodel.MAX_FILE_BYTES + 1)
+        with pytest.raises(CaffemodelError, match="got 1073741825 bytes"):
+            read_caffemodel(path)
+
+
+class TestCommand:
+    def run(self, *arguments):
+        parser = argparse.ArgumentParser()
+        convert_command.add_parser(parser.add_subparsers())
+        args = parser.parse_args(["convert", *map(str, arguments)])
+        return args.run(args)
+
+    def test_writes_both_files_and_says_so(self, tmp_path, capsys):
+        pkl, text = tmp_path / "net.pkl", tmp_path / "net.prototxt"
+        assert self.run(write(tmp_path, trained_net()), "-o", pkl, "--prototxt", text) == 0
+        assert pkl.exists() and text.exists()
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == "3 layers with 791 values"
+        assert lines[1].startswith(f"{pkl}  sha256 ") and lines[2].startswith(f"{text}  sha256 ")
+
+    def test_overwrites_only_by_force(self, tmp_path, capsys):
+        pkl = tmp_path / "net.pkl"
+        pkl.write_text("mine")
+        model = write(tmp_path, trained_net())
+        assert self.run(model, "-o", pkl) == 1
+        assert pkl.read_text() == "mine"
+        assert f"{pkl}: exists; --force overwrites it" in capsys.readouterr().err
+        assert self.run(model, "-o", pkl, "--force") == 0
+        assert len(load_weights(pkl)) == 3
+
+    def test_refuses_one_file_for_both(self, tmp_path, capsys):
+        pkl, same = tmp_path / "net.pkl", f"{tmp_path}/./net.pkl"
+        assert self.run(write(tmp_path, trained_net()), "-o", pkl, "--prototxt", same, "--force") == 1
+        assert f"--prototxt: got {same}, expected another file than that of the weights" in capsys.readouterr().err
+        assert not pkl.exists()
+
+    @pytest.mark.parametrize("content, message", [(None, "No such file"), (b"text", "expected a binary")])
+    def test_says_what_is_wrong(self, content, message, tmp_path, capsys):
+        path = tmp_path / "net.caffemodel"
+        if content:
+            path.write_bytes(content)
+        assert self.run(path, "-o", tmp_path / "net.pkl") == 1
+        assert message in capsys.readouterr().err
+
+    def test_takes_the_size_of_a_picture(self, tmp_path):
+        net = trained_net()
+        layer_named(net, "data").ClearField("transform_param")
+        text = tmp_path / "net.prototxt"
+        arguments = ("-o", tmp_path / "net.pkl", "--prototxt", text, "--input-shape", 3, 8, 8)
+        assert self.run(write(tmp_path, net), *arguments) == 0
+        assert read_prototxt(text)[0].settings["shape"] == (1, 3, 8, 8)

@@ -1,0 +1,247 @@
+"""The front door: scores that are Caffe's, from every kind of picture, and the original module's names."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import open_nsfw
+import theano_cpu
+from open_nsfw import PictureError, get_scorer, nsfw_score, nsfw_scores, prepare
+
+ROOT = Path(__file__).parents[2]
+IMG = ROOT / "img"
+
+# OpenCV 4.14's Caffe importer, in float32, on Yahoo's original files (deploy.prototxt,
+# resnet_50_1by2_nsfw.caffemodel); pictures prepared with Pillow 13.0.0.
+CAFFE_SCORES = {
+    "astronaut.png": 0.0317020,
+    "camera.png": 0.0038309,
+    "chelsea.png": 0.0001488,
+    "coffee.jpg": 0.0129212,
+    "hubble_deep_field.jpg": 0.0000033,
+    "retina.jpg": 0.1761075,
+    "rocket.jpg": 0.0004626,
+}
+# The same network in float64 (PyTorch 2.13, BatchNorm folded): OpenCV is 1.0e-6 off on retina.jpg, we are not.
+FLOAT64_SCORES = {
+    "astronaut.png": 0.03170221,
+    "camera.png": 0.00383079,
+    "chelsea.png": 0.00014880,
+    "coffee.jpg": 0.01292115,
+    "hubble_deep_field.jpg": 0.00000330,
+    "retina.jpg": 0.17610651,
+    "rocket.jpg": 0.00046263,
+}
+# OpenCV's scores of pictures of the scikit-image 0.26 wheel.
+CAFFE_SCORES_OF_SCIKIT_IMAGE = {
+    "coffee.png": 0.0129502,
+    "coins.png": 0.0012488,
+    "ihc.png": 0.0079508,
+    "moon.png": 0.0495006,
+    "page.png": 0.0014601,
+    "phantom.png": 0.0200003,
+    "text.png": 0.0043025,
+    "no_time_for_that_tiny.gif": 0.0151710,
+}
+
+
+def run_python(code, **options):
+    """Run a script in a process of its own, with the project importable from any directory."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=300, **options
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+class TestScores:
+    @pytest.mark.parametrize("name, score", CAFFE_SCORES.items())
+    def test_scores_are_caffes(self, name, score):
+        assert nsfw_score(IMG / name) == pytest.approx(score, abs=1.5e-6)
+
+    @pytest.mark.parametrize("name, score", FLOAT64_SCORES.items())
+    def test_scores_are_exact(self, name, score):
+        assert nsfw_score(IMG / name) == pytest.approx(score, abs=5e-7)
+
+    @pytest.mark.parametrize("name, score", CAFFE_SCORES_OF_SCIKIT_IMAGE.items())
+    def test_scores_of_other_pictures_are_caffes(self, name, score):
+        skimage = pytest.importorskip("skimage")
+        assert nsfw_score(Path(skimage.__file__).parent / "data" / name) == pytest.approx(score, abs=1e-6)
+
+    def test_a_path_a_picture_and_pixels_score_the_same(self):
+        score = nsfw_score(str(IMG / "rocket.jpg"))
+        assert isinstance(score, float)
+        with Image.open(IMG / "rocket.jpg") as picture:
+            assert nsfw_score(picture) == score
+            assert nsfw_score(np.asarray(picture)) == score
+
+    def test_without_jpeg_the_score_is_another(self):
+        pixels = open_nsfw.resize_image(IMG / "retina.jpg")
+        score = get_scorer().scores(open_nsfw.crop(open_nsfw.process(pixels)))[0]
+        assert abs(score - CAFFE_SCORES["retina.jpg"]) > 1e-3
+
+    def test_a_bad_picture_is_an_error_not_a_number(self, tmp_path):
+        with pytest.raises(PictureError, match="none.png: no such file"):
+            nsfw_score(tmp_path / "none.png")
+
+    def test_logits_are_the_scores_without_rounding_at_the_ends(self):
+        x = np.stack([prepare(IMG / name) for name in ("retina.jpg", "hubble_deep_field.jpg")])
+        scores, logits = get_scorer().scores(x), get_scorer().logits(x)
+        np.testing.assert_allclose(1 / (1 + np.exp(-logits.astype(float))), scores, rtol=1e-5)
+
+    @pytest.mark.parametrize("shape", [(3, 224, 224), (1, 3, 256, 256), (1, 1, 224, 224)])
+    def test_other_shapes_than_the_networks_are_refused(self, shape):
+        with pytest.raises(ValueError, match=r"expected shape \(n, 3, 224, 224\), got"):
+            get_scorer().scores(np.zeros(shape, np.float32))
+
+    def test_gradients_are_those_of_finite_differences(self):
+        """Along the gradient the logit rises by step * |gradient|, up to the network's curvature.
+
+        The picture has flat parts, where maxima tie: with Theano's rule, the gradient to each of several equal
+        maxima, it rises by a third less. So plain Theano gets a little noise.
+        """
+        x = prepare(IMG / "astronaut.png")[np.newaxis]
+        if not theano_cpu.onednn_available():
+            x += np.random.RandomState(0).uniform(-0.5, 0.5, x.shape).astype("float32")
+        logits, gradients = get_scorer().logits_and_gradients(x)
+        np.testing.assert_allclose(logits, get_scorer().logits(x), atol=1e-4)
+        norm = np.linalg.norm(gradients)
+        step = 0.1 * gradients / norm
+        rise = (get_scorer().logits(x + step) - get_scorer().logits(x - step)) / 0.2
+        assert rise[0] == pytest.approx(norm, rel=0.1)
+
+
+class TestManyPictures:
+    def test_scores_come_in_order_whatever_the_batch_size(self):
+        paths = [IMG / name for name in CAFFE_SCORES]
+        for batch_size in (1, 3, 100):
+            scores = list(nsfw_scores(paths, batch_size=batch_size))
+            np.testing.assert_allclose(scores, list(CAFFE_SCORES.values()), atol=1.5e-6)
+
+    def test_pictures_are_taken_only_as_they_are_needed(self):
+        taken = []
+
+        def endless():
+            for number in count():
+                taken.append(number)
+                yield Image.new("RGB", (64, 64), (number, number, number))
+
+        scores = nsfw_scores(endless(), batch_size=3)
+        assert taken == []
+        assert all(0 < next(scores) < 1 for _ in range(4))
+        assert len(taken) == 6
+
+    def test_no_pictures_no_scores(self):
+        assert list(nsfw_scores([])) == []
+
+    def test_a_bad_picture_is_raised_after_the_scores_before_it(self, tmp_path):
+        scores = nsfw_scores([IMG / "rocket.jpg", tmp_path / "none.png", IMG / "rocket.jpg"])
+        assert next(scores) == pytest.approx(CAFFE_SCORES["rocket.jpg"], abs=1e-6)
+        with pytest.raises(PictureError, match="none.png"):
+            next(scores)
+
+    def test_a_bad_picture_can_take_the_place_of_its_score(self):
+        first, bad, last = nsfw_scores([IMG / "rocket.jpg", b"", IMG / "rocket.jpg"], on_error="return")
+        assert isinstance(bad, PictureError)
+        assert first == last == pytest.approx(CAFFE_SCORES["rocket.jpg"], abs=1e-6)
+
+    @pytest.mark.parametrize("options, match", [({"batch_size": 0}, "batch_size"), ({"on_error": "skip"}, "on_error")])
+    def test_wrong_arguments_are_found_before_the_first_picture(self, options, match):
+        with pytest.raises(ValueError, match=f"{match}: expected .*got"):
+            nsfw_scores([], **options)
+
+    def test_many_threads_may_score_at_once(self):
+        names = list(CAFFE_SCORES) * 3
+        scores = [None] * len(names)
+
+        def score(i):
+            scores[i] = nsfw_score(IMG / names[i])
+
+        threads = [threading.Thread(target=score, args=(i,)) for i in range(len(names))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        np.testing.assert_allclose(scores, [CAFFE_SCORES[name] for name in names], atol=1.5e-6)
+
+
+class TestModelFiles:
+    def test_the_working_directory_comes_before_the_installed_files(self, tmp_path, monkeypatch):
+        installed = get_scorer()
+        (tmp_path / "nsfw_model").mkdir()
+        shutil.copy(ROOT / "nsfw_model/deploy.prototxt", tmp_path / "nsfw_model")
+        monkeypatch.chdir(tmp_path)
+        local = get_scorer()
+        assert local is not installed
+        assert get_scorer(ROOT / "nsfw.pkl", ROOT / "nsfw_model/deploy.prototxt") is installed
+
+    def test_compiled_functions_are_kept_until_a_file_changes(self, tmp_path):
+        prototxt = tmp_path / "copy.prototxt"
+        shutil.copy(ROOT / "nsfw_model/deploy.prototxt", prototxt)
+        first = get_scorer(deploy_prototxt_path=prototxt)
+        assert get_scorer(deploy_prototxt_path=str(prototxt)) is first
+        prototxt.write_text(prototxt.read_text() + "# a comment\n")
+        assert get_scorer(deploy_prototxt_path=prototxt) is not first
+
+    def test_a_missing_file_is_named(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match="none.pkl"):
+            nsfw_score(IMG / "rocket.jpg", nsfw_pkl_path=tmp_path / "none.pkl")
+
+    def test_the_score_is_the_same_from_another_directory(self, tmp_path):
+        printed = run_python(
+            f"from open_nsfw import nsfw_score; print(nsfw_score({str(IMG / 'rocket.jpg')!r}))", cwd=tmp_path
+        )
+        assert float(printed) == pytest.approx(CAFFE_SCORES["rocket.jpg"], abs=1e-6)
+
+
+class TestImport:
+    def test_importing_brings_in_pillow_and_numpy_but_no_theano(self, tmp_path):
+        heavy = "theano", "lasagne", "google.protobuf", "scipy"
+        code = f"import sys, open_nsfw; print([name for name in {heavy} if name in sys.modules])"
+        assert run_python(code, cwd=tmp_path).strip() == "[]"
+
+    def test_theano_imported_after_open_nsfw_works(self, tmp_path):
+        code = "import open_nsfw, theano, lasagne; print(theano.config.floatX, theano.tensor.fmatrix().dtype)"
+        assert run_python(code, cwd=tmp_path).split() == ["float32", "float32"]
+
+
+class TestOriginalNames:
+    """Names and meanings as in the original module."""
+
+    def test_the_network_under_its_original_names(self):
+        import lasagne
+
+        assert open_nsfw.nsfw_input_var.ndim == 4
+        assert open_nsfw.nsfw_net["prob"] is open_nsfw.nsfw_model
+        assert lasagne.layers.get_output_shape(open_nsfw.nsfw_model)[1] == 2
+        assert open_nsfw.nsfw_output.ndim == 2
+
+    def test_nsfw_score_fn_scores_network_input(self):
+        jpg = open_nsfw.make_jpg(open_nsfw.resize_image(IMG / "retina.jpg", convert_to_array=False))
+        score = open_nsfw.nsfw_score_fn(open_nsfw.crop(jpg))
+        assert float(score) == pytest.approx(FLOAT64_SCORES["retina.jpg"], abs=5e-7)
+
+    def test_other_names_are_attribute_errors(self):
+        with pytest.raises(AttributeError, match="no attribute 'nsfw_scor'"):
+            open_nsfw.nsfw_scor  # noqa: B018
+
+    def test_build_nsfw_net_takes_the_callers_input_and_any_size(self):
+        import lasagne
+        import theano
+        import theano.tensor as T
+
+        x = T.tensor4()
+        output, net = open_nsfw.build_nsfw_net(x)
+        pooled = theano.function([x], lasagne.layers.get_output(net["pool"], deterministic=True))
+        assert pooled(np.zeros((2, 3, 224, 320), np.float32)).shape[:2] == (2, 1024)
+        trainable = lasagne.layers.get_all_params(output, trainable=True)
+        assert all(isinstance(p, theano.compile.SharedVariable) for p in trainable) and len(trainable) > 100

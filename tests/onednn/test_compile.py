@@ -1,0 +1,115 @@
+"""`theano_cpu.compile`: which graphs are compiled with few optimiser passes."""
+
+import theano_cpu
+
+import lasagne
+import numpy as np
+import pytest
+import theano
+import theano.tensor as T
+from lasagne.layers import Conv2DLayer, DenseLayer, DimshuffleLayer, GlobalPoolLayer, InputLayer, get_output
+
+from theano_cpu.compile import compile_function, allows_fast_compile
+from theano_cpu.fuse import accelerate, fuse
+
+
+def network(middle=lambda layer: layer, nonlinearity=lasagne.nonlinearities.rectify):
+    image = InputLayer((None, 3, 6, 5))
+    layer = middle(Conv2DLayer(image, 4, 3, nonlinearity=nonlinearity))
+    return image.input_var, DenseLayer(GlobalPoolLayer(layer), 2, nonlinearity=lasagne.nonlinearities.softmax)
+
+
+def transposed(layer):
+    return DimshuffleLayer(layer, (0, 1, 3, 2))
+
+
+def test_a_fused_network_and_its_gradient_are_lean():
+    x, layer = network()
+    y = get_output(fuse(layer))
+    assert allows_fast_compile(y)
+    assert allows_fast_compile([y[:, 1], T.grad(y[:, 1].sum(), x)])
+    assert allows_fast_compile({"score": y}) and allows_fast_compile(None, [(theano.shared(0.0), y.sum())])
+    assert not allows_fast_compile()
+
+
+@pytest.mark.parametrize("function", [T.log, T.log1p, T.exp, T.nnet.sigmoid, T.nnet.softplus, T.nnet.softmax])
+def test_what_theano_keeps_finite_is_not_lean(function):
+    _, layer = network()
+    y = function(get_output(fuse(layer)))
+    assert not allows_fast_compile(y) and not allows_fast_compile(theano.Out(y[:, 0]))
+
+
+def test_a_cross_entropy_stays_finite():
+    layer = DenseLayer(InputLayer((None, 1)), 1, W=np.full((1, 1), 120, "float32"), nonlinearity=None)
+    x = lasagne.layers.get_all_layers(layer)[0].input_var
+    loss = T.nnet.binary_crossentropy(T.nnet.sigmoid(get_output(accelerate(layer))), 0)
+    assert compile_function([x], loss)([[1]]) == 120
+
+
+def test_a_function_may_have_updates_alone():
+    x, layer = network()
+    total = theano.shared(np.float32(0))
+    add = compile_function([x], updates=[(total, total + get_output(accelerate(layer)).sum())])
+    assert add(np.ones((2, 3, 6, 5), "float32")) == []
+    assert total.get_value() == pytest.approx(2)
+
+
+def test_a_network_with_an_unknown_layer_is_not_lean():
+    _, layer = network(transposed)
+    assert not allows_fast_compile(get_output(fuse(layer)))
+
+
+def test_a_network_with_elementwise_work_on_pictures_is_not_lean():
+    _, layer = network(nonlinearity=lasagne.nonlinearities.tanh)
+    assert not allows_fast_compile(get_output(fuse(layer)))
+
+
+def test_plain_theano_is_not_lean():
+    _, layer = network()
+    assert not allows_fast_compile(get_output(layer))
+    assert not allows_fast_compile(T.vector() + 1)
+
+
+def test_updates_count():
+    x, layer = network()
+    params = lasagne.layers.get_all_params(layer)
+    y = get_output(fuse(layer, trainable=True))
+    assert not allows_fast_compile(y, lasagne.updates.sgd(y[:, 0].sum(), params, 0.1))
+
+
+def test_without_onednn_the_layer_stays_and_bfloat16_is_refused(monkeypatch):
+    monkeypatch.setenv("THEANO_CPU_ENGINE", "theano")
+    _, layer = network()
+    assert accelerate(layer) is layer
+    with pytest.raises(NotImplementedError, match="got 'bfloat16', expected 'float32'"):
+        accelerate(layer, precision="bfloat16")
+
+
+@pytest.mark.skipif(not theano_cpu.onednn_available(), reason="oneDNN is not the engine")
+def test_with_onednn_the_layer_is_fused_and_compiled_leanly():
+    x, layer = network()
+    function = compile_function([x], get_output(accelerate(layer)))
+    names = {type(node.op).__name__ for node in function.maker.fgraph.apply_nodes}
+    assert names == {"Layout", "Convolution", "GlobalPool", "Product", "Softmax"}
+    np.testing.assert_allclose(function(np.ones((2, 3, 6, 5), "float32")).sum(axis=1), 1, rtol=1e-6)
+
+
+def test_a_given_mode_is_used():
+    x = T.vector()
+    function = compile_function([x], 2 * x, mode=theano.Mode(linker="py", optimizer=None))
+    assert isinstance(function.maker.linker, theano.gof.link.PerformLinker)
+
+
+@pytest.mark.skipif(not theano_cpu.onednn_available(), reason="oneDNN is not the engine")
+def test_bfloat16_is_for_networks_that_are_not_trained(monkeypatch):
+    from theano_cpu import ops
+
+    monkeypatch.setattr(ops, "has_bfloat16", lambda: False)
+    _, layer = network()
+    with pytest.raises(NotImplementedError, match="bfloat16"):
+        fuse(layer, precision="bfloat16")
+    monkeypatch.setattr(ops, "has_bfloat16", lambda: True)
+    with pytest.raises(ValueError, match="got trainable=True, expected False"):
+        fuse(layer, trainable=True, precision="bfloat16")
+    convolution = lasagne.layers.get_all_layers(fuse(layer, precision="bfloat16"))[2]
+    assert convolution.precision == "bfloat16"

@@ -1,0 +1,23 @@
+"""``python -m theano_compat``: say on what Theano runs here, and what had to be repaired for it."""
+
+import sys
+
+import theano_compat
+
+
+def main():
+    import lasagne
+    import numpy
+    import theano
+
+    print("Python", sys.version.split()[0], "- NumPy", numpy.__version__, "- Theano", theano.__version__, end="")
+    print(" - Lasagne", lasagne.__version__)
+    print("compiler:", theano.config.cxx or "none")
+    print("BLAS:", theano.config.blas.ldflags or "none")
+    print("compiled modules:", theano.config.compiledir)
+    for name, reason in theano_compat.applied_repairs():
+        print(f"repaired: {name} ({reason})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""oneDNN for Theano: the engine, and the operations that it computes.
+
+>>> from theano_cpu import onednn
+>>> onednn.info()["engine"] in ("onednn", "theano")
+True
+
+This face imports nothing until a name is asked for.
+"""
+
+from theano_compat.deprecation import deprecated_names, lazy_names
+
+_RUNTIME = "theano_cpu.onednn.runtime"
+
+__all__ = [
+    "OneDnnUnavailableError",
+    "UnknownEngineError",
+    "engine",
+    "find_onednn",
+    "has_bfloat16",
+    "info",
+    "native_module",
+    "num_threads",
+    "onednn_available",
+    "set_num_threads",
+]
+
+__getattr__ = deprecated_names(
+    __name__,
+    {
+        "OneDnnUnavailable": f"{_RUNTIME}:OneDnnUnavailableError",
+        "UnknownEngine": f"{_RUNTIME}:UnknownEngineError",
+        "helper": f"{_RUNTIME}:native_module",
+    },
+    otherwise=lazy_names(__name__, dict.fromkeys(__all__, _RUNTIME)),
+)

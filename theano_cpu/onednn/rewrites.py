@@ -1,0 +1,141 @@
+"""Rewrites of graphs of oneDNN operations, and a mode that applies hardly anything else.
+
+A graph that consists of these operations needs little of Theano's optimiser: `fast_compile` merges equal
+nodes, applies the rewrites below and nothing more, so that a function is built in a fraction of a second. In
+Theano's default mode they are applied too, among all others.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import theano.tensor as T
+from theano.compile import optdb
+from theano.compile.mode import Mode
+from theano.gof import Query
+from theano.gof.opt import in2out, local_optimizer
+from theano.gof.vm import VM_Linker
+from theano.scalar import Add
+
+from theano_cpu.onednn.activation import Bfloat16, Mask, Sum
+from theano_cpu.onednn.convolution import Convolution
+from theano_cpu.onednn.operation import OneDnnOp
+from theano_cpu.onednn.pooling import PoolGradient, Subsample
+
+TAG = "theano_cpu"
+
+
+def _computed_by(variable, kind):
+    return variable.owner is not None and isinstance(variable.owner.op, kind)
+
+
+@local_optimizer([T.Elemwise])
+def local_sum(node):
+    """The sums that theano.grad makes where a picture was used twice."""
+    if not isinstance(node.op, T.Elemwise) or not isinstance(node.op.scalar_op, Add) or len(node.inputs) < 2:
+        return False
+    alike = all(value.type == node.outputs[0].type for value in node.inputs)
+    pictures = node.outputs[0].ndim == 4 and node.outputs[0].dtype == "float32"
+    if alike and pictures and any(_computed_by(value, OneDnnOp) for value in node.inputs):
+        return [Sum()(*node.inputs)]
+    return False
+
+
+@local_optimizer([Mask])
+def local_mask_of_sum(node):
+    """mask(a + b, y) in one pass."""
+    if not isinstance(node.op, Mask) or len(node.inputs) != 2:
+        return False
+    g, y = node.inputs
+    if _computed_by(g, Sum) and len(g.owner.inputs) == 2 and len(g.clients) == 1:
+        return [Mask(node.op.negative_slope)(*g.owner.inputs, y)]
+    return False
+
+
+@local_optimizer([Mask])
+def local_mask_before_pooling(node):
+    """mask(pool's gradient(x, y, g), x) is pool's gradient(x, y, mask(g, y)): fewer values to mask.
+
+    A gradient goes where x equals y, so it does not matter which of the two the mask looks at.
+    """
+    if not isinstance(node.op, Mask) or len(node.inputs) != 2:
+        return False
+    g, activation = node.inputs
+    if not _computed_by(g, PoolGradient) or g.owner.op.mode != "max" or len(g.clients) > 1:
+        return False
+    x, y, gy = g.owner.inputs
+    return [g.owner.op(x, y, node.op(gy, y))] if x is activation else False
+
+
+@local_optimizer([Bfloat16])
+def local_stay_bfloat16(node):
+    """Between two operations that know bfloat16, values need not become float32 and back."""
+    if not isinstance(node.op, Bfloat16) or not node.op.narrow:
+        return False
+    (x,) = node.inputs
+    if _computed_by(x, Bfloat16):
+        return [x.owner.inputs[0]]
+    if _computed_by(x, Subsample):
+        return [x.owner.op(Bfloat16(True)(x.owner.inputs[0]))]
+    return False
+
+
+@local_optimizer([Convolution], inplace=True)
+def local_residual_in_place(node):
+    """A convolution adds to its residual where it lies, if nobody else needs that."""
+    op = node.op
+    if not isinstance(op, Convolution) or not op.residual or op.inplace:
+        return False
+    settings = {name: getattr(op, name) for name in op.__props__}
+    return [Convolution(**{**settings, "inplace": True})(*node.inputs)]
+
+
+@local_optimizer([Mask, Sum], inplace=True)
+def local_gradient_in_place(node):
+    """Masks and sums of gradients replace their first input, if nobody else needs that."""
+    op = node.op
+    if not isinstance(op, (Mask, Sum)) or op.inplace:
+        return False
+    settings = {name: getattr(op, name) for name in op.__props__}
+    return [type(op)(**{**settings, "inplace": True})(*node.inputs)]
+
+
+# Places in the order of Theano's passes: after canonicalisation (1), and after the handler of in-place
+# operations (49.5). Passes of the same tag are what `fast_compile` takes.
+optdb.register(
+    "theano_cpu_sums",
+    in2out(local_sum, local_mask_before_pooling, local_stay_bfloat16, name="theano_cpu_sums"),
+    2.4,
+    "fast_run",
+    TAG,
+)
+optdb.register("theano_cpu_masks", in2out(local_mask_of_sum, name="theano_cpu_masks"), 2.5, "fast_run", TAG)
+optdb.register(
+    "theano_cpu_in_place",
+    in2out(local_residual_in_place, local_gradient_in_place, ignore_newtrees=True, name="theano_cpu_in_place"),
+    75,
+    "fast_run",
+    "inplace",
+    TAG,
+)
+
+
+@functools.cache
+def fast_compile():
+    """A mode for functions of these operations: built fast, run by Theano's C virtual machine.
+
+    Other operations work in it too, but stay as they are: no algebra, no fusion, no shape arithmetic.
+
+    Returns
+    -------
+    theano.compile.mode.Mode
+
+    Example
+    -------
+    >>> import theano_cpu, theano, theano.tensor as T
+    >>> from theano_cpu import ops
+    >>> x = T.tensor4("x")
+    >>> f = theano.function([x], ops.subsample(ops.to_nhwc(x), 2), mode=ops.fast_compile())
+    """
+    passes = Query(include=["merge1", TAG, "add_destroy_handler", "merge3"])
+    return Mode(linker=VM_Linker(use_cloop=True, allow_gc=True), optimizer=passes)

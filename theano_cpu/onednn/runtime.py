@@ -1,0 +1,326 @@
+"""oneDNN and the native module that calls it: finding the library, building the module once, loading it.
+
+oneDNN comes from the wheels ``onednn-cpu-gomp`` (library) and ``onednn-devel-cpu-gomp`` (headers). The
+native module, in the folder ``native`` beside this file, is compiled on first use with Theano's C++ compiler into
+Theano's compile folder, under a name that holds everything its binary depends on; later processes load it
+in a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import site
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+from pathlib import Path
+
+import numpy as np
+import theano
+
+from theano_compat import TheanoEnvironmentError
+
+ENGINES = ("onednn", "theano")
+_SOURCES = Path(__file__).resolve().parent / "native"
+_MODULE = "theano_cpu_onednn"
+# Without -fno-trapping-math a comparison in a loop keeps GCC from using vector instructions
+_FLAGS = [
+    "-std=c++17",
+    "-O3",
+    "-march=native",
+    "-fno-trapping-math",
+    "-fopenmp",
+    "-fPIC",
+    "-fvisibility=hidden",
+]
+_loading = threading.Lock()
+
+# dnnl_cpu_isa_t, the most capable first
+_INSTRUCTION_SETS = {
+    0x1FEF: "AVX-512 with AMX float16",
+    0xFEF: "AVX-512 with AMX",
+    0x1EF: "AVX-512 with float16",
+    0xE7: "AVX-512 with bfloat16",
+    0x67: "AVX-512 with VNNI",
+    0x27: "AVX-512",
+    0x1F: "AVX2 with VNNI 2",
+    0xF: "AVX2 with VNNI",
+    0x7: "AVX2",
+    0x3: "AVX",
+    0x1: "SSE4.1",
+}
+
+
+class OneDnnUnavailableError(TheanoEnvironmentError):
+    """oneDNN or what is needed to call it is missing; the message says what, and what to do."""
+
+
+class UnknownEngineError(TheanoEnvironmentError, ValueError):
+    """``THEANO_CPU_ENGINE`` names no engine."""
+
+
+def engine():
+    """Return the engine for new functions, ``"onednn"`` or ``"theano"``.
+
+    The environment variable ``THEANO_CPU_ENGINE`` chooses; without it, oneDNN is used wherever it can be.
+
+    Raises
+    ------
+    UnknownEngineError
+        If the variable names no engine.
+    OneDnnUnavailableError
+        If it asks for oneDNN and that cannot be used.
+    """
+    wanted = os.environ.get("THEANO_CPU_ENGINE", "").strip().lower()
+    if wanted not in ("", *ENGINES):
+        raise UnknownEngineError(f"THEANO_CPU_ENGINE is {wanted!r}, expected one of {', '.join(ENGINES)}")
+    if wanted == "onednn":
+        native_module()
+    return wanted or ("theano" if _problem() else "onednn")
+
+
+def onednn_available():
+    """Return whether oneDNN is the engine: usable, and not switched off by ``THEANO_CPU_ENGINE=theano``.
+
+    The first call on a machine compiles the native module, which takes some seconds.
+
+    Example
+    -------
+    >>> from theano_cpu.onednn import onednn_available
+    >>> onednn_available() in (True, False)
+    True
+    """
+    return engine() == "onednn"
+
+
+def info():
+    """Describe the engine.
+
+    Returns
+    -------
+    dict
+        ``engine``; ``problem``, why oneDNN cannot be used, or None; and where it can be: ``version`` of
+        oneDNN, ``instruction_set``, ``bfloat16`` (bool), ``threads``, ``library`` and ``native`` (paths).
+
+    Example
+    -------
+    >>> from theano_cpu.onednn import info
+    >>> info()["engine"] in ("onednn", "theano")
+    True
+    """
+    problem = _problem()
+    described = {"engine": engine(), "problem": problem}
+    if problem is None:
+        loaded = native_module().versions()
+        described.update(
+            version=".".join(map(str, loaded["loaded"])),
+            instruction_set=_INSTRUCTION_SETS.get(loaded["isa"], hex(loaded["isa"])),
+            bfloat16=has_bfloat16(),
+            threads=num_threads(),
+            library=str(find_onednn()[0]),
+            native=native_module().__file__,
+        )
+    return described
+
+
+def set_num_threads(count):
+    """Use `count` threads for every operation from now on, whichever thread calls it.
+
+    Parameters
+    ----------
+    count : int, at least 1, or None
+        None is OpenMP's choice: ``OMP_NUM_THREADS``, or the number of cores.
+
+    Example
+    -------
+    >>> from theano_cpu import onednn
+    >>> if onednn.onednn_available():
+    ...     onednn.set_num_threads(1)
+    ...     assert onednn.num_threads() == 1
+    ...     onednn.set_num_threads(None)
+    """
+    if count is not None and (isinstance(count, bool) or not isinstance(count, (int, np.integer))):
+        raise TypeError(f"the number of threads must be an int or None, got {count!r}")
+    if count is not None and count < 1:
+        raise ValueError(f"the number of threads must be at least 1, got {count}")
+    native_module().set_num_threads(0 if count is None else int(count))
+
+
+def num_threads():
+    """Return the number of threads that an operation uses."""
+    return native_module().get_num_threads()
+
+
+def has_bfloat16():
+    """Return whether this CPU multiplies bfloat16 numbers itself; elsewhere oneDNN emulates or refuses it."""
+    return native_module().versions()["isa"] & 0xE7 == 0xE7
+
+
+def native_module():
+    """Return the native module's Python module, compiled if need be.
+
+    Raises
+    ------
+    OneDnnUnavailableError
+        If oneDNN, a compiler, or the right to write to Theano's compile folder is missing.
+    """
+    with _loading:
+        return _native_module()
+
+
+@functools.cache
+def _native_module():
+    library, include = find_onednn()
+    # Loaded by its path, so that the native module finds it by its name and needs no search path
+    try:
+        ctypes.CDLL(str(library))
+    except OSError as error:
+        raise OneDnnUnavailableError(f"oneDNN's library {library} cannot be loaded: {error}") from error
+    path = Path(theano.config.compiledir) / _MODULE / (_key(include) + ".so")
+    if not path.exists():
+        _build(path, library, include)
+    loader = importlib.machinery.ExtensionFileLoader(_MODULE, str(path))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(_MODULE, loader))
+    loader.exec_module(module)
+    versions = module.versions()
+    if versions["compiled"] != versions["loaded"]:
+        raise OneDnnUnavailableError(
+            f"the native module was compiled for oneDNN {versions['compiled']}, but {versions['loaded']} "
+            "is loaded: are onednn-cpu-gomp and onednn-devel-cpu-gomp of the same version, and was another "
+            "oneDNN loaded before?"
+        )
+    return module
+
+
+@functools.cache
+def _problem():
+    """Why oneDNN cannot be used, or None."""
+    try:
+        native_module()
+    except OneDnnUnavailableError as error:
+        return str(error)
+    return None
+
+
+def find_onednn():
+    """Find oneDNN in the environment that Python runs in.
+
+    Returns
+    -------
+    library, include : pathlib.Path
+        ``libdnnl.so.3`` and the folder that holds ``dnnl.h``.
+
+    Raises
+    ------
+    OneDnnUnavailableError
+    """
+    for prefix in dict.fromkeys((sys.prefix, site.USER_BASE or sys.prefix)):
+        library, header = Path(prefix, "lib", "libdnnl.so.3"), Path(prefix, "include", "dnnl.h")
+        if library.exists() and header.exists():
+            return library, header.parent
+    return _file_of("onednn-cpu-gomp", "libdnnl.so.3"), _file_of("onednn-devel-cpu-gomp", "dnnl.h").parent
+
+
+def _file_of(distribution, name):
+    """The path of a file that a wheel installed, wherever that was."""
+    try:
+        files = importlib.metadata.distribution(distribution).files or []
+    except importlib.metadata.PackageNotFoundError:
+        raise OneDnnUnavailableError(
+            f"oneDNN is not installed ({distribution} is missing): "
+            "pip install onednn-cpu-gomp==2023.2.0 onednn-devel-cpu-gomp==2023.2.0"
+        ) from None
+    found = [Path(file.locate()).resolve() for file in files if file.name == name]
+    # The header is installed twice, the first time as include/dnnl.h
+    for path in sorted(found, key=lambda path: len(path.parts)):
+        if path.exists():
+            return path
+    raise OneDnnUnavailableError(f"the installed {distribution} has no file {name}: install it again")
+
+
+def _key(include):
+    """A name for everything that the native module's binary depends on."""
+    depends = hashlib.sha256()
+    for source in sorted(_SOURCES.iterdir()):
+        depends.update(source.name.encode() + b"\0" + source.read_bytes())
+    version = (include / "oneapi" / "dnnl" / "dnnl_version.h").read_bytes()
+    python = sysconfig.get_config_var("SOABI") or sys.version
+    for part in (version, python, np.__version__, theano.config.cxx, *_FLAGS, _cpu()):
+        depends.update(part if isinstance(part, bytes) else str(part).encode())
+    return depends.hexdigest()[:32]
+
+
+def _cpu():
+    """What -march=native looks at: compile folders may be shared by different machines."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            text = file.read()
+    except OSError:
+        return ""
+    lines = [re.search(rf"^{field}\s*:.*$", text, re.MULTILINE) for field in ("cpu family", "model", "flags")]
+    return "".join(line.group() for line in lines if line)
+
+
+def _build(path, library, include):
+    """Compile the native module to `path`; when several processes do, one works and the others wait for it."""
+    if not theano.config.cxx:
+        raise OneDnnUnavailableError("a C++ compiler is needed once, to build the oneDNN native module: install g++")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path.with_suffix(".lock")):
+            if path.exists():
+                return
+            work = Path(tempfile.mkdtemp(dir=path.parent))
+            try:
+                _compile(work / path.name, library, include)
+                os.replace(work / path.name, path)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+    except OSError as error:
+        raise OneDnnUnavailableError(f"the oneDNN native module cannot be written to {path.parent}: {error}") from error
+
+
+def _compile(target, library, include):
+    includes = ["-I" + str(folder) for folder in (include, sysconfig.get_path("include"), np.get_include())]
+    sources = sorted(_SOURCES.glob("*.cpp"))
+    objects = [str(target.with_name(source.stem + ".o")) for source in sources]
+    # At the same time: most of a first start is spent here
+    _run_all(
+        [theano.config.cxx, *_FLAGS, *includes, "-c", str(source), "-o", made] for source, made in zip(sources, objects)
+    )
+    _run_all([[theano.config.cxx, *_FLAGS, "-shared", *objects, "-o", str(target), str(library)]])
+
+
+def _run_all(commands):
+    started = [
+        (command, subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace"))
+        for command in commands
+    ]
+    finished = [(command, process.communicate()[1], process.returncode) for command, process in started]
+    for command, errors, code in finished:
+        if code:
+            raise OneDnnUnavailableError(
+                f"compiling the oneDNN native module failed:\n{' '.join(command)}\n{errors[-4000:]}"
+            )
+
+
+@contextlib.contextmanager
+def _locked(path):
+    """Hold a lock between processes. Where there is none to be had, the atomic renaming alone must do."""
+    with open(path, "w") as file:
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
