@@ -260,7 +260,7 @@ _original_names_lock = threading.RLock()
 
 def _make_original_names() -> dict:
     from theano_cpu.compile import compile_function
-    from theano_cpu.fuse import accelerate
+    from theano_cpu.fuse import accelerated_output
 
     import lasagne
     import theano.tensor as T
@@ -273,9 +273,7 @@ def _make_original_names() -> dict:
         "nsfw_model": model,
         "nsfw_net": net,
         "nsfw_output": output,
-        "nsfw_score_fn": compile_function(
-            [input_var], lasagne.layers.get_output(accelerate(model), deterministic=True)[0, 1]
-        ),
+        "nsfw_score_fn": compile_function([input_var], accelerated_output(model)[0, 1]),
     }
 
 

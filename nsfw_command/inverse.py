@@ -8,7 +8,8 @@ from argparse import Namespace
 from pathlib import Path
 
 from nsfw_command.arguments import checked, positive
-from nsfw_experiments.inverse.target import check_target, check_tolerance, check_whole
+from nsfw_experiments.inverse.target import check_target, check_tolerance
+from nsfw_model.checks import check_whole
 
 #: File name extensions of formats that keep every pixel's value.
 LOSSLESS = (".png", ".bmp", ".tif", ".tiff", ".ppm")

@@ -8,6 +8,7 @@
     network       layer specs and arrays -> Lasagne network
     lowering      what the layers compute, told to theano_cpu
     preprocess    picture -> network input
+    checks        what numbers users may give
     scorer        network input -> score
     logit         scores and their logits
 

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from theano_cpu.compile import compile_function
-from theano_cpu.fuse import accelerate
+from theano_cpu.fuse import accelerated_output
 
 import lasagne
 import numpy as np
@@ -62,7 +62,7 @@ class Scorer:
                 f"{deploy_prototxt_path}: last layer: got {type(self.output).__name__} of shape "
                 f"{self.output.output_shape}, expected a Softmax over two classes, shape (None, 2)"
             )
-        self._fast = accelerate([self.output, self.output.input_layer], precision=precision)
+        self._prob_and_classes = accelerated_output([self.output, self.output.input_layer], precision=precision)
         shape = lasagne.layers.get_all_layers(self.output)[0].shape[1:]
         self._forward = _Compiled(self._compile_forward, shape)
         self._backward = _Compiled(self._compile_backward, shape)
@@ -116,11 +116,10 @@ class Scorer:
     # Slicing and subtracting are left to NumPy: in Theano's graph they would cost a C compilation each.
 
     def _compile_forward(self):
-        prob_and_classes = lasagne.layers.get_output(self._fast, deterministic=True)
-        return compile_function([self.input_var], prob_and_classes)
+        return compile_function([self.input_var], self._prob_and_classes)
 
     def _compile_backward(self):
-        _, classes = lasagne.layers.get_output(self._fast, deterministic=True)
+        _, classes = self._prob_and_classes
         direction = T.matrix("direction")
         gradients = T.grad(None, self.input_var, known_grads={classes: direction})
         return compile_function([self.input_var, direction], [classes, gradients])

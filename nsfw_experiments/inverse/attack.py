@@ -33,7 +33,8 @@ from nsfw_experiments.inverse.search import (
     settle,
 )
 from nsfw_experiments.image_metrics import psnr, ssim
-from nsfw_experiments.inverse.target import check_target, check_tolerance, check_whole
+from nsfw_experiments.inverse.target import check_target, check_tolerance
+from nsfw_model.checks import check_whole
 from nsfw_experiments.inverse.prune import spare
 from nsfw_model.preprocess import RESIZED, Picture, PictureError, read_picture
 from open_nsfw import get_scorer, nsfw_score, prepare

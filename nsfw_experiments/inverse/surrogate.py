@@ -22,7 +22,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from theano_cpu.compile import compile_function
-from theano_cpu.fuse import accelerate
+from theano_cpu.fuse import accelerate, accelerated_output
 
 import lasagne
 import theano
@@ -31,7 +31,7 @@ from lasagne.layers import Conv2DLayer, ElemwiseSumLayer, InputLayer, SliceLayer
 from lasagne.nonlinearities import linear, rectify
 
 import nsfw_model.lowering  # noqa: F401  # lets `accelerate` know Caffe's layers
-from nsfw_experiments.inverse.target import check_whole
+from nsfw_model.checks import check_whole
 from nsfw_model.preprocess import CROPPED, RESIZED, Picture, crop, deprocess, make_jpg, process, resize_image
 from open_nsfw import build_nsfw_net, get_scorer
 
@@ -139,7 +139,7 @@ class MockJpegInverse:
         mock = accelerate(build_mock_jpeg(self._picture), trainable=True)
         imitated = lasagne.layers.get_output(mock)
         nsfw_net, _ = build_nsfw_net()
-        probabilities = lasagne.layers.get_output(accelerate(nsfw_net), imitated, deterministic=True)
+        probabilities = accelerated_output(nsfw_net, imitated)
         score = probabilities[0, 1]
         picture_loss = 1 - score if towards_nsfw else score
         error = lasagne.objectives.squared_error(imitated, self._decoded).mean()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral
 
 #: What a target may be called.
 NAMED_TARGETS = {"sfw": 0.0, "nsfw": 1.0}
@@ -45,17 +44,6 @@ def check_tolerance(tolerance: float | str) -> float:
     if not 0 < number < 0.5:
         raise ValueError(f"tolerance: got {tolerance!r}, expected more than 0 and less than 0.5")
     return number
-
-
-def check_whole(name: str, number: int, least: int) -> None:
-    """Refuse what is no whole number, or too small a one.
-
-    Raises
-    ------
-    ValueError
-    """
-    if not isinstance(number, Integral) or number < least:
-        raise ValueError(f"{name}: got {number!r}, expected a whole number of at least {least}")
 
 
 def _number(value) -> float:

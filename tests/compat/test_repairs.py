@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def python(code, check=True, path=(), **environment):
-    """Run code in a new Python that finds this theano_cpu, and return the finished process."""
+    """Run code in a new Python that finds this theano_compat, and return the finished process."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([*map(str, path), str(REPOSITORY)]),
@@ -38,7 +38,7 @@ def theano_flags(**flags):
 # Whoever imports Theano, and whenever
 
 
-def test_importing_theano_cpu_imports_neither_numpy_nor_theano():
+def test_importing_theano_compat_imports_neither_numpy_nor_theano():
     python("import theano_compat, sys; assert not {'numpy', 'theano', 'lasagne'} & set(sys.modules)")
 
 
@@ -141,7 +141,7 @@ def test_threads_wait_quietly_unless_the_user_says_how():
 def test_spaces_in_every_path_and_no_home(tmp_path):
     spaced = tmp_path / "a folder with spaces"
     spaced.mkdir()
-    packages = [REPOSITORY / "theano_cpu"]
+    packages = [REPOSITORY / "theano_compat"]
     spec = importlib.util.find_spec("scipy_openblas32")
     packages += [Path(folder) for folder in spec.submodule_search_locations] if spec else []
     for package in packages:

@@ -20,7 +20,7 @@ from nsfw_model.weights import WeightsError, load_weights, save_weights
 
 HERE = Path(__file__).parent
 ATTACKS = HERE.parent / "attacks"
-ROOT = HERE.parent
+ROOT = HERE.parents[1]
 sys.path.insert(0, str(ATTACKS))
 
 import pickles  # noqa: E402

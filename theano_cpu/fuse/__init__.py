@@ -123,6 +123,31 @@ def accelerate(layer, trainable=False, precision="float32"):
     return layer
 
 
+def accelerated_output(layer, inputs=None, trainable=False, precision="float32"):
+    """Give the expression of a network's deterministic output, on oneDNN operations where they exist.
+
+    Parameters
+    ----------
+    layer, trainable, precision
+        As `accelerate` takes them.
+    inputs : Theano expression, or dict of layers to expressions, optional
+        As `lasagne.layers.get_output` takes them.
+
+    Returns
+    -------
+    Theano expression, or list of them if `layer` is a list
+
+    Examples
+    --------
+    >>> import lasagne
+    >>> from theano_cpu.fuse import accelerated_output
+    >>> accelerated_output(lasagne.layers.GlobalPoolLayer((None, 3, 4, 5))).ndim
+    2
+    """
+    network = accelerate(layer, trainable, precision)
+    return lasagne.layers.get_output(network, inputs, deterministic=True)
+
+
 # --- the graph
 
 
