@@ -4,24 +4,42 @@
 >>> round(nsfw_score("img/coffee.jpg"), 2)
 0.01
 
-The way from a picture to its score::
+``python -m open_nsfw PICTURE...`` does the same from a shell.
+
+The way from a picture to its score, as in Yahoo's ``classify_nsfw.py`` [1]_::
 
     picture --prepare--> array (3, 224, 224) --Scorer--> score in 0..1
 
 `nsfw_model.preprocess` has the first arrow, `nsfw_model.scorer` the second; the network is built
 from two files, ``nsfw.pkl`` (weights) and ``deploy.prototxt`` (architecture).
+
+All names of the original module [2]_ are here with their meanings, and importing this module imports neither
+Theano nor Lasagne: `nsfw_score_fn` is compiled at its first call, and the first use of `nsfw_input_var`,
+`nsfw_model`, `nsfw_net` or `nsfw_output` builds the network, without compiling it. ``from open_nsfw import *`` is
+such a use, and takes about a second for it. It binds the Softmax layer to the name ``nsfw_model``; ``from
+nsfw_model.scorer import Scorer`` still finds the package of that name.
+
+References
+----------
+.. [1] Yahoo, Open NSFW, https://github.com/yahoo/open_nsfw
+.. [2] tjwei, play_nsfw: ``open_nsfw.py``, https://github.com/tjwei/play_nsfw
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from PIL import Image
 
+from nsfw_model.checks import check_whole
+from nsfw_model.preprocess import CHANNEL_MEANS as cmean
 from nsfw_model.preprocess import (
     Picture,
     PictureError,
@@ -37,15 +55,24 @@ from nsfw_model.preprocess import (
 if TYPE_CHECKING:
     from nsfw_model.scorer import Scorer
 
+__version__ = "2.0.0"
+
 __all__ = [
     "PictureError",
+    "SinglePictureError",
     "build_nsfw_net",
+    "cmean",
     "crop",
     "deprocess",
     "get_scorer",
     "make_jpg",
     "model_files",
+    "nsfw_input_var",
+    "nsfw_model",
+    "nsfw_net",
+    "nsfw_output",
     "nsfw_score",
+    "nsfw_score_fn",
     "nsfw_scores",
     "prepare",
     "process",
@@ -54,20 +81,27 @@ __all__ = [
 ]
 
 
+class SinglePictureError(TypeError):
+    """`nsfw_scores` was given one picture, where it expects several."""
+
+
 def nsfw_score(
-    img: Picture, nsfw_pkl_path: str | Path | None = None, deploy_prototxt_path: str | Path | None = None, **options
+    img: Picture,
+    nsfw_pkl_path: str | Path | None = None,
+    deploy_prototxt_path: str | Path | None = None,
+    *,
+    precision: Literal["float32", "bfloat16"] = "float32",
 ) -> float:
     """Score a picture.
 
     Parameters
     ----------
-    img : str, Path, bytes, binary file, ndarray of uint8 (height, width, 3), or PIL.Image.Image
+    img : str, Path, bytes, binary file, PIL.Image.Image, or ndarray of uint8, shape (height, width, 3)
         The picture; see `read_picture`.
     nsfw_pkl_path, deploy_prototxt_path : str or Path, optional
-        Weights and architecture. Left out, ``nsfw.pkl`` and ``nsfw_model/deploy.prototxt`` are
-        looked for in the working directory, then among the installed files.
-    **options
-        See `get_scorer`.
+        Weights and architecture, as `model_files` finds them.
+    precision : {"float32", "bfloat16"}
+        Of the convolutions, see `get_scorer`.
 
     Returns
     -------
@@ -79,6 +113,10 @@ def nsfw_score(
     ------
     PictureError
         If the picture cannot be scored. Never is a number returned for such a picture.
+    FileNotFoundError, nsfw_model.ModelFileError
+        If the weights or the architecture do not exist, or cannot be used.
+    NotImplementedError
+        If the processor or the engine lacks `precision`.
 
     Examples
     --------
@@ -86,7 +124,8 @@ def nsfw_score(
     >>> nsfw_score(Image.new("RGB", (300, 200), "white")) < 0.2
     True
     """
-    return float(get_scorer(nsfw_pkl_path, deploy_prototxt_path, **options).scores(prepare(img)[np.newaxis])[0])
+    scorer = get_scorer(nsfw_pkl_path, deploy_prototxt_path, precision)
+    return float(scorer.scores(prepare(img)[np.newaxis])[0])
 
 
 def nsfw_scores(
@@ -95,7 +134,8 @@ def nsfw_scores(
     nsfw_pkl_path: str | Path | None = None,
     deploy_prototxt_path: str | Path | None = None,
     on_error: Literal["raise", "return"] = "raise",
-    **options,
+    *,
+    precision: Literal["float32", "bfloat16"] = "float32",
 ) -> Iterator[float | PictureError]:
     """Score many pictures, lazily and in order.
 
@@ -105,7 +145,7 @@ def nsfw_scores(
         Pictures as `nsfw_score` takes them. No more than `batch_size` are held at a time.
     batch_size : int
         How many pictures go through the network at once, at least 1.
-    nsfw_pkl_path, deploy_prototxt_path, **options
+    nsfw_pkl_path, deploy_prototxt_path, precision
         As for `nsfw_score`.
     on_error : {"raise", "return"}
         What becomes of a picture that cannot be scored: its `PictureError` is raised, after the
@@ -116,19 +156,44 @@ def nsfw_scores(
     float
         The score of the next picture, in 0..1.
 
+    Raises
+    ------
+    PictureError
+        If a picture cannot be scored, unless `on_error` is "return".
+    SinglePictureError
+        If `images` is one picture.
+    ValueError
+        If `batch_size` or `on_error` is none of the above.
+    FileNotFoundError, nsfw_model.ModelFileError, NotImplementedError
+        As `nsfw_score`, all of them before the first picture is taken.
+
     Examples
     --------
     >>> [score < 0.2 for score in nsfw_scores(["img/coffee.jpg", "img/rocket.jpg"])]
     [True, True]
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+    if _is_single_picture(images):
+        raise SinglePictureError(
+            f"images: got a single picture ({type(images).__name__}), expected several: "
+            "put it into a list, or call nsfw_score"
+        )
+    check_whole("batch_size", batch_size, least=1)
     if on_error not in ("raise", "return"):
-        raise ValueError(f"on_error: expected 'raise' or 'return', got {on_error!r}")
-    return _scores(iter(images), batch_size, get_scorer(nsfw_pkl_path, deploy_prototxt_path, **options), on_error)
+        raise ValueError(f"on_error: got {on_error!r}, expected 'raise' or 'return'")
+    scorer = get_scorer(nsfw_pkl_path, deploy_prototxt_path, precision)
+    return _scores(iter(images), batch_size, scorer, on_error)
 
 
-def _scores(images: Iterator[Picture], batch_size: int, scorer: Scorer, on_error: str):
+def _is_single_picture(images: object) -> bool:
+    """Whether this is a picture: many kinds of them can be iterated over, by letter, row or line."""
+    if isinstance(images, np.ndarray):
+        return images.ndim == 3
+    return isinstance(images, (str, bytes, bytearray, os.PathLike, Image.Image)) or hasattr(images, "read")
+
+
+def _scores(
+    images: Iterator[Picture], batch_size: int, scorer: Scorer, on_error: str
+) -> Iterator[float | PictureError]:
     while prepared := [_try_prepare(img) for img in islice(images, batch_size)]:
         arrays = [item for item in prepared if not isinstance(item, PictureError)]
         scores = iter(scorer.scores(np.stack(arrays)).tolist() if arrays else [])
@@ -149,14 +214,14 @@ def _try_prepare(img: Picture) -> np.ndarray | PictureError:
 
 
 def build_nsfw_net(
-    input_var=None, nsfw_pkl_path: str | Path | None = None, deploy_prototxt_path: str | Path | None = None
-):
+    input_var: Any = None, nsfw_pkl_path: str | Path | None = None, deploy_prototxt_path: str | Path | None = None
+) -> tuple[Any, dict[str, Any]]:
     """Build the network out of Lasagne layers.
 
     Parameters
     ----------
-    input_var : theano tensor4, optional
-        The network's input, shape (n, 3, height, width).
+    input_var : float32 tensor4, shape (n, 3, height, width), optional
+        The network's input.
     nsfw_pkl_path, deploy_prototxt_path : str or Path, optional
         As for `nsfw_score`.
 
@@ -166,6 +231,11 @@ def build_nsfw_net(
         The last layer, a Softmax: column 1 of its output is the score.
     net : dict of str to lasagne.layers.Layer
         Every layer by its Caffe name. Weights are Theano shared variables.
+
+    Raises
+    ------
+    FileNotFoundError, nsfw_model.ModelFileError
+        As `nsfw_score`.
 
     Examples
     --------
@@ -208,10 +278,8 @@ def get_scorer(
 
     Raises
     ------
-    FileNotFoundError
-        If one of the files does not exist.
-    NotImplementedError
-        If the processor or the engine lacks `precision`.
+    FileNotFoundError, nsfw_model.ModelFileError, NotImplementedError
+        As `nsfw_score`.
 
     Examples
     --------
@@ -233,12 +301,28 @@ def get_scorer(
 def model_files(
     nsfw_pkl_path: str | Path | None = None, deploy_prototxt_path: str | Path | None = None
 ) -> tuple[Path, Path]:
-    """Find the files of weights and architecture: those given, else in the working directory, else the installed ones.
+    """Find the files of weights and architecture.
+
+    Parameters
+    ----------
+    nsfw_pkl_path, deploy_prototxt_path : str or Path, optional
+        Left out, ``nsfw.pkl`` and ``nsfw_model/deploy.prototxt`` are looked for in the working directory, as the
+        original did, then among the installed files.
+
+    Returns
+    -------
+    nsfw_pkl_path, deploy_prototxt_path : pathlib.Path
+        Absolute paths of existing files.
 
     Raises
     ------
     FileNotFoundError
         If one of the files does not exist.
+
+    Examples
+    --------
+    >>> [path.name for path in model_files()]
+    ['nsfw.pkl', 'deploy.prototxt']
     """
     here = Path(__file__).parent
     weights = [nsfw_pkl_path] if nsfw_pkl_path else ["nsfw.pkl", here / "nsfw.pkl", here / "nsfw_model/nsfw.pkl"]
@@ -247,40 +331,75 @@ def model_files(
     return _first_file(weights), _first_file(architecture)
 
 
-def _first_file(candidates) -> Path:
+def _first_file(candidates: list[Any]) -> Path:
     for candidate in map(Path, candidates):
         if candidate.is_file():
             return candidate.resolve()
     raise FileNotFoundError(f"no such file: {' or '.join(map(str, candidates))}")
 
 
-# The names of the original module that need the network are made when they are first asked for.
-_original_names_lock = threading.RLock()
+def nsfw_score_fn(img: np.ndarray) -> np.ndarray:
+    """Score network input, as the original's compiled function of this name.
+
+    Parameters
+    ----------
+    img : ndarray of float32, shape (n, 3, 224, 224)
+        Network input, such as ``crop(make_jpg(picture))``.
+
+    Returns
+    -------
+    ndarray of float32, shape ()
+        The score of the first picture, in 0..1.
+
+    Raises
+    ------
+    ValueError
+        If `img` is of another shape.
+    FileNotFoundError, nsfw_model.ModelFileError
+        As `nsfw_score`.
+
+    Examples
+    --------
+    >>> picture = resize_image("img/coffee.jpg", convert_to_array=False)
+    >>> print(f"{nsfw_score_fn(crop(make_jpg(picture))):.4f}")
+    0.0129
+    """
+    return get_scorer().scores(img)[0, ...]
 
 
-def _make_original_names() -> dict:
-    from theano_cpu.compile import compile_function
-    from theano_cpu.fuse import accelerated_output
+# The original's network, built by `__getattr__`.
+nsfw_input_var: Any
+nsfw_model: Any
+nsfw_net: dict[str, Any]
+nsfw_output: Any
 
+_network_lock = threading.Lock()
+
+
+def _build_original_network() -> dict[str, Any]:
     import lasagne
     import theano.tensor as T
 
     input_var = T.tensor4("nsfw_input_var")
     model, net = build_nsfw_net(input_var)
     output = lasagne.layers.get_output(model, deterministic=True)
-    return {
-        "nsfw_input_var": input_var,
-        "nsfw_model": model,
-        "nsfw_net": net,
-        "nsfw_output": output,
-        "nsfw_score_fn": compile_function([input_var], accelerated_output(model)[0, 1]),
-    }
+    return {"nsfw_input_var": input_var, "nsfw_model": model, "nsfw_net": net, "nsfw_output": output}
 
 
-def __getattr__(name: str):
-    if name in ("nsfw_input_var", "nsfw_model", "nsfw_net", "nsfw_output", "nsfw_score_fn"):
-        with _original_names_lock:
-            if name not in globals():
-                globals().update(_make_original_names())
-        return globals()[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __getattr__(name: str) -> Any:
+    if name not in ("nsfw_input_var", "nsfw_model", "nsfw_net", "nsfw_output"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with _network_lock:
+        if name not in globals():
+            globals().update(_build_original_network())
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+if __name__ == "__main__":
+    from nsfw_command.main import main
+
+    sys.exit(main(["score", *sys.argv[1:]]))
