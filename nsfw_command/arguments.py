@@ -8,7 +8,26 @@ from collections.abc import Callable
 
 
 def positive(text: str) -> int:
-    """Read a whole number of at least 1."""
+    """Read a whole number of at least 1.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If it is none.
+
+    Examples
+    --------
+    >>> positive("8")
+    8
+    """
     try:
         value = int(text)
     except ValueError:
@@ -19,7 +38,27 @@ def positive(text: str) -> int:
 
 
 def number(text: str) -> float:
-    """Read a number; NaN is none, since nothing compares with it."""
+    """Read a number; NaN is none, since nothing compares with it.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    float
+        Finite or infinite.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If it is none.
+
+    Examples
+    --------
+    >>> number("0.9")
+    0.9
+    """
     try:
         value = float(text)
     except ValueError:
@@ -30,7 +69,23 @@ def number(text: str) -> float:
 
 
 def checked(check: Callable[[str], float]) -> Callable[[str], float]:
-    """Make an argument's type of a function that reads a value or raises ValueError, to keep its message."""
+    """Make an argument's type of a function that reads a value or raises ValueError, to keep its message.
+
+    Parameters
+    ----------
+    check : callable
+        It takes a str.
+
+    Returns
+    -------
+    callable
+        The same, raising argparse.ArgumentTypeError instead.
+
+    Examples
+    --------
+    >>> checked(float)("0.9")
+    0.9
+    """
 
     def read(text: str) -> float:
         try:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from argparse import Namespace
+from argparse import Namespace, _SubParsersAction
 from pathlib import Path
 
 
-def add_parser(subparsers) -> None:
-    """Add the subcommand to the command line's parser."""
+def add_parser(subparsers: _SubParsersAction) -> None:
+    """Add the subcommand to the command line's parser.
+
+    Parameters
+    ----------
+    subparsers : argparse._SubParsersAction
+        What `argparse.ArgumentParser.add_subparsers` gives.
+    """
     parser = subparsers.add_parser(
         "convert",
         help="convert a caffemodel to nsfw.pkl",
@@ -33,7 +39,18 @@ def add_parser(subparsers) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Convert ``args.caffemodel`` and say on standard output what was written."""
+    """Convert ``args.caffemodel`` and say on standard output what was written.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What the parser of `add_parser` makes.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
     from nsfw_model.caffemodel import convert
 
     outputs = [args.output] + ([args.prototxt] if args.prototxt else [])

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+import open_nsfw
 from nsfw_command import convert, evolve, info, inverse, score
 from nsfw_model import ModelFileError
 from theano_cpu import TheanoEnvironmentError
@@ -14,8 +15,19 @@ SUBCOMMANDS = (score, inverse, evolve, convert, info)
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Make the parser; each subcommand adds its own part and sets ``run``, a function of the parsed arguments."""
+    """Make the parser; each subcommand adds its own part and sets ``run``, a function of the parsed arguments.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+
+    Examples
+    --------
+    >>> make_parser().parse_args(["score", "img"]).paths
+    ['img']
+    """
     parser = argparse.ArgumentParser(prog="open-nsfw", description="Yahoo's Open NSFW in Theano and Lasagne.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {open_nsfw.__version__}")
     subparsers = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND", required=True)
     for subcommand in SUBCOMMANDS:
         subcommand.add_parser(subparsers)
@@ -35,6 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit code: 0 for success, 1 if something could not be done, 2 for wrong arguments;
         subcommands may define more.
+
+    Raises
+    ------
+    SystemExit
+        After ``--help`` and ``--version``, and for wrong arguments.
+
+    Examples
+    --------
+    >>> main(["score", "img/rocket.jpg"])
+    0.000463  img/rocket.jpg
+    0
     """
     args = make_parser().parse_args(argv)
     try:

@@ -8,7 +8,7 @@ import json
 import os
 import stat
 import sys
-from argparse import Namespace
+from argparse import Namespace, _SubParsersAction
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -26,8 +26,14 @@ class Row(NamedTuple):
     error: str | None
 
 
-def add_parser(subparsers) -> None:
-    """Add the subcommand to the command line's parser."""
+def add_parser(subparsers: _SubParsersAction) -> None:
+    """Add the subcommand to the command line's parser.
+
+    Parameters
+    ----------
+    subparsers : argparse._SubParsersAction
+        What `argparse.ArgumentParser.add_subparsers` gives.
+    """
     parser = subparsers.add_parser(
         "score",
         help="score pictures",
@@ -48,13 +54,29 @@ def add_parser(subparsers) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Score ``args.paths`` and write a row for each; a bad file is its own row and does not stop the others."""
+    """Score ``args.paths`` and write a row for each; a bad file is its own row and does not stop the others.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What the parser of `add_parser` makes.
+
+    Returns
+    -------
+    int
+        The exit code.
+
+    Raises
+    ------
+    FileNotFoundError, nsfw_model.ModelFileError, NotImplementedError
+        As `open_nsfw.nsfw_scores`.
+    """
     from tqdm import tqdm
 
     paths = list(find_pictures(args.paths))
     failed = []
 
-    def watched_rows():
+    def watched_rows() -> Iterator[Row]:
         for row in tqdm(score_rows(paths, args), total=len(paths), unit="picture", delay=2, disable=None):
             if row.error is not None:
                 failed.append(row.file)
@@ -69,23 +91,52 @@ def run(args: Namespace) -> int:
 def find_pictures(paths: Iterable[str]) -> Iterator[Path]:
     """List the files to score: those named, and in folders all with a picture's file name extension, sorted.
 
-    A folder that has no pictures or cannot be read stands for itself: scoring it gives an error. Links to
-    folders inside a folder are not followed.
+    Parameters
+    ----------
+    paths : iterable of str
+
+    Yields
+    ------
+    pathlib.Path
+        A folder that has no pictures or cannot be read stands for itself: scoring it gives an error. Links to
+        folders inside a folder are not followed.
+
+    Examples
+    --------
+    >>> Path("img/rocket.jpg") in find_pictures(["img"])
+    True
+    >>> list(find_pictures(["README.md"]))
+    [PosixPath('README.md')]
     """
     extensions = picture_extensions()
     for path in map(Path, paths):
         if not os.path.isdir(path):  # which never raises, unlike Path.is_dir
             yield path
             continue
-        found = []
-        for folder, _, names in os.walk(path, onerror=lambda error, found=found: found.append(Path(error.filename))):
+        unreadable: list[OSError] = []
+        found: list[Path] = []
+        for folder, _, names in os.walk(path, onerror=unreadable.append):
             files = (Path(folder, name) for name in names)
             found += [file for file in files if file.suffix.lower() in extensions and may_be_read(file)]
-        yield from sorted(found) or [path]
+        yield from sorted([*found, *(Path(error.filename) for error in unreadable)]) or [path]
 
 
 def may_be_read(path: Path) -> bool:
-    """Whether a path is a file, or leads nowhere, which is for the reader to say; reading a pipe could take forever."""
+    """Whether a path is a file, or leads nowhere, which is for the reader to say; reading a pipe could take forever.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> may_be_read(Path("img/rocket.jpg")), may_be_read(Path("img"))
+    (True, False)
+    """
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:
@@ -93,7 +144,21 @@ def may_be_read(path: Path) -> bool:
 
 
 def printable(text: str) -> str:
-    """Give what standard output would refuse, such as a file name that is not UTF-8, as backslash escapes."""
+    """Give what standard output would refuse, such as a file name that is not UTF-8, as backslash escapes.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> printable("rocket.jpg")
+    'rocket.jpg'
+    """
     encoding = sys.stdout.encoding or "utf-8"
     try:
         text.encode(encoding, sys.stdout.errors or "strict")
@@ -103,7 +168,17 @@ def printable(text: str) -> str:
 
 
 def picture_extensions() -> set[str]:
-    """File name extensions, such as ".png", of the formats that can be read."""
+    """List the file name extensions of the formats that can be read.
+
+    Returns
+    -------
+    set of str
+
+    Examples
+    --------
+    >>> ".png" in picture_extensions(), ".txt" in picture_extensions()
+    (True, False)
+    """
     from PIL import Image
 
     from nsfw_model.preprocess import FORMATS
@@ -112,7 +187,18 @@ def picture_extensions() -> set[str]:
 
 
 def score_rows(paths: list[Path], args: Namespace) -> Iterator[Row]:
-    """Score the pictures, batch by batch."""
+    """Score the pictures, batch by batch.
+
+    Parameters
+    ----------
+    paths : list of pathlib.Path
+    args : argparse.Namespace
+        Its `batch_size`, `nsfw_pkl`, `prototxt` and `precision` are used.
+
+    Yields
+    ------
+    Row
+    """
     files = args.nsfw_pkl, args.prototxt
     scores = nsfw_scores(paths, args.batch_size, *files, on_error="return", precision=args.precision)
     for path, score in zip(paths, scores):
@@ -123,13 +209,41 @@ def score_rows(paths: list[Path], args: Namespace) -> Iterator[Row]:
 
 
 def table_lines(rows: Iterable[Row]) -> Iterator[str]:
-    """Lay out a line per row: the score, or ERROR, and the file."""
+    """Lay out a line per row: the score, or ERROR, and the file.
+
+    Parameters
+    ----------
+    rows : iterable of Row
+
+    Yields
+    ------
+    str
+
+    Examples
+    --------
+    >>> list(table_lines([Row("a.jpg", 0.25, None), Row("b.jpg", None, "no such file")]))
+    ['0.250000  a.jpg', '   ERROR  b.jpg: no such file']
+    """
     for row in rows:
         yield f"{row.score:.6f}  {row.file}" if row.error is None else f"   ERROR  {row.file}: {row.error}"
 
 
 def json_lines(rows: Iterable[Row]) -> Iterator[str]:
-    """Lay out an array of objects with file, score (or null) and error (or null)."""
+    """Lay out an array of objects with file, score (or null) and error (or null).
+
+    Parameters
+    ----------
+    rows : iterable of Row
+
+    Yields
+    ------
+    str
+
+    Examples
+    --------
+    >>> list(json_lines([Row("a.jpg", 0.25, None)]))
+    ['[', '  {"file": "a.jpg", "score": 0.25, "error": null}', ']']
+    """
     previous = "["
     for row in rows:
         yield previous
@@ -139,7 +253,21 @@ def json_lines(rows: Iterable[Row]) -> Iterator[str]:
 
 
 def csv_lines(rows: Iterable[Row]) -> Iterator[str]:
-    """Lay out columns file, score and error."""
+    """Lay out columns file, score and error.
+
+    Parameters
+    ----------
+    rows : iterable of Row
+
+    Yields
+    ------
+    str
+
+    Examples
+    --------
+    >>> list(csv_lines([Row("a.jpg", 0.25, None)]))
+    ['file,score,error', 'a.jpg,0.25,']
+    """
     for row in chain([Row._fields], rows):
         text = io.StringIO()
         csv.writer(text, lineterminator="").writerow(row)
