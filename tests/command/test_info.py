@@ -2,8 +2,14 @@
 
 import json
 
+import open_nsfw
 from nsfw_command.main import main
 from theano_cpu import onednn
+
+
+def test_the_projects_own_version_comes_first(capsys):
+    assert main(["info"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split() == ["open-nsfw", open_nsfw.__version__]
 
 
 def test_the_engine_its_version_and_threads_are_said(capsys):
@@ -12,7 +18,8 @@ def test_the_engine_its_version_and_threads_are_said(capsys):
     assert facts["engine"] == onednn.engine()
     assert facts["theano"] == "1.0.5"
     if facts["engine"] == "onednn":
-        assert facts["threads"] >= 1 and facts["version"].startswith("3.")
+        assert facts["threads"] >= 1 and facts["onednn"].startswith("3.")
+    assert "version" not in facts  # of what?
     assert facts["weights"].endswith("nsfw.pkl") and facts["architecture"].endswith("deploy.prototxt")
 
 

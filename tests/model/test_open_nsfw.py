@@ -1,10 +1,12 @@
 """The front door: scores that are Caffe's, from every kind of picture, and the original module's names."""
 
+import io
 import os
 import shutil
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from PIL import Image
 
 import open_nsfw
 import theano_cpu
-from open_nsfw import PictureError, get_scorer, nsfw_score, nsfw_scores, prepare
+from open_nsfw import PictureError, SinglePictureError, get_scorer, nsfw_score, nsfw_scores, prepare
 
 ROOT = Path(__file__).parents[2]
 IMG = ROOT / "img"
@@ -93,6 +95,11 @@ class TestScores:
         with pytest.raises(PictureError, match="none.png: no such file"):
             nsfw_score(tmp_path / "none.png")
 
+    @pytest.mark.parametrize("score", [nsfw_score, nsfw_scores])
+    def test_a_misspelt_parameter_is_told_by_the_function_that_was_called(self, score):
+        with pytest.raises(TypeError, match=rf"^{score.__name__}\(\) got an unexpected keyword argument 'precison'"):
+            score("img/rocket.jpg", precison="bfloat16")
+
     def test_logits_are_the_scores_without_rounding_at_the_ends(self):
         x = np.stack([prepare(IMG / name) for name in ("retina.jpg", "hubble_deep_field.jpg")])
         scores, logits = get_scorer().scores(x), get_scorer().logits(x)
@@ -156,8 +163,29 @@ class TestManyPictures:
 
     @pytest.mark.parametrize("options, match", [({"batch_size": 0}, "batch_size"), ({"on_error": "skip"}, "on_error")])
     def test_wrong_arguments_are_found_before_the_first_picture(self, options, match):
-        with pytest.raises(ValueError, match=f"{match}: expected .*got"):
+        with pytest.raises(ValueError, match=f"{match}: got .*, expected"):
             nsfw_scores([], **options)
+
+    @pytest.mark.parametrize(
+        "picture",
+        [
+            str(IMG / "rocket.jpg"),
+            IMG / "rocket.jpg",
+            b"GIF89a",
+            io.BytesIO(b"GIF89a"),
+            np.zeros((8, 8, 3), np.uint8),
+            Image.new("RGB", (8, 8)),
+        ],
+        ids=lambda picture: type(picture).__name__,
+    )
+    def test_a_single_picture_is_an_error_of_its_own(self, picture):
+        with pytest.raises(
+            SinglePictureError, match=r"^images: got a single picture \(.*\), .* list, or call nsfw_score"
+        ):
+            nsfw_scores(picture)
+
+    def test_an_array_of_pictures_is_several(self):
+        assert len(list(nsfw_scores(np.zeros((3, 8, 8, 3), np.uint8)))) == 3
 
     def test_many_threads_may_score_at_once(self):
         names = list(CAFFE_SCORES) * 3
@@ -209,26 +237,98 @@ class TestImport:
         code = f"import sys, open_nsfw; print([name for name in {heavy} if name in sys.modules])"
         assert run_python(code, cwd=tmp_path).strip() == "[]"
 
+    def test_importing_a_score_brings_in_no_theano_either(self, tmp_path):
+        code = "import sys; from open_nsfw import nsfw_score, nsfw_score_fn; print('theano' in sys.modules)"
+        assert run_python(code, cwd=tmp_path).strip() == "False"
+
     def test_theano_imported_after_open_nsfw_works(self, tmp_path):
         code = "import open_nsfw, theano, lasagne; print(theano.config.floatX, theano.tensor.fmatrix().dtype)"
         assert run_python(code, cwd=tmp_path).split() == ["float32", "float32"]
 
 
+#: Public names of open_nsfw.py in https://github.com/tjwei/play_nsfw, but for the modules that it imports.
+ORIGINAL_NAMES = {
+    "build_nsfw_net", "cmean", "crop", "deprocess", "make_jpg", "nsfw_input_var", "nsfw_model", "nsfw_net",
+    "nsfw_output", "nsfw_score", "nsfw_score_fn", "process",
+}  # fmt: skip
+
+
 class TestOriginalNames:
     """Names and meanings as in the original module."""
+
+    def test_they_are_listed_before_there_is_a_network(self, tmp_path):
+        code = "import sys, open_nsfw; print(*dir(open_nsfw)); assert 'theano' not in sys.modules"
+        assert ORIGINAL_NAMES | set(open_nsfw.__all__) <= set(run_python(code, cwd=tmp_path).split())
+
+    def test_a_star_import_binds_them_without_compiling(self, tmp_path):
+        """No compiler is run before the first score, though there is nothing in the compile folder."""
+        code = f"""
+import contextlib, subprocess, theano_compat, theano
+class Refused(subprocess.Popen):
+    def __init__(self, *args, **kwargs):
+        print("a compiler is run")
+        raise RuntimeError
+subprocess.Popen = Refused
+from open_nsfw import *
+print("imported", *sorted({ORIGINAL_NAMES} - set(globals())))
+with contextlib.suppress(Exception):
+    nsfw_score_fn(prepare({str(IMG / "rocket.jpg")!r})[None])
+"""
+        flags = {"THEANO_FLAGS": f"base_compiledir={tmp_path}"}
+        printed = run_python(code, cwd=tmp_path, env=flags).splitlines()
+        assert printed[:2] == ["imported", "a compiler is run"]
+
+    def test_beside_the_layer_nsfw_model_the_package_can_be_imported(self, tmp_path):
+        code = """
+from open_nsfw import *
+from nsfw_model.scorer import Scorer
+print(type(nsfw_model).__name__, Scorer.__name__)
+"""
+        assert run_python(code, cwd=tmp_path).split() == ["SoftmaxLayer", "Scorer"]
+
+    @pytest.mark.slow
+    def test_a_graph_of_them_computes_the_score(self, tmp_path):
+        """As the original's notebook Inverse-NSFW does."""
+        code = f"""
+from open_nsfw import *
+import theano
+picture = resize_image({str(IMG / "rocket.jpg")!r}, convert_to_array=False)
+fn = theano.function([nsfw_input_var], nsfw_output[0][1])
+print(fn(crop(make_jpg(picture))), nsfw_score_fn(crop(make_jpg(picture))))
+"""
+        graph, compiled = map(float, run_python(code, cwd=tmp_path).split())
+        assert graph == pytest.approx(compiled, rel=1e-4) == CAFFE_SCORES["rocket.jpg"]
 
     def test_the_network_under_its_original_names(self):
         import lasagne
 
         assert open_nsfw.nsfw_input_var.ndim == 4
         assert open_nsfw.nsfw_net["prob"] is open_nsfw.nsfw_model
+        assert open_nsfw.nsfw_net["data"].input_var is open_nsfw.nsfw_input_var
         assert lasagne.layers.get_output_shape(open_nsfw.nsfw_model)[1] == 2
         assert open_nsfw.nsfw_output.ndim == 2
+
+    def test_threads_that_ask_at_once_get_the_same_network(self, tmp_path):
+        code = """
+import open_nsfw
+from concurrent.futures import ThreadPoolExecutor
+names = ["nsfw_net", "nsfw_model"] * 4
+found = list(ThreadPoolExecutor(8).map(lambda name: getattr(open_nsfw, name), names))
+assert all(net["prob"] is model for net in found[::2] for model in found[1::2])
+"""
+        run_python(code, cwd=tmp_path)
 
     def test_nsfw_score_fn_scores_network_input(self):
         jpg = open_nsfw.make_jpg(open_nsfw.resize_image(IMG / "retina.jpg", convert_to_array=False))
         score = open_nsfw.nsfw_score_fn(open_nsfw.crop(jpg))
+        assert (type(score), score.dtype, score.shape) == (np.ndarray, np.float32, ())
         assert float(score) == pytest.approx(FLOAT64_SCORES["retina.jpg"], abs=5e-7)
+
+    def test_nsfw_score_fn_may_be_called_by_many_threads_at_once(self):
+        inputs = [prepare(IMG / name)[np.newaxis] for name in CAFFE_SCORES] * 8
+        with ThreadPoolExecutor(8) as threads:
+            scores = list(threads.map(open_nsfw.nsfw_score_fn, inputs))
+        np.testing.assert_allclose(scores, list(CAFFE_SCORES.values()) * 8, atol=1.5e-6)
 
     def test_other_names_are_attribute_errors(self):
         with pytest.raises(AttributeError, match="no attribute 'nsfw_scor'"):

@@ -1,0 +1,52 @@
+"""The ways into the command: ``open-nsfw``, its version, and ``python -m open_nsfw``."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import open_nsfw
+from nsfw_command.main import main
+
+ROOT = Path(__file__).parents[2]
+ROCKET = str(ROOT / "img" / "rocket.jpg")
+
+
+def run_module(*arguments, folder):
+    """Run ``python -m open_nsfw`` in another folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "open_nsfw", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=300,
+    )
+
+
+def test_the_version_is_that_of_the_module(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"open-nsfw {open_nsfw.__version__}\n"
+
+
+def test_help_names_every_subcommand(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("score", "convert", "info", "evolve", "inverse"))
+
+
+def test_the_module_run_as_a_program_scores(tmp_path):
+    process = run_module(ROCKET, folder=tmp_path)
+    assert (process.returncode, process.stdout) == (0, f"0.000463  {ROCKET}\n"), process.stderr
+
+
+def test_the_module_run_as_a_program_fails_as_the_command_does(tmp_path):
+    process = run_module("none.png", folder=tmp_path)
+    assert (process.returncode, process.stdout) == (1, "   ERROR  none.png: no such file\n"), process.stderr
+    process = run_module(folder=tmp_path)
+    assert process.returncode == 2 and "PATH" in process.stderr
