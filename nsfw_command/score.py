@@ -19,7 +19,16 @@ from open_nsfw import PictureError, nsfw_scores
 
 
 class Row(NamedTuple):
-    """What is written of a picture: its score (0..1), or what was wrong with it."""
+    """What is written of a picture.
+
+    Attributes
+    ----------
+    file : str
+    score : float or None
+        In 0..1; None if the picture could not be scored.
+    error : str or None
+        What was wrong with it.
+    """
 
     file: str
     score: float | None
