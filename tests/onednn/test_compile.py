@@ -54,6 +54,22 @@ def test_a_function_may_have_updates_alone():
     assert total.get_value() == pytest.approx(2)
 
 
+def test_updates_may_be_plain_arrays():
+    x, layer = network()
+    count = theano.shared(np.float32(3))
+    y = get_output(accelerate(layer))
+    assert compile_function([x], y, updates=[(count, np.float32(0))])(np.ones((1, 3, 6, 5), "float32")).shape == (1, 2)
+    assert count.get_value() == 0
+
+
+def test_what_takes_a_variables_place_counts():
+    x, layer = network()
+    scale, logarithm = T.scalar(), T.log(T.scalar("z"))
+    y = scale * get_output(fuse(layer))
+    assert allows_fast_compile(y) and allows_fast_compile(y, givens=[(scale, np.float32(2))])
+    assert not allows_fast_compile(y, givens={scale: logarithm})
+
+
 def test_a_network_with_an_unknown_layer_gets_all_passes():
     _, layer = network(transposed)
     assert not allows_fast_compile(get_output(fuse(layer)))
