@@ -51,12 +51,20 @@ def compile_function(
 
     Parameters
     ----------
-    inputs, outputs, updates
-        As ``theano.function`` takes them.
+    inputs : list of Theano variables
+    outputs : Theano variable, list or dict of them, optional
+    updates : dict of shared variables to Theano variables, or iterable of pairs, optional
     mode : theano.compile.mode.Mode or str, optional
         Used as it is. None leaves the choice to this function.
-    givens, no_default_updates, accept_inplace, name, rebuild_strict, allow_input_downcast, profile, on_unused_input
-        As ``theano.function`` takes them.
+    givens : dict of Theano variables to Theano variables, or iterable of pairs, optional
+    no_default_updates : bool or list of shared variables, optional
+    accept_inplace : bool, optional
+    name : str, optional
+    rebuild_strict : bool, optional
+    allow_input_downcast : bool, optional
+    profile : bool or theano.compile.profiling.ProfileStats, optional
+    on_unused_input : {'raise', 'warn', 'ignore'}, optional
+        This one and those without a description are as ``theano.function`` takes them.
 
     Returns
     -------

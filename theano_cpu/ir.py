@@ -186,17 +186,35 @@ class Sum:
 
 @dataclass(frozen=True)
 class Concat:
-    """All inputs one after the other along the channels (axis 1)."""
+    """All inputs one after the other along the channels (axis 1).
+
+    Examples
+    --------
+    >>> Concat()
+    Concat()
+    """
 
 
 @dataclass(frozen=True)
 class Flatten:
-    """(n, channels, height, width) to (n, channels * height * width)."""
+    """(n, channels, height, width) to (n, channels * height * width).
+
+    Examples
+    --------
+    >>> Flatten()
+    Flatten()
+    """
 
 
 @dataclass(frozen=True)
 class Softmax:
-    """Softmax over the last axis of a matrix."""
+    """Softmax over the last axis of a matrix.
+
+    Examples
+    --------
+    >>> Softmax()
+    Softmax()
+    """
 
 
 @dataclass(frozen=True)

@@ -90,8 +90,10 @@ def accelerate(layer: Any, trainable: bool = False, precision: Literal["float32"
 
     Parameters
     ----------
-    layer, trainable, precision
-        As `fuse` takes them.
+    layer : lasagne.layers.Layer or list of them
+    trainable : bool, optional
+    precision : {'float32', 'bfloat16'}, optional
+        All as `fuse` takes them.
 
     Returns
     -------
@@ -101,8 +103,8 @@ def accelerate(layer: Any, trainable: bool = False, precision: Literal["float32"
     Raises
     ------
     NotImplementedError
-        If `precision` is not 'float32' where Theano is the engine.
-    ValueError, NotImplementedError
+        If `precision` is not 'float32' where Theano is the engine; and as `fuse` does.
+    ValueError
         As `fuse` does.
 
     Examples
@@ -129,10 +131,12 @@ def accelerated_output(
 
     Parameters
     ----------
-    layer, trainable, precision
-        As `accelerate` takes them.
+    layer : lasagne.layers.Layer or list of them
     inputs : Theano expression, or dict of layers to expressions, optional
         As `lasagne.layers.get_output` takes them.
+    trainable : bool, optional
+    precision : {'float32', 'bfloat16'}, optional
+        As `accelerate` takes them.
 
     Returns
     -------

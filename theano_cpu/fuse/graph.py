@@ -21,6 +21,12 @@ class Keep:
     Parameters
     ----------
     layer : lasagne.layers.Layer
+
+    Examples
+    --------
+    >>> import lasagne
+    >>> Keep(lasagne.layers.InputLayer((None, 3, 8, 8))).layer.output_shape
+    (None, 3, 8, 8)
     """
 
     layer: Any
@@ -33,6 +39,11 @@ class Subsample:
     Parameters
     ----------
     step : int
+
+    Examples
+    --------
+    >>> Subsample(2)
+    Subsample(step=2)
     """
 
     step: int

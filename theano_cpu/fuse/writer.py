@@ -24,7 +24,8 @@ def write_layers(graph: Graph, trainable: bool, precision: str) -> list[Any]:
     Parameters
     ----------
     graph : Graph
-    trainable, precision
+    trainable : bool
+    precision : {'float32', 'bfloat16'}
         As `theano_cpu.fuse.fuse` takes them.
 
     Returns

@@ -129,6 +129,17 @@ class OneDnnOp(Op):
     ----------
     .. [1] oneDNN, https://github.com/uxlfoundation/oneDNN
     .. [2] Theano 1.0.5, ``theano/gof/op.py`` (thunks) and ``theano/gof/lazylinker_c.c`` (who calls them)
+
+    Examples
+    --------
+    >>> import theano.tensor as T
+    >>> class Total(OneDnnOp):
+    ...     native_name, __props__ = "sum", ()
+    ...
+    ...     def make_node(self, x, y):
+    ...         return self.apply([x, y], x.type())
+    >>> Total()(T.tensor4(), T.tensor4()).type
+    TensorType(float32, 4D)
     """
 
     native_name: str

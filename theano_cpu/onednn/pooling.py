@@ -76,9 +76,16 @@ class Pool(_PoolOp):
 
 
 class PoolGradient(_PoolOp):
-    """The gradient of `Pool`, for inputs x, y = pool(x) and the gradient gy of y; parameters as there.
+    """The gradient of `Pool`, for inputs x, y = pool(x) and the gradient gy of y.
 
     Of equal maxima in a window the first, row by row, receives the gradient, as in Caffe.
+
+    Parameters
+    ----------
+    size, stride, pad : (int, int)
+    mode : {'max', 'average_inc_pad', 'average_exc_pad'}
+    ceil : bool
+        All those of the `Pool`.
 
     Examples
     --------

@@ -76,11 +76,23 @@ _INSTRUCTION_SETS = {
 
 
 class OneDnnUnavailableError(TheanoEnvironmentError):
-    """oneDNN or what is needed to call it is missing; the message says what, and what to do."""
+    """Raised where oneDNN, or something needed to call it, is missing; the message says what, and what to do.
+
+    Examples
+    --------
+    >>> issubclass(OneDnnUnavailableError, TheanoEnvironmentError)
+    True
+    """
 
 
 class UnknownEngineError(TheanoEnvironmentError, ValueError):
-    """``THEANO_CPU_ENGINE`` names no engine."""
+    """Raised where ``THEANO_CPU_ENGINE`` names no engine.
+
+    Examples
+    --------
+    >>> issubclass(UnknownEngineError, ValueError)
+    True
+    """
 
 
 def engine() -> str:
