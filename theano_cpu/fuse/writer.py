@@ -92,7 +92,7 @@ class _Writer:
         """The layer that does what `description` says, and the layout of its output."""
         raise TypeError(f"layer {node.name!r}: got description {description!r}, expected one of theano_cpu.ir")
 
-    @_layer.register
+    @_layer.register(Keep)
     def _(self, description: Keep, node: Node) -> tuple[Any, str]:
         layer = description.layer
         inputs = [self._as_nchw(source) for source in node.inputs]
@@ -106,7 +106,7 @@ class _Writer:
                 [layer.input_layer] = inputs
         return layer, "NCHW"
 
-    @_layer.register
+    @_layer.register(ir.Convolution)
     def _(self, description: ir.Convolution, node: Node) -> tuple[Any, str]:
         W = description.W[:, :, ::-1, ::-1] if description.flip else description.W
         return layers.FusedConvolutionLayer(
@@ -123,22 +123,22 @@ class _Writer:
             name=node.name,
         ), "NHWC"
 
-    @_layer.register
+    @_layer.register(ir.Pool)
     def _(self, description: ir.Pool, node: Node) -> tuple[Any, str]:
         incoming = self._as_nhwc(node.inputs[0])
         return layers.FusedPoolLayer(incoming, description, name=node.name), "NHWC"
 
-    @_layer.register
+    @_layer.register(Subsample)
     def _(self, description: Subsample, node: Node) -> tuple[Any, str]:
         incoming = self._as_nhwc(node.inputs[0])
         return layers.FusedSubsampleLayer(incoming, description.step, name=node.name), "NHWC"
 
-    @_layer.register
+    @_layer.register(ir.GlobalPool)
     def _(self, description: ir.GlobalPool, node: Node) -> tuple[Any, str]:
         incoming = self._as_nhwc(node.inputs[0])
         return layers.FusedGlobalPoolLayer(incoming, description.keepdims, name=node.name), "NHWC"
 
-    @_layer.register
+    @_layer.register(ir.InnerProduct)
     def _(self, description: ir.InnerProduct, node: Node) -> tuple[Any, str]:
         source, W, units = node.inputs[0], description.W, node.weights_shape[0]
         if len(source.shape) == 4 and source in self.nhwc:
@@ -159,35 +159,35 @@ class _Writer:
             return self._as_nchw(source), W
         return layer, W.reshape(-1, channels, *sides).transpose(0, 2, 3, 1).reshape(W.shape)
 
-    @_layer.register
+    @_layer.register(ir.Flatten)
     def _(self, description: ir.Flatten, node: Node) -> tuple[Any, str]:
         return FlattenLayer(self._as_nchw(node.inputs[0]), name=node.name), "matrix"
 
-    @_layer.register
+    @_layer.register(ir.Softmax)
     def _(self, description: ir.Softmax, node: Node) -> tuple[Any, str]:
         return layers.FusedSoftmaxLayer(self._as_nchw(node.inputs[0]), self.trainable, name=node.name), "matrix"
 
-    @_layer.register
+    @_layer.register(ir.Affine)
     def _(self, description: ir.Affine, node: Node) -> tuple[Any, str]:
         [incoming], layout = self._in_any_layout(node)
         scale, shift, axis = description.scale, description.shift, _CHANNEL_AXIS[layout]
         return layers.FusedAffineLayer(incoming, scale, shift, axis, name=node.name), layout
 
-    @_layer.register
+    @_layer.register(ir.Concat)
     def _(self, description: ir.Concat, node: Node) -> tuple[Any, str]:
         inputs, layout = self._in_any_layout(node)
         return lasagne.layers.ConcatLayer(inputs, axis=_CHANNEL_AXIS[layout], name=node.name), layout
 
-    @_layer.register
+    @_layer.register(ir.Sum)
     def _(self, description: ir.Sum, node: Node) -> tuple[Any, str]:
         inputs, layout = self._in_any_layout(node)
         return lasagne.layers.ElemwiseSumLayer(inputs, coeffs=list(description.coeffs), name=node.name), layout
 
-    @_layer.register
+    @_layer.register(ir.ReLU)
     def _(self, description: ir.ReLU, node: Node) -> tuple[Any, str]:
         return self._elementwise(functools.partial(T.nnet.relu, alpha=description.slope), node)
 
-    @_layer.register
+    @_layer.register(ir.Elementwise)
     def _(self, description: ir.Elementwise, node: Node) -> tuple[Any, str]:
         return self._elementwise(description.function, node)
 
