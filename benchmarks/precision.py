@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,7 +51,7 @@ def main() -> None:
         print(f"\n{crossed} of {len(exact)} pictures are on the other side of {threshold}")
 
 
-def pictures(count: int):
+def pictures(count: int) -> Iterator[Image.Image]:
     """Generate the same pictures every time."""
     rng = random.Random(0)
     photographs = [read_picture(path) for path in photograph_files()]

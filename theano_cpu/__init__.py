@@ -7,8 +7,10 @@ is imported later on.
 >>> theano_cpu.onednn_available() in (True, False)
 True
 
-`theano_cpu.ops` has the operations, `theano_cpu.fuse` builds networks of them, `theano_cpu.compile` compiles such
-networks fast, and `theano_cpu.onednn` is the engine below.
+`theano_cpu.ops` has the operations, `theano_cpu.fuse` builds networks of them, and `theano_cpu.compile` compiles such
+networks fast. `theano_cpu.lowering` says what Lasagne's layers compute, in the descriptions of `theano_cpu.ir`, and
+lets other packages say it of theirs. `theano_cpu.onednn` is the engine below, and `theano_cpu.shapes` has the lengths
+of outputs.
 """
 
 from theano_compat import TheanoEnvironmentError, applied_repairs

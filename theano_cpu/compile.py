@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from theano_cpu.onednn.operation import OneDnnOp
-from theano_cpu.ops import fast_compile
+from typing import Any
 
 import theano
 import theano.tensor as T
 from theano.gof.graph import ancestors
+
+from theano_compat.deprecation import deprecated_names
+from theano_cpu.onednn.operation import OneDnnOp
+from theano_cpu.ops import fast_compile
+
+__getattr__ = deprecated_names(__name__, {"is_lean": "theano_cpu.compile:allows_fast_compile"})
 
 # What losses, scores and their gradients are made of: as good as it is written, if arrays are small.
 _SIMPLE = (
@@ -23,8 +28,22 @@ _UNSTABLE = tuple(
 ) + (T.nnet.sigm.ScalarSigmoid, T.nnet.sigm.ScalarSoftplus)
 
 
-def compile_function(inputs, outputs=None, updates=None, **kwargs):
-    """``theano.function``, with few optimiser passes for graphs that need no more.
+def compile_function(
+    inputs: Any,
+    outputs: Any = None,
+    updates: Any = None,
+    *,
+    mode: Any = None,
+    givens: Any = None,
+    no_default_updates: bool | list[Any] = False,
+    accept_inplace: bool = False,
+    name: str | None = None,
+    rebuild_strict: bool = True,
+    allow_input_downcast: bool | None = None,
+    profile: Any = None,
+    on_unused_input: str | None = None,
+) -> Any:
+    """Compile as ``theano.function`` does, with few optimiser passes for graphs that need no more.
 
     A graph whose work on pictures is all done by oneDNN operations, as in a fused network without unknown
     layers, is compiled in `theano_cpu.ops.fast_compile`; any other graph in Theano's default mode. So is one with
@@ -32,12 +51,29 @@ def compile_function(inputs, outputs=None, updates=None, **kwargs):
 
     Parameters
     ----------
-    inputs, outputs, updates, **kwargs
-        As `theano.function` takes them. A `mode` given here is used as it is.
+    inputs : list of Theano variables
+    outputs : Theano variable, list or dict of them, optional
+    updates : dict of shared variables to Theano variables, or iterable of pairs, optional
+    mode : theano.compile.mode.Mode or str, optional
+        Used as it is. None leaves the choice to this function.
+    givens : dict of Theano variables to Theano variables, or iterable of pairs, optional
+    no_default_updates : bool or list of shared variables, optional
+    accept_inplace : bool, optional
+    name : str, optional
+    rebuild_strict : bool, optional
+    allow_input_downcast : bool, optional
+    profile : bool or theano.compile.profiling.ProfileStats, optional
+    on_unused_input : {'raise', 'warn', 'ignore'}, optional
+        This one and those without a description are as ``theano.function`` takes them.
 
     Returns
     -------
     theano.compile.function_module.Function
+
+    Raises
+    ------
+    TypeError, ValueError, theano.compile.UnusedInputError
+        As ``theano.function`` does.
 
     Examples
     --------
@@ -51,18 +87,31 @@ def compile_function(inputs, outputs=None, updates=None, **kwargs):
     >>> f(np.ones((1, 3, 4, 5), "float32")).tolist()
     [[1.0, 1.0, 1.0]]
     """
-    if "mode" not in kwargs and allows_fast_compile(outputs, updates):
-        kwargs["mode"] = fast_compile()
-    return theano.function(inputs, outputs, updates=updates, **kwargs)
+    if mode is None and allows_fast_compile(outputs, updates, givens):
+        mode = fast_compile()
+    return theano.function(
+        inputs,
+        outputs,
+        mode=mode,
+        updates=updates,
+        givens=givens,
+        no_default_updates=no_default_updates,
+        accept_inplace=accept_inplace,
+        name=name,
+        rebuild_strict=rebuild_strict,
+        allow_input_downcast=allow_input_downcast,
+        profile=profile,
+        on_unused_input=on_unused_input,
+    )
 
 
-def allows_fast_compile(outputs=None, updates=None):
-    """Whether oneDNN operations do all of a graph's work that could be slow, and the rest is safe as written.
+def allows_fast_compile(outputs: Any = None, updates: Any = None, givens: Any = None) -> bool:
+    """Say whether oneDNN operations do all of a graph's work that could be slow, and the rest is safe as written.
 
     Parameters
     ----------
     outputs : Theano variable, list or dict of them, optional
-    updates : dict of Theano variables, or list of pairs, optional
+    updates, givens : dict of Theano variables, or iterable of pairs, optional
 
     Returns
     -------
@@ -70,14 +119,23 @@ def allows_fast_compile(outputs=None, updates=None):
         True if there are oneDNN operations, and all others are simple, work on matrices at most (except for
         sums of pictures, which gradients bring, and oneDNN computes) and do not overflow where Theano's
         optimiser would have prevented it.
+
+    Examples
+    --------
+    >>> import theano.tensor as T
+    >>> from theano_cpu import ops
+    >>> logits = ops.global_pool(T.tensor4("x"))
+    >>> allows_fast_compile(logits), allows_fast_compile(T.log(logits))
+    (True, False)
     """
-    results = [*_variables(outputs), *dict(updates or {}).values()]
-    nodes = {variable.owner for variable in ancestors(results) if variable.owner is not None}
+    replacements = [*dict(updates or {}).values(), *dict(givens or {}).values()]
+    variables = [value for value in [*_variables(outputs), *replacements] if isinstance(value, theano.gof.Variable)]
+    nodes = {variable.owner for variable in ancestors(variables) if variable.owner is not None}
     ours = {node for node in nodes if isinstance(node.op, OneDnnOp)}
     return bool(ours) and all(_is_simple(node) for node in nodes - ours)
 
 
-def _variables(outputs):
+def _variables(outputs: Any) -> list[Any]:
     """The variables in what `theano.function` takes as outputs."""
     if outputs is None:
         return []
@@ -87,7 +145,7 @@ def _variables(outputs):
     return [output.variable if isinstance(output, theano.Out) else output for output in outputs]
 
 
-def _is_simple(node):
+def _is_simple(node: Any) -> bool:
     scalar = node.op.scalar_op if isinstance(node.op, T.Elemwise) else None
     if isinstance(scalar, theano.scalar.Add):
         return True

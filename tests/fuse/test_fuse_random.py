@@ -27,7 +27,7 @@ from unoptimised import value_and_gradient
 if not theano_cpu.onednn_available():
     pytest.skip("oneDNN is not the engine", allow_module_level=True)
 
-from theano_cpu.ir import Affine
+from theano_cpu import ir
 from theano_cpu.lowering import lowering_rule
 from theano_cpu.fuse import fuse
 
@@ -44,11 +44,11 @@ class Normalise(Layer):
 
 @lowering_rule(Normalise)
 def _normalise(layer, value):
-    return [Affine(value(layer.scale), value(layer.shift))]
+    return [ir.Affine(value(layer.scale), value(layer.shift))]
 
 
 class Mirror(Layer):
-    """Nobody described it."""
+    """A layer without a lowering rule."""
 
     def get_output_for(self, input, **kwargs):
         return input[:, :, ::-1]

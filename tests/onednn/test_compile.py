@@ -23,7 +23,7 @@ def transposed(layer):
     return DimshuffleLayer(layer, (0, 1, 3, 2))
 
 
-def test_a_fused_network_and_its_gradient_are_lean():
+def test_a_fused_network_and_its_gradient_are_compiled_fast():
     x, layer = network()
     y = get_output(fuse(layer))
     assert allows_fast_compile(y)
@@ -33,7 +33,7 @@ def test_a_fused_network_and_its_gradient_are_lean():
 
 
 @pytest.mark.parametrize("function", [T.log, T.log1p, T.exp, T.nnet.sigmoid, T.nnet.softplus, T.nnet.softmax])
-def test_what_theano_keeps_finite_is_not_lean(function):
+def test_what_theano_keeps_finite_is_left_to_its_passes(function):
     _, layer = network()
     y = function(get_output(fuse(layer)))
     assert not allows_fast_compile(y) and not allows_fast_compile(theano.Out(y[:, 0]))
@@ -54,17 +54,33 @@ def test_a_function_may_have_updates_alone():
     assert total.get_value() == pytest.approx(2)
 
 
-def test_a_network_with_an_unknown_layer_is_not_lean():
+def test_updates_may_be_plain_arrays():
+    x, layer = network()
+    count = theano.shared(np.float32(3))
+    y = get_output(accelerate(layer))
+    assert compile_function([x], y, updates=[(count, np.float32(0))])(np.ones((1, 3, 6, 5), "float32")).shape == (1, 2)
+    assert count.get_value() == 0
+
+
+def test_what_takes_a_variables_place_counts():
+    x, layer = network()
+    scale, logarithm = T.scalar(), T.log(T.scalar("z"))
+    y = scale * get_output(fuse(layer))
+    assert allows_fast_compile(y) and allows_fast_compile(y, givens=[(scale, np.float32(2))])
+    assert not allows_fast_compile(y, givens={scale: logarithm})
+
+
+def test_a_network_with_an_unknown_layer_gets_all_passes():
     _, layer = network(transposed)
     assert not allows_fast_compile(get_output(fuse(layer)))
 
 
-def test_a_network_with_elementwise_work_on_pictures_is_not_lean():
+def test_a_network_with_elementwise_work_on_pictures_gets_all_passes():
     _, layer = network(nonlinearity=lasagne.nonlinearities.tanh)
     assert not allows_fast_compile(get_output(fuse(layer)))
 
 
-def test_plain_theano_is_not_lean():
+def test_plain_theano_gets_all_passes():
     _, layer = network()
     assert not allows_fast_compile(get_output(layer))
     assert not allows_fast_compile(T.vector() + 1)
@@ -86,11 +102,11 @@ def test_without_onednn_the_layer_stays_and_bfloat16_is_refused(monkeypatch):
 
 
 @pytest.mark.skipif(not theano_cpu.onednn_available(), reason="oneDNN is not the engine")
-def test_with_onednn_the_layer_is_fused_and_compiled_leanly():
+def test_with_onednn_the_layer_is_fused_and_compiled_fast():
     x, layer = network()
     function = compile_function([x], get_output(accelerate(layer)))
     names = {type(node.op).__name__ for node in function.maker.fgraph.apply_nodes}
-    assert names == {"Layout", "Convolution", "GlobalPool", "Product", "Softmax"}
+    assert names == {"Layout", "Convolution", "GlobalPool", "Gemm", "Softmax"}
     np.testing.assert_allclose(function(np.ones((2, 3, 6, 5), "float32")).sum(axis=1), 1, rtol=1e-6)
 
 

@@ -285,7 +285,7 @@ def test_arrays_in_any_order_of_memory(change):
     assert relative_error(f(change(x), change(residual)), expected) <= 1e-6
 
 
-@pytest.mark.parametrize("mode", ["FAST_COMPILE", "FAST_RUN", "DebugMode", "lean"])
+@pytest.mark.parametrize("mode", ["FAST_COMPILE", "FAST_RUN", "DebugMode", "fast_compile"])
 def test_every_mode_agrees(mode, monkeypatch):
     # DebugMode asks it for a type, and it does not load without a GPU's libraries
     monkeypatch.setitem(sys.modules, "theano.gpuarray", SimpleNamespace(GpuArrayType=type(None)))
@@ -294,7 +294,7 @@ def test_every_mode_agrees(mode, monkeypatch):
     y = ops.conv2d(ops.conv2d(tx, w, b, tr, **geometry, relu=True), w[:, :1], groups=len(b), pad=1)
     gradients = T.grad(None, [tx, tr], known_grads={y: tg})
     debug = theano.compile.debugmode.DebugMode(require_matching_strides=False)
-    modes = {"lean": ops.fast_compile(), "DebugMode": debug}
+    modes = {"fast_compile": ops.fast_compile(), "DebugMode": debug}
     f = theano.function([tx, tr, tg], [y, *gradients], mode=modes.get(mode, mode))
     hidden = reference(x, w, b, residual, **geometry, slope=0.0).astype("float32")
     depthwise = dict(stride=(1, 1), pad=(1, 1), dilation=(1, 1), groups=len(b))
@@ -366,11 +366,11 @@ def test_wrong_arguments_are_refused_when_the_graph_is_built(wrong, error, words
         (dict(residual=(1, 3, 4, 2)), r"the residual has shape \(1, 3, 4, 2\), expected \(1, 3, 3, 2\)"),
     ],
 )
-@pytest.mark.parametrize("mode", ["FAST_COMPILE", "lean"])
+@pytest.mark.parametrize("mode", ["FAST_COMPILE", "fast_compile"])
 def test_wrong_shapes_are_refused_when_the_function_runs(shapes, words, mode):
     tx, tw, tb, tr = T.tensor4(), T.tensor4(), T.vector(), T.tensor4()
     y = ops.conv2d(tx, tw, tb, tr)
-    f = theano.function([tx, tw, tb, tr], y, mode=ops.fast_compile() if mode == "lean" else mode)
+    f = theano.function([tx, tw, tb, tr], y, mode=ops.fast_compile() if mode == "fast_compile" else mode)
     right = dict(x=(1, 5, 5, 3), w=(2, 3, 3, 3), b=(2,), residual=(1, 3, 3, 2))
     arrays = {name: np.ones(shape, "float32") for name, shape in {**right, **shapes}.items()}
     with pytest.raises(ValueError, match=words) as caught:

@@ -189,7 +189,7 @@ def test_global_pooling():
 
 @settings(max_examples=20)
 @given(shape=st.tuples(st.integers(1, 3), st.integers(1, 70), st.integers(1, 9), st.integers(1, 9)))
-def test_the_doors_between_layouts(shape):
+def test_layout_conversions(shape):
     x = random(*shape)
     y, gx, gy = with_gradient(ops.to_nhwc, x)
     np.testing.assert_array_equal(y, x.transpose(0, 2, 3, 1))

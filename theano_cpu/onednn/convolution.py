@@ -1,46 +1,73 @@
 """Convolution of channels-last pictures, and its gradients, as Theano operations.
 
-Pictures are (N, H, W, C) float32, weights (O, C/groups, rows, columns) float32. Weights are applied as they
-are, as in Caffe (cross-correlation), not flipped.
+Pictures are float32 tensor4, shape (n, height, width, channels); weights are float32 tensor4, shape
+(filters, channels / groups, rows, columns). Weights are applied as they are, as in Caffe (cross-correlation), not
+flipped.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from theano.gradient import DisconnectedType, grad_not_implemented
 
-from theano_cpu.onednn.activation import mask
+from theano_cpu.onednn.activation import relu_gradient
 from theano_cpu.onednn.operation import OneDnnOp, as_tensor, tensor_type
+from theano_cpu.shapes import conv_output_length
 
 _GEOMETRY = ("stride", "pad", "dilation", "groups")
 
 
 class _ConvolutionOp(OneDnnOp):
-    __props__ = _GEOMETRY
+    __props__: tuple[str, ...] = _GEOMETRY
 
-    def __init__(self, stride, pad, dilation, groups):
+    def __init__(self, stride: tuple[int, int], pad: tuple[int, int], dilation: tuple[int, int], groups: int):
         self.stride, self.pad, self.dilation, self.groups = stride, pad, dilation, groups
 
-    def geometry(self):
+    def geometry(self) -> dict[str, Any]:
+        """Stride, pad, dilation and groups by their names."""
         return {name: getattr(self, name) for name in _GEOMETRY}
 
-    def settings(self, node, frozen):
+    def settings(self, node: Any, frozen: Callable[[int], bool]) -> dict[str, Any]:
         return {**self.geometry(), "frozen_weights": frozen(1)}
 
-    def output_shape(self, x, w):
+    def output_shape(self, x: Sequence[Any], w: Sequence[Any]) -> tuple[Any, ...]:
         """Shape of the output, symbolic or not, for shapes of input and weights."""
-        sides = [
-            (side + 2 * pad - (kernel - 1) * dilation - 1) // stride + 1
-            for side, kernel, stride, pad, dilation in zip(x[1:3], w[2:4], self.stride, self.pad, self.dilation)
-        ]
-        return (x[0], *sides, w[0])
+        sides = zip(x[1:3], w[2:4], self.stride, self.pad, self.dilation)
+        return (x[0], *(conv_output_length(*side) for side in sides), w[0])
 
 
 class Convolution(_ConvolutionOp):
     """relu(convolution(x, w) + b + residual); see `theano_cpu.ops.conv2d`.
 
-    Inputs are x, w, then the bias and the residual where there are. With `inplace` the output takes the
-    residual's memory. With `bfloat16` x, residual and output are bfloat16 numbers kept as uint16; w and b
-    stay float32.
+    Its inputs are x, w, then the bias and the residual where there are.
+
+    Parameters
+    ----------
+    stride, pad, dilation : (int, int)
+        For rows and columns.
+    groups : int
+    bias, residual, relu : bool
+        What the operation does besides.
+    negative_slope : float, optional
+        Slope of the ReLU below zero.
+    bfloat16 : bool, optional
+        Whether x, residual and output are bfloat16 numbers kept as uint16; w and b stay float32.
+    inplace : bool, optional
+        Whether the output takes the residual's memory.
+
+    References
+    ----------
+    .. [1] oneDNN, "Convolution" and its post-ops (sum, binary, eltwise),
+       https://uxlfoundation.github.io/oneDNN/dev_guide_convolution.html
+
+    Examples
+    --------
+    >>> import theano.tensor as T
+    >>> op = Convolution((1, 1), (0, 0), (1, 1), 1, bias=True, residual=False, relu=True)
+    >>> op(T.tensor4("x"), T.tensor4("w"), T.vector("b")).type
+    TensorType(float32, 4D)
     """
 
     native_name = "convolution"
@@ -48,16 +75,16 @@ class Convolution(_ConvolutionOp):
 
     def __init__(
         self,
-        stride,
-        pad,
-        dilation,
-        groups,
-        bias,
-        residual,
-        relu,
-        negative_slope=0.0,
-        bfloat16=False,
-        inplace=False,
+        stride: tuple[int, int],
+        pad: tuple[int, int],
+        dilation: tuple[int, int],
+        groups: int,
+        bias: bool,
+        residual: bool,
+        relu: bool,
+        negative_slope: float = 0.0,
+        bfloat16: bool = False,
+        inplace: bool = False,
     ):
         super().__init__(stride, pad, dilation, groups)
         self.bias, self.residual, self.relu, self.negative_slope = bias, residual, relu, negative_slope
@@ -66,7 +93,7 @@ class Convolution(_ConvolutionOp):
             self.in_place = 2 + bias
             self.destroy_map = {0: [self.in_place]}
 
-    def make_node(self, x, w, *others):
+    def make_node(self, x: Any, w: Any, *others: Any) -> Any:
         values = "uint16" if self.bfloat16 else "float32"
         inputs = [as_tensor("conv2d", "x", x, 4, values), as_tensor("conv2d", "w", w, 4)]
         if len(others) != self.bias + self.residual:
@@ -78,14 +105,14 @@ class Convolution(_ConvolutionOp):
         batch, filters = inputs[0].broadcastable[0], inputs[1].broadcastable[0]
         return self.apply(inputs, tensor_type((batch, False, False, filters), values))
 
-    def settings(self, node, frozen):
+    def settings(self, node: Any, frozen: Callable[[int], bool]) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("bias", "residual", "relu", "negative_slope", "bfloat16")}
         return {**super().settings(node, frozen), **own}
 
-    def infer_shape(self, node, shapes):
+    def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:
         return [self.output_shape(*shapes[:2])]
 
-    def grad(self, inputs, output_gradients):
+    def grad(self, inputs: Sequence[Any], output_gradients: Sequence[Any]) -> list[Any]:
         if self.bfloat16:
             return [
                 grad_not_implemented(self, i, value, "bfloat16 is for scoring only") for i, value in enumerate(inputs)
@@ -93,7 +120,7 @@ class Convolution(_ConvolutionOp):
         x, w, *_ = inputs
         (gy,) = output_gradients
         if self.relu:
-            gy = mask(gy, self(*inputs), self.negative_slope)
+            gy = relu_gradient(gy, self(*inputs), self.negative_slope)
         geometry = self.geometry()
         weights = WeightGradient(**geometry, bias=self.bias)(x, w, gy)
         weights = list(weights) if self.bias else [weights]
@@ -101,21 +128,45 @@ class Convolution(_ConvolutionOp):
 
 
 class InputGradient(_ConvolutionOp):
-    """Gradient of a convolution with respect to its input. Of x only the shape is used."""
+    """The gradient of a convolution with respect to its input.
+
+    Its inputs are x, of which only the shape is used, w, and the gradient gy of the output.
+
+    Parameters
+    ----------
+    stride, pad, dilation : (int, int)
+        For rows and columns.
+    groups : int
+
+    References
+    ----------
+    .. [1] oneDNN, "Convolution", backward by data,
+       https://uxlfoundation.github.io/oneDNN/dev_guide_convolution.html
+    .. [2] W. Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
+       Convolutional Neural Network", CVPR 2016, arXiv:1609.05158. A strided convolution of few channels is undone
+       in this way: one convolution computes all phases of the stride as channels, which are interleaved then.
+
+    Examples
+    --------
+    >>> import theano.tensor as T
+    >>> op = InputGradient(stride=(2, 2), pad=(3, 3), dilation=(1, 1), groups=1)
+    >>> op(T.tensor4("x"), T.tensor4("w"), T.tensor4("gy")).type
+    TensorType(float32, 4D)
+    """
 
     native_name = "input_gradient"
 
-    def make_node(self, x, w, gy):
+    def make_node(self, x: Any, w: Any, gy: Any) -> Any:
         x, w, gy = (as_tensor("conv2d's gradient", name, value, 4) for name, value in (("x", x), ("w", w), ("gy", gy)))
         return self.apply([x, w, gy], tensor_type(x.broadcastable))
 
-    def infer_shape(self, node, shapes):
+    def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:
         return [shapes[0]]
 
-    def connection_pattern(self, node):
+    def connection_pattern(self, node: Any) -> list[list[bool]]:
         return [[False], [True], [True]]
 
-    def grad(self, inputs, output_gradients):
+    def grad(self, inputs: Sequence[Any], output_gradients: Sequence[Any]) -> list[Any]:
         _, w, gy = inputs
         (g,) = output_gradients
         forward = Convolution(**self.geometry(), bias=False, residual=False, relu=False)
@@ -123,34 +174,56 @@ class InputGradient(_ConvolutionOp):
 
 
 class WeightGradient(_ConvolutionOp):
-    """Gradients of a convolution with respect to its weights and, with `bias`, its bias.
+    """The gradients of a convolution with respect to its weights and, where asked for, its bias.
 
-    Of w only the shape is used.
+    Its inputs are x, w, of which only the shape is used, and the gradient gy of the output.
+
+    Parameters
+    ----------
+    stride, pad, dilation : (int, int)
+        For rows and columns.
+    groups : int
+    bias : bool
+        Whether the bias's gradient is a second output.
+
+    References
+    ----------
+    .. [1] oneDNN, "Convolution", backward by weights,
+       https://uxlfoundation.github.io/oneDNN/dev_guide_convolution.html
+
+    Examples
+    --------
+    >>> import theano.tensor as T
+    >>> op = WeightGradient((1, 1), (0, 0), (1, 1), 1, bias=True)
+    >>> [gradient.type for gradient in op(T.tensor4("x"), T.tensor4("w"), T.tensor4("gy"))]
+    [TensorType(float32, 4D), TensorType(float32, vector)]
     """
 
     native_name = "weight_gradient"
     __props__ = (*_GEOMETRY, "bias")
 
-    def __init__(self, stride, pad, dilation, groups, bias):
+    def __init__(
+        self, stride: tuple[int, int], pad: tuple[int, int], dilation: tuple[int, int], groups: int, bias: bool
+    ):
         super().__init__(stride, pad, dilation, groups)
         self.bias = bias
 
-    def settings(self, node, frozen):
+    def settings(self, node: Any, frozen: Callable[[int], bool]) -> dict[str, Any]:
         return {**self.geometry(), "bias": self.bias}
 
-    def make_node(self, x, w, gy):
+    def make_node(self, x: Any, w: Any, gy: Any) -> Any:
         x, w, gy = (as_tensor("conv2d's gradient", name, value, 4) for name, value in (("x", x), ("w", w), ("gy", gy)))
         outputs = [tensor_type(w.broadcastable)] + [tensor_type((w.broadcastable[0],))] * self.bias
         return self.apply([x, w, gy], *outputs)
 
-    def infer_shape(self, node, shapes):
+    def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:
         return [shapes[1]] + [(shapes[1][0],)] * self.bias
 
-    def connection_pattern(self, node):
+    def connection_pattern(self, node: Any) -> list[list[bool]]:
         bias = [True] * self.bias
         return [[True, *([False] * self.bias)], [False, *([False] * self.bias)], [True, *bias]]
 
-    def grad(self, inputs, output_gradients):
+    def grad(self, inputs: Sequence[Any], output_gradients: Sequence[Any]) -> list[Any]:
         x, w, gy = inputs
         g = output_gradients[0]
         if self.bias and not isinstance(output_gradients[1].type, DisconnectedType):

@@ -1,51 +1,31 @@
-"""Pooling, subsampling and the mean of channels-last pictures (N, H, W, C), and their gradients."""
+"""Pooling, subsampling and the mean of channels-last pictures, and their gradients.
+
+Pictures are float32 tensor4, shape (n, height, width, channels).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from theano.gradient import DisconnectedType, grad_not_implemented
 
+from theano_compat.deprecation import deprecated_names
 from theano_cpu.onednn.operation import OneDnnOp, as_tensor, tensor_type
+from theano_cpu.shapes import conv_output_length, pool_output_length
+
+__getattr__ = deprecated_names(__name__, {"window_count": "theano_cpu.shapes:pool_output_length"})
 
 MODES = ("max", "average_inc_pad", "average_exc_pad")
-
-
-def window_count(side, size, stride, pad, ceil):
-    """How many windows of `size`, `stride` apart, lie along a side of a picture.
-
-    Parameters
-    ----------
-    side : int or Theano integer
-    size, stride, pad : int
-        With pad < size.
-    ceil : bool
-        False leaves out windows that reach over the padded picture's end. True keeps them, but, as Caffe,
-        none that begins behind the picture and the padding in front of it.
-
-    Returns
-    -------
-    int or Theano integer, as `side`
-
-    Examples
-    --------
-    >>> [window_count(112, 3, 2, 0, ceil) for ceil in (False, True)]
-    [55, 56]
-    """
-    room = side + 2 * pad - size
-    if not ceil:
-        return room // stride + 1
-    # Products with comparisons and not min and max, for integers and Theano variables alike
-    steps = (room + stride - 1) // stride
-    steps = steps * (steps > 0)
-    return steps + 1 - (steps * stride >= side + pad)
 
 
 class _PoolOp(OneDnnOp):
     __props__ = ("size", "stride", "pad", "mode", "ceil")
 
-    def __init__(self, size, stride, pad, mode, ceil):
+    def __init__(self, size: tuple[int, int], stride: tuple[int, int], pad: tuple[int, int], mode: str, ceil: bool):
         self.size, self.stride, self.pad, self.mode, self.ceil = size, stride, pad, mode, ceil
 
-    def settings(self, node, frozen):
+    def settings(self, node: Any, frozen: Callable[[int], bool]) -> dict[str, Any]:
         return {
             "size": self.size,
             "stride": self.stride,
@@ -56,127 +36,206 @@ class _PoolOp(OneDnnOp):
 
 
 class Pool(_PoolOp):
-    """Maximum or average over windows; see `theano_cpu.ops.pool2d`."""
+    """The maximum or average over windows; see `theano_cpu.ops.pool2d`.
+
+    Parameters
+    ----------
+    size, stride, pad : (int, int)
+        For rows and columns.
+    mode : {'max', 'average_inc_pad', 'average_exc_pad'}
+    ceil : bool
+        See `theano_cpu.shapes.pool_output_length`.
+
+    References
+    ----------
+    .. [1] Caffe, ``src/caffe/layers/pooling_layer.cpp``, whose windows, averages and gradients these are,
+       https://github.com/BVLC/caffe/blob/master/src/caffe/layers/pooling_layer.cpp
+
+    Examples
+    --------
+    >>> import theano.tensor as T
+    >>> Pool((3, 3), (2, 2), (0, 0), "max", ceil=True)(T.tensor4()).type
+    TensorType(float32, 4D)
+    """
 
     native_name = "pool"
 
-    def make_node(self, x):
+    def make_node(self, x: Any) -> Any:
         x = as_tensor("pool2d", "x", x, 4)
         return self.apply([x], tensor_type((x.broadcastable[0], False, False, x.broadcastable[3])))
 
-    def infer_shape(self, node, shapes):
+    def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:
         batch, *sides, channels = shapes[0]
         windows = zip(sides, self.size, self.stride, self.pad)
-        return [(batch, *[window_count(*window, self.ceil) for window in windows], channels)]
+        return [(batch, *(pool_output_length(*window, self.ceil) for window in windows), channels)]
 
-    def grad(self, inputs, output_gradients):
+    def grad(self, inputs: Sequence[Any], output_gradients: Sequence[Any]) -> list[Any]:
         (x,) = inputs
         gradient = PoolGradient(self.size, self.stride, self.pad, self.mode, self.ceil)
         return [gradient(x, self(x), output_gradients[0])]
 
 
 class PoolGradient(_PoolOp):
-    """Inputs x, y = pool(x) and the gradient of y."""
+    """The gradient of `Pool`, for inputs x, y = pool(x) and the gradient gy of y.
+
+    Of equal maxima in a window the first, row by row, receives the gradient, as in Caffe.
+
+    Parameters
+    ----------
+    size, stride, pad : (int, int)
+    mode : {'max', 'average_inc_pad', 'average_exc_pad'}
+    ceil : bool
+        All those of the `Pool`.
+
+    Examples
+    --------
+    >>> import theano.tensor as T
+    >>> op = PoolGradient((3, 3), (2, 2), (0, 0), "max", ceil=True)
+    >>> op(T.tensor4("x"), T.tensor4("y"), T.tensor4("gy")).type
+    TensorType(float32, 4D)
+    """
 
     native_name = "pool_gradient"
 
-    def make_node(self, x, y, gy):
+    def make_node(self, x: Any, y: Any, gy: Any) -> Any:
         x, y, gy = (as_tensor("pool2d's gradient", name, value, 4) for name, value in (("x", x), ("y", y), ("gy", gy)))
         return self.apply([x, y, gy], tensor_type(x.broadcastable))
 
-    def infer_shape(self, node, shapes):
+    def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:
         return [shapes[0]]
 
-    def grad(self, inputs, output_gradients):
+    def grad(self, inputs: Sequence[Any], output_gradients: Sequence[Any]) -> list[Any]:
         return [grad_not_implemented(self, i, value, "second derivatives of pooling") for i, value in enumerate(inputs)]
 
 
 class Subsample(OneDnnOp):
-    """Every `step`-th row and column."""
+    """Every step-th row and column of pictures, float32 or bfloat16 numbers kept as uint16.
+
+    Parameters
+    ----------
+    step : (int, int)
+        For rows and columns.
+
+    Examples
+    --------
+    >>> import theano.tensor as T
+    >>> Subsample((2, 2))(T.tensor4()).type
+    TensorType(float32, 4D)
+    """
 
     native_name = "subsample"
     __props__ = ("step",)
 
-    def __init__(self, step):
+    def __init__(self, step: tuple[int, int]):
         self.step = step
 
-    def settings(self, node, frozen):
+    def settings(self, node: Any, frozen: Callable[[int], bool]) -> dict[str, Any]:
         return {"step": self.step, "bfloat16": node.inputs[0].dtype == "uint16"}
 
-    def make_node(self, x):
+    def make_node(self, x: Any) -> Any:
         dtype = "uint16" if getattr(x, "dtype", None) == "uint16" else "float32"
         x = as_tensor("subsample", "x", x, 4, dtype)
         return self.apply([x], tensor_type(x.broadcastable, dtype))
 
-    def infer_shape(self, node, shapes):
+    def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:
         batch, *sides, channels = shapes[0]
-        return [(batch, *[(side + step - 1) // step for side, step in zip(sides, self.step)], channels)]
+        return [(batch, *(conv_output_length(side, 1, step) for side, step in zip(sides, self.step)), channels)]
 
-    def grad(self, inputs, output_gradients):
+    def grad(self, inputs: Sequence[Any], output_gradients: Sequence[Any]) -> list[Any]:
         return [SubsampleGradient(self.step)(inputs[0], output_gradients[0])]
 
 
 class SubsampleGradient(OneDnnOp):
-    """Inputs x, of which only the shape is used, and the gradient of its subsample."""
+    """The gradient of `Subsample`, for inputs x, of which only the shape is used, and the gradient gy of the output.
+
+    Parameters
+    ----------
+    step : (int, int)
+        For rows and columns.
+
+    Examples
+    --------
+    >>> import theano.tensor as T
+    >>> SubsampleGradient((2, 2))(T.tensor4("x"), T.tensor4("gy")).type
+    TensorType(float32, 4D)
+    """
 
     native_name = "subsample_gradient"
     __props__ = ("step",)
 
-    def __init__(self, step):
+    def __init__(self, step: tuple[int, int]):
         self.step = step
 
-    def settings(self, node, frozen):
+    def settings(self, node: Any, frozen: Callable[[int], bool]) -> dict[str, Any]:
         return {"step": self.step}
 
-    def make_node(self, x, gy):
+    def make_node(self, x: Any, gy: Any) -> Any:
         x, gy = as_tensor("subsample's gradient", "x", x, 4), as_tensor("subsample's gradient", "gy", gy, 4)
         return self.apply([x, gy], tensor_type(x.broadcastable))
 
-    def infer_shape(self, node, shapes):
+    def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:
         return [shapes[0]]
 
-    def connection_pattern(self, node):
+    def connection_pattern(self, node: Any) -> list[list[bool]]:
         return [[False], [True]]
 
-    def grad(self, inputs, output_gradients):
+    def grad(self, inputs: Sequence[Any], output_gradients: Sequence[Any]) -> list[Any]:
         return [DisconnectedType()(), Subsample(self.step)(output_gradients[0])]
 
 
 class GlobalPool(OneDnnOp):
-    """The mean over rows and columns: (N, H, W, C) to (N, C)."""
+    """The mean over rows and columns: (n, height, width, channels) to (n, channels).
+
+    References
+    ----------
+    .. [1] M. Lin, Q. Chen, S. Yan, "Network In Network", ICLR 2014, arXiv:1312.4400 (global average pooling).
+
+    Examples
+    --------
+    >>> import theano.tensor as T
+    >>> GlobalPool()(T.tensor4()).type
+    TensorType(float32, matrix)
+    """
 
     native_name = "global_pool"
     __props__ = ()
 
-    def make_node(self, x):
+    def make_node(self, x: Any) -> Any:
         x = as_tensor("global_pool", "x", x, 4)
         return self.apply([x], tensor_type((x.broadcastable[0], x.broadcastable[3])))
 
-    def infer_shape(self, node, shapes):
+    def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:
         return [(shapes[0][0], shapes[0][3])]
 
-    def grad(self, inputs, output_gradients):
+    def grad(self, inputs: Sequence[Any], output_gradients: Sequence[Any]) -> list[Any]:
         return [GlobalPoolGradient()(inputs[0], output_gradients[0])]
 
 
 class GlobalPoolGradient(OneDnnOp):
-    """Inputs x, of which only the shape is used, and the gradient of its mean."""
+    """The gradient of `GlobalPool`, for inputs x, of which only the shape is used, and the gradient gy of the mean.
+
+    Examples
+    --------
+    >>> import theano.tensor as T
+    >>> GlobalPoolGradient()(T.tensor4("x"), T.matrix("gy")).type
+    TensorType(float32, 4D)
+    """
 
     native_name = "global_pool_gradient"
     __props__ = ()
 
-    def make_node(self, x, gy):
+    def make_node(self, x: Any, gy: Any) -> Any:
         x, gy = (
             as_tensor("global_pool's gradient", "x", x, 4),
             as_tensor("global_pool's gradient", "gy", gy, 2),
         )
         return self.apply([x, gy], tensor_type(x.broadcastable))
 
-    def infer_shape(self, node, shapes):
+    def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:
         return [shapes[0]]
 
-    def connection_pattern(self, node):
+    def connection_pattern(self, node: Any) -> list[list[bool]]:
         return [[False], [True]]
 
-    def grad(self, inputs, output_gradients):
+    def grad(self, inputs: Sequence[Any], output_gradients: Sequence[Any]) -> list[Any]:
         return [DisconnectedType()(), GlobalPool()(output_gradients[0])]

@@ -8,6 +8,7 @@ Theano's default mode they are applied too, among all others.
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import theano.tensor as T
 from theano.compile import optdb
@@ -17,21 +18,24 @@ from theano.gof.opt import in2out, local_optimizer
 from theano.gof.vm import VM_Linker
 from theano.scalar import Add
 
-from theano_cpu.onednn.activation import Bfloat16, Mask, Sum
+from theano_compat.deprecation import deprecated_names
+from theano_cpu.onednn.activation import Bfloat16, ReluGradient, Sum
 from theano_cpu.onednn.convolution import Convolution
 from theano_cpu.onednn.operation import OneDnnOp
 from theano_cpu.onednn.pooling import PoolGradient, Subsample
 
+__getattr__ = deprecated_names(__name__, {"lean_mode": "theano_cpu.onednn.rewrites:fast_compile"})
+
 TAG = "theano_cpu"
 
 
-def _computed_by(variable, kind):
+def _computed_by(variable: Any, kind: type) -> bool:
     return variable.owner is not None and isinstance(variable.owner.op, kind)
 
 
 @local_optimizer([T.Elemwise])
-def local_sum(node):
-    """The sums that theano.grad makes where a picture was used twice."""
+def local_sum(node: Any) -> Any:
+    """Compute the sums that theano.grad makes where a picture was used twice."""
     if not isinstance(node.op, T.Elemwise) or not isinstance(node.op.scalar_op, Add) or len(node.inputs) < 2:
         return False
     alike = all(value.type == node.outputs[0].type for value in node.inputs)
@@ -41,24 +45,24 @@ def local_sum(node):
     return False
 
 
-@local_optimizer([Mask])
-def local_mask_of_sum(node):
-    """mask(a + b, y) in one pass."""
-    if not isinstance(node.op, Mask) or len(node.inputs) != 2:
+@local_optimizer([ReluGradient])
+def local_relu_gradient_of_sum(node: Any) -> Any:
+    """Compute relu_gradient(a + b, y) in one pass."""
+    if not isinstance(node.op, ReluGradient) or len(node.inputs) != 2:
         return False
     g, y = node.inputs
     if _computed_by(g, Sum) and len(g.owner.inputs) == 2 and len(g.clients) == 1:
-        return [Mask(node.op.negative_slope)(*g.owner.inputs, y)]
+        return [ReluGradient(node.op.negative_slope)(*g.owner.inputs, y)]
     return False
 
 
-@local_optimizer([Mask])
-def local_mask_before_pooling(node):
-    """mask(pool's gradient(x, y, g), x) is pool's gradient(x, y, mask(g, y)): fewer values to mask.
+@local_optimizer([ReluGradient])
+def local_relu_gradient_before_pooling(node: Any) -> Any:
+    """Turn relu_gradient(pool's gradient(x, y, g), x) into pool's gradient(x, y, relu_gradient(g, y)): fewer values.
 
-    A gradient goes where x equals y, so it does not matter which of the two the mask looks at.
+    A gradient goes where x equals y, so it does not matter at which of the two the ReLU's gradient looks.
     """
-    if not isinstance(node.op, Mask) or len(node.inputs) != 2:
+    if not isinstance(node.op, ReluGradient) or len(node.inputs) != 2:
         return False
     g, activation = node.inputs
     if not _computed_by(g, PoolGradient) or g.owner.op.mode != "max" or len(g.clients) > 1:
@@ -68,8 +72,8 @@ def local_mask_before_pooling(node):
 
 
 @local_optimizer([Bfloat16])
-def local_stay_bfloat16(node):
-    """Between two operations that know bfloat16, values need not become float32 and back."""
+def local_stay_bfloat16(node: Any) -> Any:
+    """Leave values bfloat16 between two operations that know it, instead of to float32 and back."""
     if not isinstance(node.op, Bfloat16) or not node.op.narrow:
         return False
     (x,) = node.inputs
@@ -81,8 +85,8 @@ def local_stay_bfloat16(node):
 
 
 @local_optimizer([Convolution], inplace=True)
-def local_residual_in_place(node):
-    """A convolution adds to its residual where it lies, if nobody else needs that."""
+def local_residual_in_place(node: Any) -> Any:
+    """Let a convolution add to its residual where it lies, if nobody else needs that."""
     op = node.op
     if not isinstance(op, Convolution) or not op.residual or op.inplace:
         return False
@@ -90,11 +94,11 @@ def local_residual_in_place(node):
     return [Convolution(**{**settings, "inplace": True})(*node.inputs)]
 
 
-@local_optimizer([Mask, Sum], inplace=True)
-def local_gradient_in_place(node):
-    """Masks and sums of gradients replace their first input, if nobody else needs that."""
+@local_optimizer([ReluGradient, Sum], inplace=True)
+def local_gradient_in_place(node: Any) -> Any:
+    """Let sums and ReLU's gradients replace their first input, if nobody else needs that."""
     op = node.op
-    if not isinstance(op, (Mask, Sum)) or op.inplace:
+    if not isinstance(op, (ReluGradient, Sum)) or op.inplace:
         return False
     settings = {name: getattr(op, name) for name in op.__props__}
     return [type(op)(**{**settings, "inplace": True})(*node.inputs)]
@@ -104,12 +108,18 @@ def local_gradient_in_place(node):
 # operations (49.5). Passes of the same tag are what `fast_compile` takes.
 optdb.register(
     "theano_cpu_sums",
-    in2out(local_sum, local_mask_before_pooling, local_stay_bfloat16, name="theano_cpu_sums"),
+    in2out(local_sum, local_relu_gradient_before_pooling, local_stay_bfloat16, name="theano_cpu_sums"),
     2.4,
     "fast_run",
     TAG,
 )
-optdb.register("theano_cpu_masks", in2out(local_mask_of_sum, name="theano_cpu_masks"), 2.5, "fast_run", TAG)
+optdb.register(
+    "theano_cpu_relu_gradients",
+    in2out(local_relu_gradient_of_sum, name="theano_cpu_relu_gradients"),
+    2.5,
+    "fast_run",
+    TAG,
+)
 optdb.register(
     "theano_cpu_in_place",
     in2out(local_residual_in_place, local_gradient_in_place, ignore_newtrees=True, name="theano_cpu_in_place"),
@@ -121,8 +131,8 @@ optdb.register(
 
 
 @functools.cache
-def fast_compile():
-    """A mode for functions of these operations: built fast, run by Theano's C virtual machine.
+def fast_compile() -> Any:
+    """Give a mode for functions of these operations: built fast, run by Theano's C virtual machine.
 
     Other operations work in it too, but stay as they are: no algebra, no fusion, no shape arithmetic.
 
@@ -130,9 +140,9 @@ def fast_compile():
     -------
     theano.compile.mode.Mode
 
-    Example
-    -------
-    >>> import theano_cpu, theano, theano.tensor as T
+    Examples
+    --------
+    >>> import theano, theano.tensor as T
     >>> from theano_cpu import ops
     >>> x = T.tensor4("x")
     >>> f = theano.function([x], ops.subsample(ops.to_nhwc(x), 2), mode=ops.fast_compile())

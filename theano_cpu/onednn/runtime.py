@@ -1,9 +1,9 @@
 """oneDNN and the native module that calls it: finding the library, building the module once, loading it.
 
-oneDNN comes from the wheels ``onednn-cpu-gomp`` (library) and ``onednn-devel-cpu-gomp`` (headers). The
-native module, in the folder ``native`` beside this file, is compiled on first use with Theano's C++ compiler into
-Theano's compile folder, under a name that holds everything its binary depends on; later processes load it
-in a few milliseconds.
+oneDNN (https://github.com/uxlfoundation/oneDNN) comes from the wheels ``onednn-cpu-gomp`` (library) and
+``onednn-devel-cpu-gomp`` (headers). The native module, in the folder ``native`` beside this file, is compiled on
+first use with Theano's C++ compiler into Theano's compile folder, under a name that holds everything its binary
+depends on; later processes load it in a few milliseconds.
 """
 
 from __future__ import annotations
@@ -24,12 +24,25 @@ import sys
 import sysconfig
 import tempfile
 import threading
+import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import theano
 
 from theano_compat import TheanoEnvironmentError
+from theano_compat.deprecation import deprecated_names
+
+__getattr__ = deprecated_names(
+    __name__,
+    {
+        "OneDnnUnavailable": "theano_cpu.onednn.runtime:OneDnnUnavailableError",
+        "UnknownEngine": "theano_cpu.onednn.runtime:UnknownEngineError",
+        "helper": "theano_cpu.onednn.runtime:native_module",
+    },
+)
 
 ENGINES = ("onednn", "theano")
 _SOURCES = Path(__file__).resolve().parent / "native"
@@ -63,17 +76,33 @@ _INSTRUCTION_SETS = {
 
 
 class OneDnnUnavailableError(TheanoEnvironmentError):
-    """oneDNN or what is needed to call it is missing; the message says what, and what to do."""
+    """Raised where oneDNN, or something needed to call it, is missing; the message says what, and what to do.
+
+    Examples
+    --------
+    >>> issubclass(OneDnnUnavailableError, TheanoEnvironmentError)
+    True
+    """
 
 
 class UnknownEngineError(TheanoEnvironmentError, ValueError):
-    """``THEANO_CPU_ENGINE`` names no engine."""
+    """Raised where ``THEANO_CPU_ENGINE`` names no engine.
+
+    Examples
+    --------
+    >>> issubclass(UnknownEngineError, ValueError)
+    True
+    """
 
 
-def engine():
-    """Return the engine for new functions, ``"onednn"`` or ``"theano"``.
+def engine() -> str:
+    """Return the engine for new functions.
 
     The environment variable ``THEANO_CPU_ENGINE`` chooses; without it, oneDNN is used wherever it can be.
+
+    Returns
+    -------
+    {'onednn', 'theano'}
 
     Raises
     ------
@@ -81,6 +110,12 @@ def engine():
         If the variable names no engine.
     OneDnnUnavailableError
         If it asks for oneDNN and that cannot be used.
+
+    Examples
+    --------
+    >>> from theano_cpu.onednn import engine
+    >>> engine() in ("onednn", "theano")
+    True
     """
     wanted = os.environ.get("THEANO_CPU_ENGINE", "").strip().lower()
     if wanted not in ("", *ENGINES):
@@ -90,13 +125,22 @@ def engine():
     return wanted or ("theano" if _problem() else "onednn")
 
 
-def onednn_available():
+def onednn_available() -> bool:
     """Return whether oneDNN is the engine: usable, and not switched off by ``THEANO_CPU_ENGINE=theano``.
 
     The first call on a machine compiles the native module, which takes some seconds.
 
-    Example
+    Returns
     -------
+    bool
+
+    Raises
+    ------
+    UnknownEngineError, OneDnnUnavailableError
+        As `engine` does.
+
+    Examples
+    --------
     >>> from theano_cpu.onednn import onednn_available
     >>> onednn_available() in (True, False)
     True
@@ -104,26 +148,42 @@ def onednn_available():
     return engine() == "onednn"
 
 
-def info():
-    """Describe the engine.
+class _Facts(dict[str, Any]):
+    """A dictionary that is still read under a key's old name."""
+
+    def __missing__(self, key: str) -> Any:
+        if key == "helper" and "native" in self:
+            warnings.warn('info()["helper"] is now info()["native"]', DeprecationWarning, stacklevel=2)
+            return self["native"]
+        raise KeyError(key)
+
+
+def info() -> dict[str, Any]:
+    """Say what computes here.
 
     Returns
     -------
     dict
         ``engine``; ``problem``, why oneDNN cannot be used, or None; and where it can be: ``version`` of
-        oneDNN, ``instruction_set``, ``bfloat16`` (bool), ``threads``, ``library`` and ``native`` (paths).
+        oneDNN, ``instruction_set``, ``bfloat16`` (bool), ``threads`` (int), ``library`` and ``native`` (paths of
+        oneDNN and of the native module, str).
 
-    Example
-    -------
+    Raises
+    ------
+    UnknownEngineError, OneDnnUnavailableError
+        As `engine` does.
+
+    Examples
+    --------
     >>> from theano_cpu.onednn import info
     >>> info()["engine"] in ("onednn", "theano")
     True
     """
     problem = _problem()
-    described = {"engine": engine(), "problem": problem}
+    facts = _Facts(engine=engine(), problem=problem)
     if problem is None:
         loaded = native_module().versions()
-        described.update(
+        facts.update(
             version=".".join(map(str, loaded["loaded"])),
             instruction_set=_INSTRUCTION_SETS.get(loaded["isa"], hex(loaded["isa"])),
             bfloat16=has_bfloat16(),
@@ -131,10 +191,10 @@ def info():
             library=str(find_onednn()[0]),
             native=native_module().__file__,
         )
-    return described
+    return facts
 
 
-def set_num_threads(count):
+def set_num_threads(count: int | None) -> None:
     """Use `count` threads for every operation from now on, whichever thread calls it.
 
     Parameters
@@ -142,8 +202,15 @@ def set_num_threads(count):
     count : int, at least 1, or None
         None is OpenMP's choice: ``OMP_NUM_THREADS``, or the number of cores.
 
-    Example
-    -------
+    Raises
+    ------
+    TypeError, ValueError
+        If `count` is no whole number, or less than 1.
+    OneDnnUnavailableError
+        As `native_module` does.
+
+    Examples
+    --------
     >>> from theano_cpu import onednn
     >>> if onednn.onednn_available():
     ...     onednn.set_num_threads(1)
@@ -157,30 +224,73 @@ def set_num_threads(count):
     native_module().set_num_threads(0 if count is None else int(count))
 
 
-def num_threads():
-    """Return the number of threads that an operation uses."""
+def num_threads() -> int:
+    """Return the number of threads that an operation uses.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    OneDnnUnavailableError
+        As `native_module` does.
+
+    Examples
+    --------
+    >>> from theano_cpu import onednn
+    >>> not onednn.onednn_available() or onednn.num_threads() >= 1
+    True
+    """
     return native_module().get_num_threads()
 
 
-def has_bfloat16():
-    """Return whether this CPU multiplies bfloat16 numbers itself; elsewhere oneDNN emulates or refuses it."""
+def has_bfloat16() -> bool:
+    """Return whether this CPU multiplies bfloat16 numbers itself; elsewhere oneDNN emulates or refuses it.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    OneDnnUnavailableError
+        As `native_module` does.
+
+    Examples
+    --------
+    >>> from theano_cpu import onednn
+    >>> not onednn.onednn_available() or onednn.has_bfloat16() in (True, False)
+    True
+    """
     return native_module().versions()["isa"] & 0xE7 == 0xE7
 
 
-def native_module():
-    """Return the native module's Python module, compiled if need be.
+def native_module() -> Any:
+    """Return the native module, compiled if need be.
+
+    Returns
+    -------
+    module
+        See ``methods`` in ``native/module.cpp`` for its functions.
 
     Raises
     ------
     OneDnnUnavailableError
         If oneDNN, a compiler, or the right to write to Theano's compile folder is missing.
+
+    Examples
+    --------
+    >>> from theano_cpu import onednn
+    >>> if onednn.onednn_available():
+    ...     assert onednn.native_module().versions()["loaded"][0] == 3
     """
     with _loading:
         return _native_module()
 
 
 @functools.cache
-def _native_module():
+def _native_module() -> Any:
     library, include = find_onednn()
     # Loaded by its path, so that the native module finds it by its name and needs no search path
     try:
@@ -191,7 +301,8 @@ def _native_module():
     if not path.exists():
         _build(path, library, include)
     loader = importlib.machinery.ExtensionFileLoader(_MODULE, str(path))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(_MODULE, loader))
+    spec: Any = importlib.util.spec_from_loader(_MODULE, loader)
+    module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
     versions = module.versions()
     if versions["compiled"] != versions["loaded"]:
@@ -204,7 +315,7 @@ def _native_module():
 
 
 @functools.cache
-def _problem():
+def _problem() -> str | None:
     """Why oneDNN cannot be used, or None."""
     try:
         native_module()
@@ -213,7 +324,7 @@ def _problem():
     return None
 
 
-def find_onednn():
+def find_onednn() -> tuple[Path, Path]:
     """Find oneDNN in the environment that Python runs in.
 
     Returns
@@ -224,6 +335,14 @@ def find_onednn():
     Raises
     ------
     OneDnnUnavailableError
+        If one of the wheels is missing or incomplete.
+
+    Examples
+    --------
+    >>> from theano_cpu import onednn
+    >>> if onednn.onednn_available():
+    ...     library, include = onednn.find_onednn()
+    ...     assert library.name == "libdnnl.so.3" and (include / "dnnl.h").exists()
     """
     for prefix in dict.fromkeys((sys.prefix, site.USER_BASE or sys.prefix)):
         library, header = Path(prefix, "lib", "libdnnl.so.3"), Path(prefix, "include", "dnnl.h")
@@ -232,7 +351,7 @@ def find_onednn():
     return _file_of("onednn-cpu-gomp", "libdnnl.so.3"), _file_of("onednn-devel-cpu-gomp", "dnnl.h").parent
 
 
-def _file_of(distribution, name):
+def _file_of(distribution: str, name: str) -> Path:
     """The path of a file that a wheel installed, wherever that was."""
     try:
         files = importlib.metadata.distribution(distribution).files or []
@@ -241,7 +360,7 @@ def _file_of(distribution, name):
             f"oneDNN is not installed ({distribution} is missing): "
             "pip install onednn-cpu-gomp==2023.2.0 onednn-devel-cpu-gomp==2023.2.0"
         ) from None
-    found = [Path(file.locate()).resolve() for file in files if file.name == name]
+    found = [Path(str(file.locate())).resolve() for file in files if file.name == name]
     # The header is installed twice, the first time as include/dnnl.h
     for path in sorted(found, key=lambda path: len(path.parts)):
         if path.exists():
@@ -249,7 +368,7 @@ def _file_of(distribution, name):
     raise OneDnnUnavailableError(f"the installed {distribution} has no file {name}: install it again")
 
 
-def _key(include):
+def _key(include: Path) -> str:
     """A name for everything that the native module's binary depends on."""
     depends = hashlib.sha256()
     for source in sorted(_SOURCES.iterdir()):
@@ -261,7 +380,7 @@ def _key(include):
     return depends.hexdigest()[:32]
 
 
-def _cpu():
+def _cpu() -> str:
     """What -march=native looks at: compile folders may be shared by different machines."""
     try:
         with open("/proc/cpuinfo") as file:
@@ -272,7 +391,7 @@ def _cpu():
     return "".join(line.group() for line in lines if line)
 
 
-def _build(path, library, include):
+def _build(path: Path, library: Path, include: Path) -> None:
     """Compile the native module to `path`; when several processes do, one works and the others wait for it."""
     if not theano.config.cxx:
         raise OneDnnUnavailableError("a C++ compiler is needed once, to build the oneDNN native module: install g++")
@@ -291,7 +410,7 @@ def _build(path, library, include):
         raise OneDnnUnavailableError(f"the oneDNN native module cannot be written to {path.parent}: {error}") from error
 
 
-def _compile(target, library, include):
+def _compile(target: Path, library: Path, include: Path) -> None:
     includes = ["-I" + str(folder) for folder in (include, sysconfig.get_path("include"), np.get_include())]
     sources = sorted(_SOURCES.glob("*.cpp"))
     objects = [str(target.with_name(source.stem + ".o")) for source in sources]
@@ -302,7 +421,7 @@ def _compile(target, library, include):
     _run_all([[theano.config.cxx, *_FLAGS, "-shared", *objects, "-o", str(target), str(library)]])
 
 
-def _run_all(commands):
+def _run_all(commands: Iterable[list[str]]) -> None:
     started = [
         (command, subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace"))
         for command in commands
@@ -316,7 +435,7 @@ def _run_all(commands):
 
 
 @contextlib.contextmanager
-def _locked(path):
+def _locked(path: Path) -> Iterator[None]:
     """Hold a lock between processes. Where there is none to be had, the atomic renaming alone must do."""
     with open(path, "w") as file:
         with contextlib.suppress(ImportError, OSError):

@@ -9,9 +9,9 @@
 
 // The gradient that passes a (leaky) ReLU: inputs g, optionally a second gradient that is added to it, and the ReLU's
 // output y. At y == 0 the ReLU's slope is `negative_slope`. The output may be the memory of the first input.
-class Mask : public Operation {
+class ReluGradient : public Operation {
 public:
-    explicit Mask(const Settings &settings) : slope(float(setting(settings, "negative_slope").at(0))) {}
+    explicit ReluGradient(const Settings &settings) : slope(float(setting(settings, "negative_slope").at(0))) {}
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         for (size_t i = 1; i < in.size(); ++i) require_same_shape(in[0], in[i], "gradients and output of the ReLU");
@@ -130,9 +130,9 @@ private:
 };
 
 // a or its transpose times b or its transpose, plus a bias for every column where a third input is given.
-class Product : public Operation {
+class Gemm : public Operation {
 public:
-    explicit Product(const Settings &settings)
+    explicit Gemm(const Settings &settings)
         : transpose_a(integer(settings, "transpose_a")), transpose_b(integer(settings, "transpose_b")) {}
 
     std::vector<Shape> output_shapes(const Tensors &in) override {

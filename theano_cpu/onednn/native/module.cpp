@@ -61,11 +61,11 @@ const Operations &operations() {
                      {"subsample_gradient", make<SubsampleGradient>},
                      {"global_pool", make<GlobalPool>},
                      {"global_pool_gradient", make<GlobalPoolGradient>},
-                     {"mask", make<Mask>},
+                     {"relu_gradient", make<ReluGradient>},
                      {"sum", make<Sum>},
                      {"layout", make<Layout>},
                      {"bfloat16", make<Bfloat16>},
-                     {"product", make<Product>},
+                     {"gemm", make<Gemm>},
                      {"sum_rows", make<SumRows>},
                      {"softmax", make<Softmax>},
                      {"softmax_gradient", make<SoftmaxGradient>}});
