@@ -119,7 +119,7 @@ class TestConversion:
 
     def test_of_a_network_that_is_not_supported_writes_nothing(self, tmp_path):
         net = trained_net()
-        layer_named(net, "sum").type = "Deconvolution"
+        layer_named(net, "sum").type = "Deformable"
         with pytest.raises(PrototxtError, match="net.caffemodel: layer 'sum' .*: got an unknown layer type"):
             convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
         assert [path.name for path in tmp_path.iterdir()] == ["net.caffemodel"]
@@ -192,7 +192,16 @@ class TestReading:
                 lambda: trained_net().SerializeToString() + b"\x4a\x01x",
                 "got fields of the network that are not understood",
             ),
-            (lambda: b"\x12\x00", r"got layers of Caffe's V1 format \(`layers`\)"),
+            # layers { layer { } }
+            (lambda: b"\x12\x02\x0a\x00", r"layer '': got Caffe's V0 format \(`layers { layer"),
+            (lambda: trained_net().SerializeToString() + b"\x12\x00", "got both `layer` and `layers`"),
+            # layers { name: "x" <field 50>: 1 }
+            (lambda: b"\x12\x06\x22\x01x\x90\x03\x01", "layer 'x' .*: got fields that are not understood"),
+            # layer { name: "x" type: "Mish" <field 150>: 1 }
+            (
+                lambda: b"\xa2\x06\x0c\x0a\x01x\x12\x04Mish\xb0\x09\x01",
+                r"net.caffemodel: layer 'x' \(Mish\): got an unknown layer type",
+            ),
             (lambda: b"\xa2\x06\x03\x0a\x01\xff", "expected a binary NetParameter message"),
             # layer { name: "x" <field 150>: 1 }
             (

@@ -8,6 +8,7 @@ import pytest
 import theano.tensor as T
 import unoptimised
 from generated_nets import (
+    FORMULAS,
     NETS,
     opencv_activations,
     our_activations,
@@ -18,6 +19,7 @@ from generated_nets import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nsfw_model.caffemodel import read_caffemodel
 from nsfw_model.layers import (
     BatchNormLayer,
     ConvolutionLayer,
@@ -50,6 +52,16 @@ def test_activations_are_those_of_opencvs_caffe_importer(name, tmp_path):
     for layer, expected in theirs.items():
         assert ours[layer].shape == expected.shape
         assert relative_difference(ours[layer], expected) < 1e-6
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_activations_are_those_of_caffes_formula(name, tmp_path):
+    paths, x = write(name, tmp_path), picture()
+    [weights] = [blobs for _, blobs in read_caffemodel(paths[1])[1]] or [[]]
+    *_, ours = our_activations(*paths, x).values()
+    expected = FORMULAS[name][2](x.astype("float64"), *weights)
+    assert ours.shape == expected.shape
+    assert relative_difference(ours, expected) < 1e-6
 
 
 def caffes_pooling(x, mode, kernel, stride, pad):
