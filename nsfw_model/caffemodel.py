@@ -86,7 +86,9 @@ def read_caffemodel(path: str | Path) -> tuple[NetParameter, Weights]:
             blob.ClearField("diff")
         if _has_unknown_fields(layer):
             known = not layer_type or layer_type in LAYER_TYPES
-            raise CaffemodelError(f"{where}: got {'fields that are not understood' if known else 'an unknown layer type'}")
+            raise CaffemodelError(
+                f"{where}: got {'fields that are not understood' if known else 'an unknown layer type'}"
+            )
         layer.ClearField("blobs")
         if arrays:
             weights.append((layer.name, arrays))

@@ -86,6 +86,7 @@ def layer_specs(net: NetParameter, path: str | Path, lines: Sequence[int] | None
     Parameters
     ----------
     net : NetParameter
+        Layers of the V1 format in it are brought up to date in place.
     path : str or Path
         For error messages.
     lines : sequence of int, optional
@@ -94,17 +95,17 @@ def layer_specs(net: NetParameter, path: str | Path, lines: Sequence[int] | None
     Returns
     -------
     list of LayerSpec
+
+    Raises
+    ------
+    PrototxtError
+        If the message is not understood as a whole.
     """
-    if len(net.layer) + len(net.layers) > MAX_LAYERS:
-        got = len(net.layer) + len(net.layers)
-        raise PrototxtError(f"{path}: got {got} layers, expected at most {MAX_LAYERS}")
+    upgrade_v1_layers(net, path)
+    if len(net.layer) > MAX_LAYERS:
+        raise PrototxtError(f"{path}: got {len(net.layer)} layers, expected at most {MAX_LAYERS}")
     if net.state.phase != _TEST or net.state.level or net.state.stage:
         raise PrototxtError(f"{path}: state: expected the TEST phase without level and stages")
-    if net.layers:
-        upgraded = NetParameter()
-        upgraded.CopyFrom(net)
-        upgrade_v1_layers(upgraded, path)
-        net = upgraded
     specs = [_layer_spec(layer, f"{path}") for layer in input_layers(net, path)]
     shared: dict[str, LayerSpec] = {}
     for index, layer in enumerate(net.layer):
@@ -120,7 +121,7 @@ def layer_specs(net: NetParameter, path: str | Path, lines: Sequence[int] | None
 _TOKEN = re.compile(r"#[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|\w+|[{}<>]|\n")
 
 
-def _layer_starts(text):
+def _layer_starts(text: str) -> list[tuple[int, str]]:
     """Return (line, name) of each `layer` or `layers` block; protobuf's parser keeps neither.
 
     Only error messages depend on this, so text that the parser refuses anyway may come out wrong.
@@ -193,8 +194,6 @@ def _rule_is_met(rule, spec):
 
 
 _TEST = NetParameter.DESCRIPTOR.file.enum_types_by_name["Phase"].values_by_name["TEST"].number
-
-
 _SETTINGS_FIELDS = {settings.field for settings in all_settings()}
 
 
@@ -212,7 +211,7 @@ def _layer_spec(layer: Any, where: str) -> LayerSpec:
         raise spec.error(_why_not(layer.type))
     own_field = layer_type.settings.field if layer_type.settings else None
     for descriptor, _ in layer.ListFields():
-        if descriptor.name in _SETTINGS_FIELDS - {own_field}:
+        if descriptor.name in _SETTINGS_FIELDS and descriptor.name != own_field:
             raise spec.error(f"got {descriptor.name}, which this layer type does not use")
     _check_count(spec, "bottoms", len(spec.bottoms), layer_type.bottoms)
     _check_count(spec, "tops", len(spec.tops), layer_type.tops)

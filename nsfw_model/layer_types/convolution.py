@@ -49,9 +49,7 @@ def read(message: Any, spec: LayerSpec) -> dict[str, Any]:
         "bias": message.bias_term,
     }
     if settings["num_output"] % settings["group"]:
-        raise spec.error(
-            f"num_output: got {settings['num_output']}, expected a multiple of group {settings['group']}"
-        )
+        raise spec.error(f"num_output: got {settings['num_output']}, expected a multiple of group {settings['group']}")
     return settings
 
 

@@ -14,11 +14,11 @@ __all__ = ["LRNLayer"]
 
 
 class LRNLayer(Layer):
-    """Local response normalisation [1]_: each value divided by a power of its neighbours' squares. Caffe's lrn_layer.cpp.
+    """Local response normalisation [1]_: each value divided by a power of its neighbours' squares.
 
     Across channels: ``x / (k + alpha / n * sum of squares over n channels) ** beta``. Within a channel:
     ``x / (1 + alpha / n**2 * sum of squares over n x n pixels) ** beta``, where Caffe does not use k.
-    Neighbours outside of the array count as zeros.
+    Neighbours outside of the array count as zeros. Source: Caffe's lrn_layer.cpp.
 
     Parameters
     ----------

@@ -76,7 +76,9 @@ class PoolingLayer(Layer):
         if size + 2 * pad < kernel:
             raise ValueError(f"{called(self)}: padded input of {size + 2 * pad} is smaller than the kernel {kernel}")
         count = window_count(size, kernel, stride, pad, self.ceil)
-        if self.ceil and not any(self.pad) and (count - 1) * stride + kernel < size:  # one was left out; Caffe keeps it here
+        if (
+            self.ceil and not any(self.pad) and (count - 1) * stride + kernel < size
+        ):  # one was left out; Caffe keeps it here
             raise ValueError(
                 f"{called(self)}: input size {size} with kernel {kernel} and stride {stride} has a last "
                 "window without a pixel in it, whose value Caffe does not define"

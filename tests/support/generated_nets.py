@@ -163,9 +163,7 @@ NETS = {
     "reshape of some axes": alone("Reshape", "reshape_param { shape { dim: 3 dim: 2 } axis: 1 num_axes: 1 }"),
     "slice in equal parts": sliced("axis: 1", "a b c", layer("sum", "Eltwise", "a b c")),
     "slice at points": sliced("slice_point: 1 slice_point: 4", "a b c", layer("cat", "Concat", "c a b")),
-    "slice of rows": sliced(
-        "axis: 2 slice_point: 4", "a b", layer("cat", "Concat", "b a", "concat_param { axis: 2 }")
-    ),
+    "slice of rows": sliced("axis: 2 slice_point: 4", "a b", layer("cat", "Concat", "b a", "concat_param { axis: 2 }")),
     "split": (
         layer("split", "Split", "data", top="a b") + layer("relu", "ReLU", "a") + layer("sum", "Eltwise", "relu b"),
         {},
@@ -231,7 +229,9 @@ FORMULAS = {
     ),
     # deconv_layer.cpp: every value adds its multiple of the filters, dilated
     "deconvolution, dilated": (
-        layer("it", "Deconvolution", "data", "convolution_param { num_output: 4 kernel_size: 3 dilation: 2 stride: 2 }"),
+        layer(
+            "it", "Deconvolution", "data", "convolution_param { num_output: 4 kernel_size: 3 dilation: 2 stride: 2 }"
+        ),
         {"it": [(6, 4, 3, 3), (4,)]},
         lambda x, W, b: _deconvolved(x, W, stride=2, dilation=2) + b[:, np.newaxis, np.newaxis],
     ),
