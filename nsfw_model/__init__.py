@@ -1,10 +1,13 @@
 """Caffe files in, Lasagne network out: one module for each noun.
 
-    schema        the part of Caffe's protobuf messages that is used
+    spec          what the files say of one layer
+    layer_types   Caffe's layer types, as its files know them: one record for each
+    schema        Caffe's protobuf messages
+    upgrade       files of older formats
     prototxt      architecture: text file -> layer specs
     caffemodel    Caffe's binary weights, and their conversion to nsfw.pkl
     weights       nsfw.pkl: arrays by layer, read safely
-    layers        Caffe's layer types as Lasagne layers
+    layers        what Caffe's layer types compute, as Lasagne layers
     network       layer specs and arrays -> Lasagne network
     lowering      what the layers compute, told to theano_cpu
     preprocess    picture -> network input
@@ -15,8 +18,11 @@
 Importing this package imports none of them, but lets Theano be repaired when it is imported.
 """
 
-import theano_compat  # noqa: F401
+from theano_compat.deprecation import move_modules
 
 
 class ModelFileError(ValueError):
     """A file of a model, weights or architecture, that cannot be used; each reader raises a kind of its own."""
+
+
+move_modules({"nsfw_model.fusing": "nsfw_model.lowering"})

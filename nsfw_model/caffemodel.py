@@ -2,7 +2,8 @@
 
 A caffemodel stores a whole network with its weights as it was when training saved it: data sources, losses,
 and copies of blobs that feed several layers (Split) are layers in it. `convert` leaves those out and keeps
-what computes a score.
+what computes a score. Which layers only feed or judge a network is said by their records
+(`nsfw_model.layer_types`), which fields have no effect on inference by the schema.
 """
 
 from __future__ import annotations
@@ -10,27 +11,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
 from nsfw_model import ModelFileError
+from nsfw_model.layer_types import LAYER_TYPES
 from nsfw_model.prototxt import MAX_LAYERS, PrototxtError, layer_specs, runs_in_test
-from nsfw_model.schema import LayerParameter, NetParameter
+from nsfw_model.schema import TRAINING_FIELDS, LayerParameter, NetParameter
+from nsfw_model.upgrade import upgrade_v1_layers, v1_type_name
 from nsfw_model.weights import MAX_BLOBS, MAX_DIMENSIONS, MAX_FILE_BYTES, Weights, save_weights
 
 __all__ = ["CaffemodelError", "convert", "inference_net", "read_caffemodel"]
-
-# Layers that only feed or judge a network in training: left out whole, with everything they hold.
-TRAINING_TYPES = frozenset(
-    "Accuracy AnnotatedData Data DummyData HDF5Data ImageData MemoryData Silence WindowData".split()
-)
-# Fields of a layer, and of its settings, that have no effect on inference.
-TRAINING_FIELDS = frozenset(
-    "param include exclude phase loss_weight propagate_down transform_param loss_param".split()
-    + "filler weight_filler bias_filler engine moving_average_fraction stable_prod_grad".split()
-)
 
 
 class CaffemodelError(ModelFileError):
@@ -71,41 +65,51 @@ def read_caffemodel(path: str | Path) -> tuple[NetParameter, Weights]:
     net = NetParameter()
     try:
         net.ParseFromString(path.read_bytes())
-        texts = [net.name, *(text for layer in net.layer for text in _texts(layer))]
+        layers = [*net.layer, *net.layers]
+        texts = [net.name, *(text for layer in layers for text in (layer.name, *layer.bottom, *layer.top))]
+        texts += [layer.type for layer in net.layer]
     except (DecodeError, UnicodeDecodeError) as error:
         raise CaffemodelError(f"{path}: expected a binary NetParameter message: {error}") from error
     if not all(isinstance(text, str) for text in texts):  # some releases of protobuf give bytes
         raise CaffemodelError(f"{path}: expected a binary NetParameter message, got names that are not text")
-    if net.layers:
-        raise CaffemodelError(
-            f"{path}: got layers of Caffe's V1 format (`layers`), expected `layer`; "
-            "Caffe's tool upgrade_net_proto_binary converts such files"
-        )
-    if not 0 < len(net.layer) <= MAX_LAYERS:
-        raise CaffemodelError(f"{path}: got {len(net.layer)} layers, expected 1 to {MAX_LAYERS}")
+    if not 0 < len(layers) <= MAX_LAYERS:
+        raise CaffemodelError(f"{path}: got {len(layers)} layers, expected 1 to {MAX_LAYERS}")
     weights = []
-    for layer in net.layer:
-        where = f"{path}: layer {layer.name!r} ({layer.type})"
-        if layer.type in TRAINING_TYPES:
+    for layer in layers:
+        layer_type = v1_type_name(layer) if isinstance(layer.type, int) else layer.type
+        where = f"{path}: layer {layer.name!r} ({layer_type})"
+        if _is_training(layer_type):
             layer.DiscardUnknownFields()
+        arrays = _arrays(layer.blobs, where)
+        for blob in layer.blobs:
+            blob.ClearField("data")
+            blob.ClearField("diff")
         if _has_unknown_fields(layer):
-            raise CaffemodelError(f"{where}: got fields that are not understood")
-        if layer.blobs:
-            weights.append((layer.name, _arrays(layer.blobs, where)))
-            layer.ClearField("blobs")
+            known = not layer_type or layer_type in LAYER_TYPES
+            raise CaffemodelError(
+                f"{where}: got {'fields that are not understood' if known else 'an unknown layer type'}"
+            )
+        layer.ClearField("blobs")
+        if arrays:
+            weights.append((layer.name, arrays))
     if _has_unknown_fields(net):
         raise CaffemodelError(f"{path}: got fields of the network that are not understood")
+    try:
+        upgrade_v1_layers(net, path)
+    except PrototxtError as error:
+        raise CaffemodelError(str(error)) from None
     return net, weights
 
 
-def _texts(layer):
-    return (layer.name, layer.type, *layer.bottom, *layer.top)
+def _is_training(layer_type: str) -> bool:
+    return layer_type in LAYER_TYPES and LAYER_TYPES[layer_type].training
 
 
-def _has_unknown_fields(message):
-    before = message.ByteSize()
+def _has_unknown_fields(message: Any) -> bool:
+    """Discard the fields that the schema does not have, and say whether there were any."""
+    before = len(message.SerializeToString())  # ByteSize() is not renewed by protobuf's Python implementation
     message.DiscardUnknownFields()
-    return message.ByteSize() != before
+    return len(message.SerializeToString()) != before
 
 
 def _arrays(blobs, layer):
@@ -174,9 +178,12 @@ def inference_net(net: NetParameter, weights: Weights, input_shape: Sequence[int
     result.input_dim.extend(net.input_dim)
     result.input_shape.extend(net.input_shape)
     sources: dict[str, LayerParameter] = {}
+    if not net.input_dim and not net.input_shape:  # some old caffemodels name their inputs only
+        result.ClearField("input")
+        sources.update((name, LayerParameter(name=name, type="Input", top=[name])) for name in net.input)
     copied: dict[str, str] = {}
     for layer in net.layer:
-        if layer.type in TRAINING_TYPES:
+        if _is_training(layer.type):
             sources.update((top, layer) for top in layer.top[:1])
         elif layer.type == "Split":
             original = copied.get(layer.bottom[0], layer.bottom[0])
@@ -200,13 +207,12 @@ def _add_for_inference(net, layer, copied):
     if kept.type == "SoftmaxWithLoss":
         kept.type, kept.name = "Softmax", "prob"
         kept.bottom[:], kept.top[:] = kept.bottom[:1], ["prob"]
+    for name in ("include", "exclude", "phase", *TRAINING_FIELDS["LayerParameter"]):
+        kept.ClearField(name)
     for descriptor, value in kept.ListFields():
-        if descriptor.name in TRAINING_FIELDS:
-            kept.ClearField(descriptor.name)
-        elif descriptor.name.endswith("_param"):
-            for setting in value.DESCRIPTOR.fields:
-                if setting.name in TRAINING_FIELDS:
-                    value.ClearField(setting.name)
+        if descriptor.name.endswith("_param"):
+            for name in TRAINING_FIELDS[value.DESCRIPTOR.name]:
+                value.ClearField(name)
     if kept.type == "BatchNorm":
         kept.batch_norm_param.use_global_stats = True
 

@@ -8,6 +8,15 @@ import math
 def logit_of(score: float) -> float:
     """Give log(score / (1 - score)); infinite at 0 and 1.
 
+    Parameters
+    ----------
+    score : float
+        In 0..1.
+
+    Returns
+    -------
+    float
+
     Examples
     --------
     >>> logit_of(0.5), logit_of(1)
@@ -19,7 +28,17 @@ def logit_of(score: float) -> float:
 
 
 def score_of(logit: float) -> float:
-    """Give the score of a logit, of any logit.
+    """Give the score of a logit: the logistic function.
+
+    Parameters
+    ----------
+    logit : float
+        Any number; the largest overflow nothing.
+
+    Returns
+    -------
+    float
+        In 0..1.
 
     Examples
     --------

@@ -1,7 +1,8 @@
 """Pictures in, network input out: the preprocessing that Yahoo's Open NSFW was published with.
 
-A score is only comparable when every step is the same, in the same order (``classify_nsfw.py`` of
-Yahoo's repository)::
+A score is only comparable when every step is the same, in the same order. The source is classify_nsfw.py of
+Yahoo's repository (https://github.com/yahoo/open_nsfw), functions resize_image and
+caffe_preprocess_and_compute::
 
     any picture -> RGB -> 256x256, bilinear -> JPEG and back -> channels to BGR, minus the colour
     means, axes to (1, 3, 256, 256) -> centre crop 224x224
@@ -170,12 +171,14 @@ def _to_rgb(opened: Image.Image, name: str) -> Image.Image:
     return opened.copy() if opened.mode == "RGB" else opened.convert("RGB")
 
 
-def resize_image(img: Picture, sz: tuple[int, int] = RESIZED, convert_to_array: bool = True):
+def resize_image(
+    img: Picture, sz: tuple[int, int] = RESIZED, convert_to_array: bool = True
+) -> np.ndarray | Image.Image:
     """Read a picture and resize it, bilinear, without keeping its aspect ratio.
 
     Parameters
     ----------
-    img
+    img : str, Path, bytes, binary file, ndarray or PIL.Image.Image
         Whatever `read_picture` takes.
     sz : (int, int)
         Width and height in pixels.
@@ -213,6 +216,11 @@ def process(img: np.ndarray) -> np.ndarray:
     ndarray of float32, shape (1, 3, height, width)
         BGR values minus `CHANNEL_MEANS`.
 
+    Raises
+    ------
+    ValueError
+        If `img` has another shape.
+
     Examples
     --------
     >>> process(np.full((2, 2, 3), 128))[0, :, 0, 0].tolist()
@@ -239,6 +247,11 @@ def deprocess(img: np.ndarray) -> np.ndarray:
     -------
     ndarray of uint8, shape (height, width, 3)
 
+    Raises
+    ------
+    ValueError
+        If `img` has another shape.
+
     Examples
     --------
     >>> deprocess(process(np.full((2, 2, 3), 128)) + 0.4)[0, 0].tolist()
@@ -263,6 +276,11 @@ def crop(img: np.ndarray) -> np.ndarray:
     ndarray, shape (n, channels, 224, 224)
         A view.
 
+    Raises
+    ------
+    ValueError
+        If `img` has another shape.
+
     Examples
     --------
     >>> crop(np.zeros((1, 3, 256, 256))).shape
@@ -276,7 +294,23 @@ def crop(img: np.ndarray) -> np.ndarray:
 
 
 def compress(img: Image.Image) -> Image.Image:
-    """Compress a picture with Pillow's JPEG defaults (quality 75, 4:2:0) and decompress it."""
+    """Compress a picture with Pillow's JPEG defaults (quality 75, 4:2:0) and decompress it.
+
+    Parameters
+    ----------
+    img : PIL.Image.Image
+        Of mode RGB.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Of the same size, decompressed when its pixels are first used.
+
+    Examples
+    --------
+    >>> compress(Image.new("RGB", (256, 256))).size
+    (256, 256)
+    """
     buffer = io.BytesIO()
     bare = img.copy()
     bare.info = {}  # a comment in it would be written into the JPEG, and Pillow refuses long ones
@@ -289,7 +323,7 @@ def make_jpg(img: np.ndarray | Image.Image) -> np.ndarray:
 
     Parameters
     ----------
-    img : PIL.Image.Image or ndarray of shape (1, 3, height, width)
+    img : PIL.Image.Image, or ndarray of shape (1, 3, height, width)
         An RGB picture, or network input.
 
     Returns
@@ -311,7 +345,7 @@ def prepare(img: Picture) -> np.ndarray:
 
     Parameters
     ----------
-    img
+    img : str, Path, bytes, binary file, ndarray or PIL.Image.Image
         Whatever `read_picture` takes.
 
     Returns
@@ -329,5 +363,6 @@ def prepare(img: Picture) -> np.ndarray:
     >>> prepare(np.zeros((10, 20, 3), np.uint8)).shape
     (3, 224, 224)
     """
-    jpeg = compress(resize_image(img, convert_to_array=False))
+    resized = read_picture(img).resize(RESIZED, resample=Image.Resampling.BILINEAR)
+    jpeg = compress(resized)
     return process(np.asarray(jpeg)[CENTRE])[0]

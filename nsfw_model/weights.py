@@ -94,6 +94,13 @@ def save_weights(path: str | Path, layers: Weights) -> None:
     layers : list of (str, list of ndarray)
         As `load_weights` returns them; all values are finite and of type float32.
 
+    Raises
+    ------
+    WeightsError
+        If an array holds anything else.
+    OSError
+        If the file cannot be written.
+
     Examples
     --------
     >>> import os, tempfile

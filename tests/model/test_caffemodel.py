@@ -1,6 +1,9 @@
 """Caffemodels: what is read, what is refused, and what conversion makes of Yahoo's."""
 
 import argparse
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +114,18 @@ class TestConversion:
         convert(path, tmp_path / "net.pkl", tmp_path / "net.prototxt", input_shape=(3, 8, 8))
         assert read_prototxt(tmp_path / "net.prototxt")[0].settings["shape"] == (1, 3, 8, 8)
 
+    def test_keeps_the_rounding_of_a_pooling(self, tmp_path):
+        net = trained_net()
+        pool = net.layer.add(name="pool", type="Pooling", bottom=["conv"], top=["pool"]).pooling_param
+        pool.kernel_size, pool.stride, pool.round_mode = 1, 2, 1
+        layer_named(net, "fc").bottom[0] = "pool"
+        net.layer.remove(layer_named(net, "sum"))
+        net.layer.remove(layer_named(net, "split"))
+        net.layer.sort(key=lambda layer: "data conv bn pool fc loss accuracy".split().index(layer.name))
+        convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
+        [pool] = [spec for spec in read_prototxt(tmp_path / "net.prototxt") if spec.type == "Pooling"]
+        assert pool.settings["round_mode"] == "floor"
+
     def test_leaves_out_layers_that_only_training_runs(self, tmp_path):
         net = trained_net()
         net.layer.add(name="noise", type="Gaussian", bottom=["fc"], top=["fc"]).include.add(phase=0)
@@ -119,7 +134,7 @@ class TestConversion:
 
     def test_of_a_network_that_is_not_supported_writes_nothing(self, tmp_path):
         net = trained_net()
-        layer_named(net, "sum").type = "Deconvolution"
+        layer_named(net, "sum").type = "Deformable"
         with pytest.raises(PrototxtError, match="net.caffemodel: layer 'sum' .*: got an unknown layer type"):
             convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
         assert [path.name for path in tmp_path.iterdir()] == ["net.caffemodel"]
@@ -192,7 +207,16 @@ class TestReading:
                 lambda: trained_net().SerializeToString() + b"\x4a\x01x",
                 "got fields of the network that are not understood",
             ),
-            (lambda: b"\x12\x00", r"got layers of Caffe's V1 format \(`layers`\)"),
+            # layers { layer { } }
+            (lambda: b"\x12\x02\x0a\x00", r"layer '': got Caffe's V0 format \(`layers { layer"),
+            (lambda: trained_net().SerializeToString() + b"\x12\x00", "got both `layer` and `layers`"),
+            # layers { name: "x" <field 50>: 1 }
+            (lambda: b"\x12\x06\x22\x01x\x90\x03\x01", "layer 'x' .*: got fields that are not understood"),
+            # layer { name: "x" type: "Mish" <field 150>: 1 }
+            (
+                lambda: b"\xa2\x06\x0c\x0a\x01x\x12\x04Mish\xb0\x09\x01",
+                r"net.caffemodel: layer 'x' \(Mish\): got an unknown layer type",
+            ),
             (lambda: b"\xa2\x06\x03\x0a\x01\xff", "expected a binary NetParameter message"),
             # layer { name: "x" <field 150>: 1 }
             (
@@ -227,6 +251,30 @@ class TestReading:
             file.truncate(caffemodel.MAX_FILE_BYTES + 1)
         with pytest.raises(CaffemodelError, match="got 1073741825 bytes"):
             read_caffemodel(path)
+
+    @pytest.mark.parametrize("implementation", ["upb", "python"])
+    def test_finds_fields_that_are_not_understood_with_any_implementation_of_protobuf(self, implementation, tmp_path):
+        # pooling_param { round_mode: FLOOR } is understood, <field 14> is not; in Python, ByteSize() is cached
+        net = NetParameter()
+        pool = net.layer.add(name="pool", type="Pooling", bottom=["data"], top=["pool"]).pooling_param
+        pool.kernel_size, pool.round_mode = 2, 1
+        understood = net.SerializeToString()
+        assert understood.endswith(b"\xca\x07\x04\x10\x02\x68\x01")  # field 121: 4 bytes, 2: 2, 13: 1
+        unknown = (
+            understood[:1] + b"\x06" + bytes([understood[2] + 2]) + understood[3:-5] + b"\x06\x10\x02\x68\x01\x70\x01"
+        )
+        (tmp_path / "good.caffemodel").write_bytes(understood)
+        (tmp_path / "bad.caffemodel").write_bytes(unknown)
+        code = (
+            "from nsfw_model.caffemodel import read_caffemodel\n"
+            "print(read_caffemodel('good.caffemodel')[0].layer[0].pooling_param.round_mode)\n"
+            "read_caffemodel('bad.caffemodel')\n"
+        )
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": implementation}
+        command = [sys.executable, "-c", code]
+        result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60)
+        assert result.stdout.strip() == "1"
+        assert "layer 'pool' (Pooling): got fields that are not understood" in result.stderr
 
 
 class TestCommand:

@@ -1,5 +1,7 @@
 """Layers: each computes what Caffe's does, for any batch and picture size, and can be trained."""
 
+import math
+
 import theano_cpu  # noqa: F401
 
 import lasagne
@@ -8,6 +10,7 @@ import pytest
 import theano.tensor as T
 import unoptimised
 from generated_nets import (
+    FORMULAS,
     NETS,
     opencv_activations,
     our_activations,
@@ -18,13 +21,19 @@ from generated_nets import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nsfw_model.caffemodel import read_caffemodel
 from nsfw_model.layers import (
     BatchNormLayer,
+    BiasLayer,
     ConvolutionLayer,
+    CropLayer,
+    DeconvolutionLayer,
     EltwiseLayer,
     InnerProductLayer,
     LRNLayer,
+    MVNLayer,
     PoolingLayer,
+    PReLULayer,
     ScaleLayer,
     SoftmaxLayer,
 )
@@ -52,10 +61,21 @@ def test_activations_are_those_of_opencvs_caffe_importer(name, tmp_path):
         assert relative_difference(ours[layer], expected) < 1e-6
 
 
-def caffes_pooling(x, mode, kernel, stride, pad):
+@pytest.mark.parametrize("name", FORMULAS)
+def test_activations_are_those_of_caffes_formula(name, tmp_path):
+    paths, x = write(name, tmp_path), picture()
+    [weights] = [blobs for _, blobs in read_caffemodel(paths[1])[1]] or [[]]
+    *_, ours = our_activations(*paths, x).values()
+    expected = FORMULAS[name][2](x.astype("float64"), *weights)
+    assert ours.shape == expected.shape
+    assert relative_difference(ours, expected) < 1e-6
+
+
+def caffes_pooling(x, mode, kernel, stride, pad, round_mode):
     """Caffe's pooling_layer.cpp, loop for loop."""
     height, width = x.shape[2:]
-    counts = [-((n + 2 * p - k) // -s) + 1 for n, p, k, s in zip((height, width), pad, kernel, stride)]
+    rounded = {"ceil": math.ceil, "floor": math.floor}[round_mode]
+    counts = [rounded((n + 2 * p - k) / s) + 1 for n, p, k, s in zip((height, width), pad, kernel, stride)]
     if any(pad):
         counts = [c - ((c - 1) * s >= n + p) for c, n, p, s in zip(counts, (height, width), pad, stride)]
     y = np.zeros((*x.shape[:2], *counts), "float32")
@@ -69,7 +89,7 @@ def caffes_pooling(x, mode, kernel, stride, pad):
 
 
 class TestPooling:
-    @settings(max_examples=30)
+    @settings(max_examples=60)
     @given(st.data())
     def test_is_caffes_for_any_window(self, data):
         sizes = data.draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
@@ -77,19 +97,24 @@ class TestPooling:
         stride = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
         pad = data.draw(st.tuples(*(st.integers(0, k - 1) for k in kernel)))
         mode = data.draw(st.sampled_from(["max", "ave"]))
+        round_mode = data.draw(st.sampled_from(["ceil", "floor"]))
         try:
-            layer = PoolingLayer((None, 2, *sizes), mode, kernel, stride, pad)
+            layer = PoolingLayer((None, 2, *sizes), mode, kernel, stride, pad, round_mode=round_mode)
             shape = layer.output_shape
         except ValueError:
             return  # a window without a pixel, or larger than the picture
         x = picture((1, 2, *sizes))
-        expected = caffes_pooling(x, mode, kernel, stride, pad)
+        expected = caffes_pooling(x, mode, kernel, stride, pad, round_mode)
         assert shape == (None, *expected.shape[1:])
         np.testing.assert_allclose(output(layer, x), expected, rtol=1e-5, atol=1e-6)
 
     def test_rounds_up(self):
         # Open NSFW's first pooling; rounding down, as elsewhere, gives 55
         assert PoolingLayer((None, 64, 112, 112), "max", (3, 3), (2, 2)).output_shape == (None, 64, 56, 56)
+
+    def test_rounds_down_where_asked(self):
+        layer = PoolingLayer((None, 64, 112, 112), "max", (3, 3), (2, 2), round_mode="floor")
+        assert layer.output_shape == (None, 64, 55, 55)
 
     @pytest.mark.parametrize("mode, numpys", [("max", np.max), ("ave", np.mean)])
     def test_global_is_over_the_picture_whatever_its_size(self, mode, numpys):
@@ -108,6 +133,10 @@ class TestSizes:
             PoolingLayer(SHAPE, "max", (3, 3), (2, 2)),
             PoolingLayer(SHAPE, "max", (3, 3), (2, 2), (1, 1)),
             PoolingLayer(SHAPE, "ave", (3, 3), (2, 2), (1, 1)),
+            DeconvolutionLayer(SHAPE, ones(6, 4, 4, 4), stride=(2, 2), pad=(1, 1)),
+            PoolingLayer(SHAPE, "ave", (3, 3), (2, 2), (1, 1), round_mode="floor"),
+            MVNLayer(SHAPE),
+            PReLULayer(SHAPE, ones(6)),
             LRNLayer(SHAPE),
             SoftmaxLayer(SHAPE),
         ],
@@ -172,13 +201,23 @@ def test_all_layers_but_statistics_can_be_trained():
     net = ConvolutionLayer(source, ones(4, 3, 3, 3), ones(4), name="conv")
     net = BatchNormLayer(net, ones(4), ones(4), ones(1), name="bn")
     net = ScaleLayer(net, ones(4), ones(4), name="scale")
+    net = PReLULayer(net, ones(4), name="prelu")
+    net = BiasLayer(net, ones(4), name="bias")
+    net = DeconvolutionLayer(net, ones(4, 4, 1, 1), ones(4), name="deconv")
     net = InnerProductLayer(net, ones(2, 36), ones(2), name="fc")
     names = [param.name for param in lasagne.layers.get_all_params(net, trainable=True)]
-    assert names == ["conv.W", "conv.b", "scale.scale", "scale.bias", "fc.W", "fc.b"]
+    assert names == ("conv.W conv.b scale.scale scale.bias prelu.alpha bias.bias deconv.W deconv.b fc.W fc.b".split())
     loss = lasagne.layers.get_output(net).sum()
     gradients = T.grad(loss, lasagne.layers.get_all_params(net, trainable=True))
     values = unoptimised.function([source.input_var], gradients)(picture((2, 3, 5, 5)))
-    assert [value.shape for value in values] == [(4, 3, 3, 3), (4,), (4,), (4,), (2, 36), (2,)]
+    assert [value.shape for value in values] == [
+        (4, 3, 3, 3),
+        *[(4,)] * 5,
+        (4, 4, 1, 1),
+        (4,),
+        (2, 36),
+        (2,),
+    ]
     assert all(np.isfinite(value).all() for value in values)
 
 
@@ -212,6 +251,16 @@ def test_all_layers_but_statistics_can_be_trained():
             "input of 11 is smaller than the kernel 12",
         ),
         (lambda: PoolingLayer(SHAPE, "max", (1, 1), (3, 3)).output_shape, "last window without a pixel"),
+        (lambda: PoolingLayer(SHAPE, "max", round_mode="up"), "round_mode: got 'up', expected 'ceil' or 'floor'"),
+        (lambda: DeconvolutionLayer(SHAPE, ones(5, 4, 3, 3)), "input channels: got 6, expected 5"),
+        (
+            lambda: DeconvolutionLayer(SHAPE, ones(6, 4, 1, 1), pad=(6, 0)).output_shape,
+            r"pad: got \(6, 0\), which leaves no output",
+        ),
+        (lambda: PReLULayer(SHAPE, ones(5)), r"shape of alpha: got \(5,\), expected \(6,\)"),
+        (lambda: BiasLayer(SHAPE, ones(5)), r"shape of bias: got \(5,\), expected \(6,\)"),
+        (lambda: CropLayer([SHAPE, SHAPE], offset=(1,)), "number of offsets: got 1, expected 2"),
+        (lambda: MVNLayer((None, 6)), "input dimensions: got 2, expected 4"),
         (lambda: EltwiseLayer([SHAPE, SHAPE], "mean"), "operation: got 'mean', expected"),
         (
             lambda: EltwiseLayer([SHAPE, SHAPE], "max", (1, 1)),

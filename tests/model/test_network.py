@@ -167,6 +167,40 @@ class TestBuilding:
         assert build(text, [("scale", [np.ones((), "float32")])])[0].scale.ndim == 0
 
 
+class TestLayersOfSeveralTops:
+    SLICE = layer("slice", "Slice", "data", "slice_param { slice_point: 1 }", top="blue rest")
+
+    def test_have_an_entry_for_each_top(self, build):
+        output, net = build(DATA + self.SLICE + layer("cat", "Concat", "rest blue"), [])
+        assert list(net) == ["data", "slice:blue", "slice:rest", "cat"]
+        assert net["slice:rest"].output_shape == (None, 2, 8, 8)
+        assert output.input_layers == [net["slice:rest"], net["slice:blue"]]
+
+    def test_that_hand_on_their_input_are_that_input(self, build):
+        split = layer("split", "Split", "data", top="one other")
+        _, net = build(DATA + split + layer("sum", "Eltwise", "one other"), [])
+        assert net["split:one"] is net["split:other"] is net["data"]
+
+    def test_with_a_top_that_nobody_reads_are_errors(self, build):
+        with pytest.raises(
+            PrototxtError, match=r"layer 'slice' .*: got 2 outputs that nobody reads \('blue', 'relu'\)"
+        ):
+            build(DATA + self.SLICE + layer("relu", "ReLU", "rest"), [])
+
+    def test_with_two_tops_of_one_name_are_errors(self, build):
+        with pytest.raises(PrototxtError, match="top 'a': layer 'slice' makes it already"):
+            build(DATA + layer("slice", "Slice", "data", top="a a a") + layer("relu", "ReLU", "a"), [])
+
+
+class TestLongNetworks:
+    """Theano and Lasagne walk through a network by recursion, Python's limit is 1000."""
+
+    def test_an_eltwise_of_2000_inputs_is_computed(self, build):
+        output, net = build(DATA + layer("sum", "Eltwise", " ".join(["data"] * 2000)), [])
+        f = unoptimised.function([net["data"].input_var], lasagne.layers.get_output(output))
+        np.testing.assert_array_equal(f(ones(1, 3, 8, 8)), 2000 * ones(1, 3, 8, 8))
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         "weights, message",

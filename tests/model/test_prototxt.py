@@ -185,8 +185,8 @@ class TestPhaseRules:
 # the layer in question starts on line 2
 BAD_LAYERS = {
     "unknown type": (
-        layer("it", "Deconvolution", "data"),
-        "got an unknown layer type, expected one of BatchNorm, ",
+        layer("it", "Deformable", "data"),
+        "got an unknown layer type, expected one of AbsVal, BNLL, BatchNorm, ",
     ),
     "unknown field": (CONV.replace("num_output", "numoutput"), 'no field named "numoutput"'),
     "field of another type": (layer("it", "ReLU", "data", "lrn_param { }"), "got lrn_param, which this"),
@@ -337,7 +337,10 @@ class TestWholeFile:
         "text, message",
         [
             ("", "got no layer that runs in the TEST phase"),
-            ("layers { name: 'conv1' type: CONVOLUTION }", "net.prototxt: got layers of Caffe's V1 format"),
+            ("layers { name: 'conv1' type: CONVOLUTION }", ":1: layer 'conv1' .Convolution.: got 0 bottoms"),
+            ("layers { layer { name: 'conv1' type: 'conv' } }", "net.prototxt: layer 'conv1': got Caffe's V0 format"),
+            ("layer { } layers { }", "net.prototxt: got both `layer` and `layers`"),
+            ("layers { type: CONVOLUTED }", "net.prototxt:1: .*CONVOLUTED"),
             ("layer { name: 'x'", "net.prototxt:1: layer 'x': "),
             ("nonsense", "net.prototxt:1: "),
         ],
