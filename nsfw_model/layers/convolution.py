@@ -10,6 +10,7 @@ from nsfw_model.layers.arguments import called, expect, shape_of
 from nsfw_model.layers.building import builds, image_shape, take
 from theano_cpu import ir
 from theano_cpu.lowering import lowering_rule
+from theano_cpu.shapes import conv_output_length
 
 __all__ = ["ConvolutionLayer", "DeconvolutionLayer"]
 
@@ -59,7 +60,7 @@ class ConvolutionLayer(Layer):
             return None
         if size + 2 * pad < extent:
             raise ValueError(f"{called(self)}: padded input of {size + 2 * pad} is smaller than the kernel's {extent}")
-        return (size + 2 * pad - extent) // stride + 1
+        return conv_output_length(size, kernel, stride, pad, dilation)
 
     def get_output_for(self, input, **kwargs):
         output = T.nnet.conv2d(

@@ -11,7 +11,7 @@ from nsfw_model.layers.arguments import called, expect
 from nsfw_model.layers.building import builds, image_shape, take
 from theano_cpu import ir
 from theano_cpu.lowering import lowering_rule
-from theano_cpu.onednn.pooling import window_count
+from theano_cpu.shapes import pool_output_length
 
 __all__ = ["PoolingLayer"]
 
@@ -75,10 +75,9 @@ class PoolingLayer(Layer):
             return None
         if size + 2 * pad < kernel:
             raise ValueError(f"{called(self)}: padded input of {size + 2 * pad} is smaller than the kernel {kernel}")
-        count = window_count(size, kernel, stride, pad, self.ceil)
-        if (
-            self.ceil and not any(self.pad) and (count - 1) * stride + kernel < size
-        ):  # one was left out; Caffe keeps it here
+        count = pool_output_length(size, kernel, stride, pad, self.ceil)
+        # one was left out; Caffe keeps it here
+        if self.ceil and not any(self.pad) and (count - 1) * stride + kernel < size:
             raise ValueError(
                 f"{called(self)}: input size {size} with kernel {kernel} and stride {stride} has a last "
                 "window without a pixel in it, whose value Caffe does not define"
@@ -113,7 +112,7 @@ def padded_pool(input, mode, kernel, stride, pad, ceil=True):
     counts, extents = [], []
     for axis in (0, 1):
         size, k, s, p = input.shape[2 + axis], kernel[axis], stride[axis], pad[axis]
-        count = window_count(size, k, s, p, ceil)
+        count = pool_output_length(size, k, s, p, ceil)
         counts.append(count)
         extents.append(T.maximum((count - 1) * s + k, size + p))
     filling = np.float32(-np.inf if mode == "max" else 0)
