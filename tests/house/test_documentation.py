@@ -1,7 +1,9 @@
-"""Every example in the README, the pages of docs/ and the docstrings is run, and prints what it says."""
+"""Every example is run and prints what it says, every link leads somewhere, and every public name is described."""
 
+import dataclasses
 import doctest
 import importlib
+import inspect
 import pkgutil
 import re
 import shlex
@@ -9,15 +11,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+import yaml
+from numpydoc.docscrape import NumpyDocString
 
 import nsfw_experiments
 import nsfw_model
 import theano_compat
 import theano_cpu
 
+import lasagne
+import theano
+
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MODULES = ["open_nsfw"] + [
     module.name
@@ -48,6 +57,9 @@ def in_a_checkout(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
+# --- examples
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_examples_of_a_page(page):
     """The blocks of a page are one story: later ones use names of earlier ones."""
@@ -60,11 +72,13 @@ def test_python_examples_of_a_page(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_of_a_page(page, tmp_path, yahoo_files):
+def test_commands_of_a_page(page, tmp_path, request):
     """In ``console`` blocks, what follows ``$ `` is run and prints the lines below it ("..." stands for anything)."""
     for block in fenced(page, "console"):
         for command, expected in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
-            command = command.replace("/tmp/", f"{tmp_path}/").replace("yahoo/", f"{yahoo_files[0].parent}/")
+            command = command.replace("/tmp/", f"{tmp_path}/")
+            if "yahoo/" in command:
+                command = command.replace("yahoo/", f"{request.getfixturevalue('yahoo_files')[0].parent}/")
             if command.startswith("open-nsfw"):
                 command = shlex.join([sys.executable, "-m", "nsfw_command.main"]) + command.removeprefix("open-nsfw")
             process = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=600)
@@ -82,3 +96,190 @@ def test_docstring_examples(name):
     for test in doctest.DocTestFinder().find(module):
         runner.run(test, out=report.append)
     assert not report, "".join(report)
+
+
+# --- pages
+
+
+def without_code(text):
+    """A page without its code, where brackets are no links and # begins no heading."""
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))
+
+
+def links(text):
+    """Targets of a page's links and pictures, except those on other sites."""
+    targets = re.findall(r"\]\(([^)\s]+)\)", without_code(text))
+    return [target for target in targets if not re.match(r"\w+:", target)]
+
+
+def anchors(path):
+    """What GitHub and MyST call the headings of a page."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def dead_links(text, path):
+    """Links of a text in the file `path` to files and headings that do not exist."""
+    dead = []
+    for target in links(text):
+        file, _, anchor = target.partition("#")
+        found = path.parent / file if file else path
+        if not found.is_file() or (anchor and anchor not in anchors(found)):
+            dead.append(target)
+    return dead
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_of_a_page_lead_somewhere(page):
+    assert dead_links(page.read_text(encoding="utf-8"), page) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_links_of_a_notebook_lead_somewhere(path):
+    cells = nbformat.read(path, as_version=4).cells
+    assert dead_links("\n".join(cell.source for cell in cells if cell.cell_type == "markdown"), path) == []
+
+
+def test_a_dead_link_is_noticed(tmp_path):
+    page = tmp_path / "page.md"
+    text = "# A title\n[a](page.md#a-title) [b](#a-title) [c](none.md) [d](#none) [e](https://example.org) `[f](none)`"
+    page.write_text(text)
+    assert dead_links(text, page) == ["none.md", "#none"]
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 140
+
+
+def test_all_pages_and_notebooks_are_in_the_sites_contents():
+    contents = (ROOT / "docs/index.md").read_text(encoding="utf-8").split()
+    pages = {path.stem for path in PAGES if path.parent.name == "docs"} - {"index"}
+    assert pages | {f"notebooks/{path.stem}" for path in NOTEBOOKS} <= set(contents)
+
+
+def walks():
+    """The steps of docs/architecture.md's walks: the file that each begins with, and its text."""
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").partition("## Three walks")[2]
+    return re.findall(r"^ ?\d+\. `([\w./]+)`: (.*?)(?=^ ?\d+\. |^$)", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_walks_name_files_and_functions_that_exist():
+    assert len(walks()) > 20
+    for file, text in walks():
+        code = (ROOT / file).read_text(encoding="utf-8")
+        for name in re.findall(r"`([^`]+)`", text):
+            if "/" in name:
+                assert (ROOT / name).is_file(), f"{file}: {name}"
+            else:
+                assert re.search(rf"\b{re.escape(name)}\b", code), f"{file}: {name}"
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet", "docs", str(tmp_path)]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert (tmp_path / "index.html").exists()
+    loaded = r"<(?:script|link|img)[^>]*(?:src|href)=\"(?:https?:)?//"
+    online = [page.name for page in tmp_path.rglob("*.html") if re.search(loaded, page.read_text(encoding="utf-8"))]
+    assert online == [], "pages that load files from other sites"
+
+
+def test_the_citation_file_has_what_its_format_requires():
+    # The required keys of Citation File Format 1.2.0, and of its references:
+    # https://github.com/citation-file-format/citation-file-format/blob/1.2.0/schema-guide.md
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert citation["cff-version"] == "1.2.0" and citation["type"] == "software"
+    assert all({"type", "title", "authors"} <= set(reference) for reference in citation["references"])
+
+
+# --- docstrings
+
+#: Modules that people reach through those above them, whose docstrings have the examples.
+INNER = ("theano_compat.", "theano_cpu.ir", "theano_cpu.fuse.", "theano_cpu.onednn.")
+#: Functions and classes whose example would need what a docstring has not, and what that is.
+WITHOUT_EXAMPLE = {
+    "nsfw_experiments.evolution.callbacks.draw_progress": "a notebook",
+    "nsfw_experiments.inverse.callbacks.draw_history": "a notebook",
+    "nsfw_experiments.live_figure.LiveFigure": "a notebook",
+}
+
+
+def public_objects():
+    """Full names of the functions and classes that modules offer, and the objects."""
+    for name in MODULES:
+        module = importlib.import_module(name)
+        for key, value in vars(module).items():
+            offered = key in module.__all__ if hasattr(module, "__all__") else not key.startswith("_")
+            if offered and callable(value) and getattr(value, "__module__", None) == name:
+                if inspect.isclass(value) or inspect.isfunction(value):
+                    yield f"{name}.{key}", value
+
+
+PUBLIC = dict(public_objects())
+
+
+def described_names(section):
+    """The names of a numpydoc section: "height, width : int" describes two."""
+    return {name.strip(" *") for entry in section for name in entry.name.split(",")}
+
+
+def taken_names(thing):
+    """The parameters of a function or of a class."""
+    if dataclasses.is_dataclass(thing):
+        return {field.name for field in dataclasses.fields(thing) if field.init and not field.name.startswith("_")}
+    if inspect.isclass(thing) and "__init__" not in vars(thing):
+        return set()  # those of the class that it is derived from
+    parameters = inspect.signature(thing).parameters.values()
+    return {parameter.name for parameter in parameters if not parameter.name.startswith("_")}
+
+
+def gives_something(function):
+    """Whether a function returns or yields, by its annotation."""
+    annotation = inspect.signature(function).return_annotation
+    return annotation not in (None, "None", "NoReturn", inspect.Signature.empty)
+
+
+def flaws(name, thing):
+    """What a docstring lacks."""
+    if not inspect.getdoc(thing):
+        return ["a docstring"]
+    if inspect.isclass(thing) and issubclass(thing, BaseException):
+        return []
+    document = NumpyDocString(inspect.getdoc(thing))
+    parameters = described_names(document["Parameters"])
+    if dataclasses.is_dataclass(thing):
+        parameters |= described_names(document["Attributes"])
+    lasagnes = {"name", "kwargs"} if inspect.isclass(thing) and issubclass(thing, lasagne.layers.Layer) else set()
+    lacking = sorted(taken_names(thing) - parameters - lasagnes)
+    found = [f"Parameters: {', '.join(lacking)}"] if lacking else []
+    if inspect.isfunction(thing) and gives_something(thing) and not (document["Returns"] or document["Yields"]):
+        found.append("Returns")
+    if not document["Examples"] and needs_example(name, thing):
+        found.append("Examples")
+    return found
+
+
+def needs_example(name, thing):
+    """Records and Theano operations are not what people make themselves."""
+    made_by_others = dataclasses.is_dataclass(thing) or (inspect.isclass(thing) and issubclass(thing, theano.Op))
+    return not (made_by_others or name.startswith(INNER) or name in WITHOUT_EXAMPLE)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_docstring_is_complete(name):
+    assert flaws(name, PUBLIC[name]) == []
+
+
+def test_the_names_without_an_example_exist():
+    assert set(WITHOUT_EXAMPLE) <= set(PUBLIC)
+
+
+def test_a_flaw_of_a_docstring_is_noticed():
+    def undescribed(size: int) -> int:
+        """Do something."""
+        return size
+
+    assert flaws("undescribed", undescribed) == ["Parameters: size", "Returns", "Examples"]
