@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from types import GenericAlias
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -30,7 +31,6 @@ html_title = "Open NSFW in Theano and Lasagne"
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "numpydoc",
     "myst_nb",
 ]
@@ -38,9 +38,11 @@ source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-n
 exclude_patterns = ["_build", "_templates"]
 templates_path = ["_templates"]
 default_role = "py:obj"  # `name` in a docstring is a link where there is such a name
+highlight_language = "none"
 
 autosummary_generate = True
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 autodoc_typehints = "none"  # the Parameters sections have the types
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
@@ -86,4 +88,9 @@ def relinked(text: str, folder: Path) -> str:
 def setup(app) -> None:
     """Called by Sphinx."""
     take_notebooks()
+    app.connect("env-get-outdated", lambda *_: list(ROOT_PAGES))  # Sphinx cannot know when the root's files change
     app.connect("source-read", write_page)
+    # Names of types, such as nsfw_model.weights.Weights: Sphinx 9.0 fails at their signatures
+    app.connect(
+        "autodoc-skip-member", lambda app, what, name, thing, skip, options: isinstance(thing, GenericAlias) or None
+    )
