@@ -1,14 +1,20 @@
-# make score   sets up .venv and scores the pictures in img/
-# make test    sets up .venv and runs the tests
-# make lint    sets up .venv and runs ruff and mypy
+# make score      sets up .venv and scores the pictures in img/
+# make test       runs the tests
+# make lint       runs ruff and mypy
+# make docs       builds the documentation, docs/_build/html/index.html
+# make notebooks  opens the notebooks in Jupyter
 #
+# Each sets up .venv first, with what it needs.
 # Another Python: make PYTHON=python3.13 test     Another place for the environment: make VENV=/tmp/venv test
 
 PYTHON ?= python3
 VENV ?= .venv
 READY := $(VENV)/ready-$(notdir $(PYTHON))
 
-.PHONY: score test lint
+.PHONY: help score test lint docs notebooks
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile
 
 score: $(READY)
 	$(VENV)/bin/open-nsfw score img
@@ -18,7 +24,14 @@ test: $(READY)-to-test
 
 lint: $(READY)-to-test
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+docs: $(READY)-to-docs
+	$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
+
+notebooks: $(READY)-to-notebooks
+	$(VENV)/bin/jupyter lab notebooks
 
 $(READY)-theano: install_theano.py
 	$(PYTHON) -m venv --clear $(VENV)
@@ -30,6 +43,6 @@ $(READY): $(READY)-theano setup.py pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --editable .
 	touch $@
 
-$(READY)-to-test: $(READY)-theano setup.py pyproject.toml
-	$(VENV)/bin/python -m pip install --quiet --editable '.[test]'
+$(READY)-to-%: $(READY)-theano setup.py pyproject.toml
+	$(VENV)/bin/python -m pip install --quiet --editable '.[$*]'
 	touch $@
