@@ -60,13 +60,43 @@ def add_parser(subparsers: Any) -> None:
 
 
 def canvas_size(text: str) -> list[int]:
-    """Read a width and a height such as ``256x192``, or one number for a square."""
+    """Read a width and a height, or one number for a square.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If one of them is no whole number of at least 1.
+
+    Examples
+    --------
+    >>> canvas_size("256x192"), canvas_size("64")
+    ([256, 192], [64, 64])
+    """
     width, x, height = text.partition("x")
     return [positive(width), positive(height if x else width)]
 
 
 def run(args: Namespace) -> int:
-    """Evolve a picture into the folder ``args.out``."""
+    """Evolve a picture into the folder ``args.out``.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        As the parser of `add_parser` gives them.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
     from concurrent.futures.process import BrokenProcessPool
 
     with ExitStack() as stack:

@@ -34,6 +34,18 @@ class FitnessFunction(Protocol):
         Names the number that people read.
     identity : str
         Tells saved runs of different fitness functions apart.
+
+    Examples
+    --------
+    >>> class Width:
+    ...     label = identity = "width"
+    ...     def __call__(self, pictures):
+    ...         return [picture.width for picture in pictures]
+    ...     def display_value(self, fitness):
+    ...         return fitness
+    >>> function: FitnessFunction = Width()
+    >>> function([Image.new("RGB", (8, 4))])
+    [8]
     """
 
     label: str
@@ -45,7 +57,16 @@ class FitnessFunction(Protocol):
         """Give a number for each picture, the higher the better."""
 
     def display_value(self, fitness: float, /) -> float:
-        """Turn such a number into the one that people want to read."""
+        """Turn such a number into the one that people want to read.
+
+        Parameters
+        ----------
+        fitness : float
+
+        Returns
+        -------
+        float
+        """
 
 
 def display_value(function: FitnessFunction, fitness: float) -> float:
@@ -137,7 +158,17 @@ class NsfwLogit(_Displayed):
 
     @staticmethod
     def display_value(logit: float) -> float:
-        """Give the score in 0..1 of a logit."""
+        """Give the score of a logit.
+
+        Parameters
+        ----------
+        logit : float
+
+        Returns
+        -------
+        float
+            In 0..1.
+        """
         return score_of(logit)
 
 
@@ -235,7 +266,13 @@ class Psnr(_Displayed):
         return 10 * log10(255**2 / mean_square) if mean_square else self.EQUAL
 
     def mean_colour_baseline(self) -> float:
-        """Give the PSNR of the best picture of one colour, the target's mean, in dB."""
+        """Give the PSNR of the best picture of one colour: the target's mean.
+
+        Returns
+        -------
+        float
+            In dB.
+        """
         mean = np.rint(np.asarray(self.target).mean(axis=(0, 1))).astype(int)
         return self._psnr(Image.new("RGB", self.target.size, tuple(mean.tolist())))
 

@@ -13,7 +13,13 @@ from nsfw_experiments.evolution.renamed import renamed_arguments
 
 # DEAP's creator.create makes the same two classes, but where a new process does not find them.
 class PaintingFitness(base.Fitness):
-    """One number, the higher the better."""
+    """One number, the higher the better.
+
+    Examples
+    --------
+    >>> PaintingFitness((2.0,)) > PaintingFitness((1.0,))
+    True
+    """
 
     weights = (1.0,)
 
@@ -29,6 +35,11 @@ class Painting(list[Shape]):
     ----------
     fitness : PaintingFitness
         Not valid until ``fitness.values``, a tuple of one number, is set.
+
+    Examples
+    --------
+    >>> Painting([(1, 2, 3)]).fitness.valid
+    False
     """
 
     def __init__(self, shapes: Iterable[Shape] = ()):
@@ -46,6 +57,12 @@ def clone(painting: Painting) -> Painting:
     Returns
     -------
     Painting
+
+    Examples
+    --------
+    >>> painting = Painting([(1, 2, 3)])
+    >>> clone(painting) == painting and clone(painting) is not painting
+    True
     """
     copy = Painting(painting)
     copy.fitness.wvalues = painting.fitness.wvalues
@@ -116,6 +133,11 @@ def coloured_like(shape: Shape, model: Shape, rng: random.Random, ranges: Ranges
     Returns
     -------
     tuple of int
+
+    Examples
+    --------
+    >>> coloured_like((7, 0, 0, 0, 99), (200, 9, 9, 50), random.Random(0), ((0, 9), *((0, 255),) * 4))
+    (7, 226, 0, 0, 99)
     """
     colour = [round(rng.gauss(channel, 28)) for channel in model[-COLOUR_GENES:-1]]
     return clipped([*shape[:-COLOUR_GENES], *colour, shape[-1]], ranges)

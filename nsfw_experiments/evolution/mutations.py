@@ -119,7 +119,27 @@ def mixed_mutation(
 def gaussian_mutation(
     painting: Painting, rng: random.Random, ranges: Ranges, numbers: Sequence[int], sigmas: Sequence[float]
 ) -> None:
-    """Move some shapes or change their colours, a little or a lot, as `mixed_mutation` is told."""
+    """Add Gaussian noise to the places or to the colours of some shapes.
+
+    Parameters
+    ----------
+    painting : Painting
+        Changed in place.
+    rng : random.Random
+    ranges : tuple of (int, int)
+        Lowest and highest value of each gene.
+    numbers : sequence of int
+        How many shapes: one of these.
+    sigmas : sequence of float
+        How far: one of these standard deviations, in parts of a gene's range.
+
+    Examples
+    --------
+    >>> painting = Painting([(1, 2, 3, 4, 5), (5, 6, 7, 8, 9)])
+    >>> gaussian_mutation(painting, random.Random(0), ((0, 9),) * 5, numbers=[1], sigmas=[0.3])
+    >>> sum(old != new for old, new in zip(painting, [(1, 2, 3, 4, 5), (5, 6, 7, 8, 9)]))
+    1
+    """
     sigma = rng.choice(sigmas)
     geometry = range(len(ranges) - COLOUR_GENES)
     colour = range(len(ranges) - COLOUR_GENES, len(ranges))
@@ -128,7 +148,23 @@ def gaussian_mutation(
 
 
 def replacement_mutation(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
-    """Reset one to three shapes at random, every other to about the colour of a shape that is there."""
+    """Reset one to three shapes at random, every other to about the colour of a shape that is there.
+
+    Parameters
+    ----------
+    painting : Painting
+        Changed in place.
+    rng : random.Random
+    ranges : tuple of (int, int)
+        Lowest and highest value of each gene.
+
+    Examples
+    --------
+    >>> painting = Painting([(1, 2, 3, 4, 5), (5, 6, 7, 8, 9)])
+    >>> replacement_mutation(painting, random.Random(0), ranges=((20, 29),) * 5)
+    >>> painting == [(1, 2, 3, 4, 5), (5, 6, 7, 8, 9)]
+    False
+    """
     for index in sample_indices(painting, rng, (1, 1, 2, 3)):
         shape = random_shape(rng, ranges)
         if rng.random() < 0.5:
@@ -137,13 +173,45 @@ def replacement_mutation(painting: Painting, rng: random.Random, ranges: Ranges)
 
 
 def swap_mutation(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
-    """Exchange the places of two shapes."""
+    """Exchange the places of two shapes, which may be one and the same.
+
+    Parameters
+    ----------
+    painting : Painting
+        Changed in place.
+    rng : random.Random
+    ranges : tuple of (int, int)
+        Not used; all operators take it.
+
+    Examples
+    --------
+    >>> painting = Painting([(1, 2, 3, 4, 5), (5, 6, 7, 8, 9)])
+    >>> swap_mutation(painting, random.Random(0), ranges=((0, 9),) * 5)
+    >>> sorted(painting)
+    [(1, 2, 3, 4, 5), (5, 6, 7, 8, 9)]
+    """
     index, other = rng.randrange(len(painting)), rng.randrange(len(painting))
     painting[index], painting[other] = painting[other], painting[index]
 
 
 def colour_shift(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
-    """Shift the colours, opacity included, of all shapes or of a third of them in one direction."""
+    """Shift the colours, opacity included, of all shapes or of a third of them in one direction.
+
+    Parameters
+    ----------
+    painting : Painting
+        Changed in place.
+    rng : random.Random
+    ranges : tuple of (int, int)
+        Lowest and highest value of each gene.
+
+    Examples
+    --------
+    >>> painting = Painting([(1, 2, 3, 4, 5), (5, 6, 7, 8, 9)])
+    >>> colour_shift(painting, random.Random(0), ranges=((0, 9),) * 5)
+    >>> [shape[:-4] for shape in painting]
+    [(1,), (5,)]
+    """
     strength, share = rng.choice((8, 25, 50)), rng.choice((0.33, 1))
     shift = [0] * (len(ranges) - COLOUR_GENES) + [round(rng.gauss(0, strength)) for _ in range(COLOUR_GENES)]
     for index, shape in enumerate(painting):
@@ -152,12 +220,51 @@ def colour_shift(painting: Painting, rng: random.Random, ranges: Ranges) -> None
 
 
 def sample_indices(painting: Painting, rng: random.Random, numbers: Sequence[int]) -> list[int]:
-    """Choose as many different places as one of `numbers` says."""
+    """Choose as many different places as one of some numbers says.
+
+    Parameters
+    ----------
+    painting : Painting
+    rng : random.Random
+    numbers : sequence of int
+        One of them is drawn.
+
+    Returns
+    -------
+    list of int
+        All places, if the painting has not so many.
+
+    Examples
+    --------
+    >>> sorted(sample_indices(Painting("abc"), random.Random(0), numbers=[5]))
+    [0, 1, 2]
+    """
     return rng.sample(range(len(painting)), min(len(painting), rng.choice(numbers)))
 
 
 def add_gaussian_noise(shape: Shape, genes: Sequence[int], sigma: float, rng: random.Random, ranges: Ranges) -> Shape:
-    """Add Gaussian noise to some genes, with a standard deviation of `sigma` times the gene's range."""
+    """Add Gaussian noise to some genes of a shape.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    genes : sequence of int
+        Their indices.
+    sigma : float
+        Standard deviation, in parts of a gene's range.
+    rng : random.Random
+    ranges : tuple of (int, int)
+        Lowest and highest value of each gene.
+
+    Returns
+    -------
+    tuple of int
+
+    Examples
+    --------
+    >>> add_gaussian_noise((1, 2, 3), [0, 2], 0.0, random.Random(0), ranges=((0, 9),) * 3)
+    (1, 2, 3)
+    """
     noisy = list(shape)
     for gene in genes:
         low, high = ranges[gene]

@@ -90,7 +90,8 @@ def render_all(paintings: Sequence[Sequence[Shape]], primitive: Primitive) -> li
                 break
             for branch in others:
                 draw(branch, fork, canvas.copy())
-            members, depth = largest, fork  # without recursion, which so is no deeper than log2(len(paintings))
+            # The largest without recursion: this so is no deeper than log2(len(paintings)).
+            members, depth = largest, fork
         for member in members:
             pictures[member] = canvas if member == members[0] else canvas.copy()
 

@@ -56,6 +56,11 @@ class Primitive(ABC):
         Lowest and highest value of each gene.
     small_ranges : tuple of (int, int)
         Ranges of the shapes that the original's algorithm starts with.
+
+    Examples
+    --------
+    >>> isinstance(Circles(), Primitive)
+    True
     """
 
     size: tuple[int, int]
@@ -364,6 +369,15 @@ def primitive_named(name: str, size: tuple[int, int] = CANVAS, corners: int | No
 
 def hexadecimal(colour: Sequence[int]) -> str:
     """Write red, green and blue as in SVG.
+
+    Parameters
+    ----------
+    colour : sequence of int
+        Red, green and blue, 0..255.
+
+    Returns
+    -------
+    str
 
     Examples
     --------

@@ -18,6 +18,11 @@ def renamed_arguments(**new_names: str) -> Callable[[Function], Function]:
     **new_names : str
         Present names by old ones.
 
+    Returns
+    -------
+    callable
+        A decorator.
+
     Examples
     --------
     >>> @renamed_arguments(base="exponent")

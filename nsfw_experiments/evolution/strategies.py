@@ -51,6 +51,12 @@ class PaintingToolbox(base.Toolbox):
     fitness : FitnessFunction
     rng : random.Random
         The only source of randomness of a run.
+
+    Examples
+    --------
+    >>> from nsfw_experiments.evolution.fitness import NsfwLogit
+    >>> PaintingToolbox(Settings.from_dict({"seed": 7}), NsfwLogit()).settings.fitness
+    'NsfwLogit'
     """
 
     def __init__(self, settings: Settings, fitness: FitnessFunction):
@@ -277,6 +283,14 @@ def evaluate(
     ------
     ValueError
         If `fitness` gives a value that is no finite number, or not one for each picture.
+
+    Examples
+    --------
+    >>> from nsfw_experiments.evolution.fitness import PerPicture
+    >>> from nsfw_experiments.evolution.primitives import Circles
+    >>> redness = PerPicture(lambda picture: picture.resize((1, 1)).getpixel((0, 0))[0])
+    >>> evaluate([[], [(16, 12, 24, 255, 0, 0, 255)]], Circles((32, 24)), redness)
+    [(0.0,), (255.0,)]
     """
     values = [float(value) for value in fitness(render_all(paintings, primitive))]
     if len(values) != len(paintings) or not all(map(isfinite, values)):
@@ -297,6 +311,16 @@ def evaluate_invalid(paintings: Sequence[Painting], toolbox: PaintingToolbox) ->
     -------
     int
         How many there were.
+
+    Examples
+    --------
+    >>> from nsfw_experiments.evolution.fitness import PerPicture
+    >>> from nsfw_experiments.evolution.primitives import Circles
+    >>> redness = PerPicture(lambda picture: picture.resize((1, 1)).getpixel((0, 0))[0])
+    >>> toolbox = climbing_toolbox(Circles((32, 24)), 5, redness)
+    >>> paintings = toolbox.population(n=3)
+    >>> evaluate_invalid(paintings, toolbox), evaluate_invalid(paintings, toolbox)
+    (3, 0)
     """
     invalid = [painting for painting in paintings if not painting.fitness.valid]
     values = toolbox.map(toolbox.evaluate, list(toolbox.batches(invalid)))
@@ -319,6 +343,16 @@ def random_population(toolbox: PaintingToolbox, size: int) -> tuple[list[Paintin
     population : list of Painting
     evaluations : int
         Paintings that were drawn and evaluated.
+
+    Examples
+    --------
+    >>> from nsfw_experiments.evolution.fitness import PerPicture
+    >>> from nsfw_experiments.evolution.primitives import Circles
+    >>> redness = PerPicture(lambda picture: picture.resize((1, 1)).getpixel((0, 0))[0])
+    >>> toolbox = climbing_toolbox(Circles((32, 24)), 5, redness)
+    >>> population, evaluations = random_population(toolbox, size=20)
+    >>> len(population), evaluations
+    (20, 20)
     """
     population = toolbox.population(n=size)
     return population, evaluate_invalid(population, toolbox)
@@ -342,6 +376,17 @@ def select_cross_and_mutate(
     -------
     population : list of Painting
     evaluations : int
+
+    Examples
+    --------
+    >>> from nsfw_experiments.evolution.fitness import PerPicture
+    >>> from nsfw_experiments.evolution.primitives import Circles
+    >>> redness = PerPicture(lambda picture: picture.resize((1, 1)).getpixel((0, 0))[0])
+    >>> toolbox = original_toolbox(Circles((32, 24)), 5, redness)
+    >>> population, _ = toolbox.start()
+    >>> population, evaluations = select_cross_and_mutate(toolbox, population, cxpb=0.5, mutpb=0.1, tries=10)
+    >>> len(population)
+    50
     """
     with deap_draws_from(toolbox.rng):
         offspring = algorithms.varAnd(toolbox.select(population, len(population)), toolbox, cxpb, mutpb=0)
@@ -365,6 +410,16 @@ def keep_first_improvements(paintings: Sequence[Painting], toolbox: PaintingTool
     -------
     int
         Paintings that were drawn and evaluated.
+
+    Examples
+    --------
+    >>> from nsfw_experiments.evolution.fitness import PerPicture
+    >>> from nsfw_experiments.evolution.primitives import Circles
+    >>> redness = PerPicture(lambda picture: picture.resize((1, 1)).getpixel((0, 0))[0])
+    >>> toolbox = original_toolbox(Circles((32, 24)), 5, redness)
+    >>> population, _ = toolbox.start()
+    >>> 1 <= keep_first_improvements(population[:1], toolbox, tries=10) <= 10
+    True
     """
     evaluations = 0
     for _ in range(tries):
@@ -392,6 +447,15 @@ def mutant_of(painting: Painting, toolbox: PaintingToolbox) -> Painting:
     Returns
     -------
     Painting
+
+    Examples
+    --------
+    >>> from nsfw_experiments.evolution.fitness import PerPicture
+    >>> from nsfw_experiments.evolution.primitives import Circles
+    >>> redness = PerPicture(lambda picture: picture.resize((1, 1)).getpixel((0, 0))[0])
+    >>> toolbox = climbing_toolbox(Circles((32, 24)), 5, redness)
+    >>> mutant_of(toolbox.individual(), toolbox).fitness.valid
+    False
     """
     with deap_draws_from(toolbox.rng):
         (mutant,) = toolbox.mutate(toolbox.clone(painting))
@@ -415,6 +479,16 @@ def best_of_random(toolbox: PaintingToolbox, size: int, lineages: int) -> tuple[
     population : list of Painting
     evaluations : int
         Paintings that were drawn and evaluated.
+
+    Examples
+    --------
+    >>> from nsfw_experiments.evolution.fitness import PerPicture
+    >>> from nsfw_experiments.evolution.primitives import Circles
+    >>> redness = PerPicture(lambda picture: picture.resize((1, 1)).getpixel((0, 0))[0])
+    >>> toolbox = climbing_toolbox(Circles((32, 24)), 5, redness)
+    >>> population, evaluations = best_of_random(toolbox, size=20, lineages=4)
+    >>> len(population), evaluations
+    (4, 20)
     """
     population, evaluations = random_population(toolbox, size)
     return tools.selBest(population, lineages), evaluations
@@ -441,6 +515,18 @@ def climb(
         No lineage is worse than before.
     evaluations : int
         Paintings that were drawn and evaluated.
+
+    Examples
+    --------
+    >>> from nsfw_experiments.evolution.fitness import PerPicture
+    >>> from nsfw_experiments.evolution.primitives import Circles
+    >>> redness = PerPicture(lambda picture: picture.resize((1, 1)).getpixel((0, 0))[0])
+    >>> toolbox = climbing_toolbox(Circles((32, 24)), 5, redness)
+    >>> population, evaluations = toolbox.start()
+    >>> best = max(painting.fitness for painting in population)
+    >>> population, evaluations = climb(toolbox, population, children=4, extinction=0.0)
+    >>> max(painting.fitness for painting in population) >= best
+    True
     """
     with deap_draws_from(toolbox.rng):
         parents = toolbox.select(population, children)

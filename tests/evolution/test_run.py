@@ -155,7 +155,7 @@ def test_the_original_mutation_gives_up_after_ten_changes():
     assert painting.fitness.values == (5.0,)
 
 
-def test_after_a_crossover_the_first_change_is_kept_whatever_it_is_worth():
+def test_after_a_crossover_the_first_change_is_kept_whatever_its_fitness():
     toolbox = small_toolbox("original", fitness=lambda picture: -1.0)
     painting = toolbox.individual()
     assert keep_first_improvements([painting], toolbox, tries=10) == 1
