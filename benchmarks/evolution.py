@@ -1,4 +1,4 @@
-"""How many pictures evolution draws, and how long it takes, until the network is sure; how like it paints.
+"""How many pictures evolution draws, and how long it takes, until the network is sure; how like a picture they become.
 
     python benchmarks/evolution.py [PART ...] [--seeds N]
 
@@ -25,9 +25,10 @@ sys.path.insert(0, str(ROOT))
 import nsfw_experiments.evolution.fitness  # noqa: E402
 import open_nsfw  # noqa: E402
 from nsfw_experiments.evolution import Evolution  # noqa: E402
-from nsfw_experiments.evolution.fitness import Likeness, NsfwLogit, NsfwScore  # noqa: E402
+from nsfw_experiments.evolution.fitness import NsfwLogit, NsfwScore, Psnr  # noqa: E402
 from nsfw_experiments.evolution.individual import palette_painting  # noqa: E402
-from nsfw_experiments.evolution.painting import Circles, Polygons, render  # noqa: E402
+from nsfw_experiments.evolution.painting import render  # noqa: E402
+from nsfw_experiments.evolution.primitives import PRIMITIVES, Circles, Polygons  # noqa: E402
 from nsfw_experiments.evolution.strategies import climbing_toolbox, original_toolbox  # noqa: E402
 
 STARRY = ROOT / "img" / "starry_swirls.png"
@@ -55,7 +56,7 @@ def reached(toolbox, thresholds, most):
     while evolution.evaluations < most and len(hits) < len(thresholds):
         evolution.step()
         for threshold in thresholds:
-            if evolution.best_shown >= threshold:
+            if evolution.best_display_value >= threshold:
                 hits.setdefault(threshold, (evolution.evaluations, time.perf_counter() - started))
     return [hits.get(threshold, (NEVER, NEVER)) for threshold in thresholds], evolution
 
@@ -70,20 +71,20 @@ def row(what, values, layout):
     )
 
 
-def climb(kind, count, thresholds, most, seeds):
+def climb(primitive, count, thresholds, most, seeds):
     """Evaluations of the hill climber to scores."""
     timed = TimedScorer()
     runs, shares = [], []
     for seed in range(seeds):
         timed.seconds, started = 0.0, time.perf_counter()
         with patch.object(nsfw_experiments.evolution.fitness, "get_scorer", lambda: timed):
-            hits, _ = reached(climbing_toolbox(kind, count, NsfwLogit(), seed), thresholds, most)
+            hits, _ = reached(climbing_toolbox(primitive, count, NsfwLogit(), seed), thresholds, most)
         shares.append(1 - timed.seconds / (time.perf_counter() - started))
         runs.append(hits)
     for index, threshold in enumerate(thresholds):
-        row(f"{count} {kind.name}: evaluations to {threshold}", [hits[index][0] for hits in runs], "{:.0f}")
-        row(f"{count} {kind.name}: seconds to {threshold}", [hits[index][1] for hits in runs], "{:.1f}")
-    row(f"{count} {kind.name}: outside the network", shares, "{:.0%}")
+        row(f"{count} {primitive.name}: evaluations to {threshold}", [hits[index][0] for hits in runs], "{:.0f}")
+        row(f"{count} {primitive.name}: seconds to {threshold}", [hits[index][1] for hits in runs], "{:.1f}")
+    row(f"{count} {primitive.name}: outside the network", shares, "{:.0%}")
 
 
 def circles(seeds):
@@ -101,13 +102,13 @@ def original(seeds):
         evolution = Evolution(original_toolbox(Circles(), 50, NsfwScore(), seed, population=50))
         evolution.run(200)
         runs.append(evolution)
-    row("50 circles, the original's algorithm: score", [run.best_shown for run in runs], "{:.5f}")
+    row("50 circles, the original's algorithm: score", [run.best_display_value for run in runs], "{:.5f}")
     row("50 circles, the original's algorithm: evaluations", [run.evaluations for run in runs], "{:.0f}")
 
 
 def picture(seeds):
-    """Decibels above the flat mean colour after 20,000 evaluations."""
-    fitness = Likeness(STARRY)
+    """Decibels above a picture of the mean colour after 20,000 evaluations."""
+    fitness = Psnr(STARRY)
     ways = {"hill climber": partial(climbing_toolbox, fine=True), "the original's algorithm": original_toolbox}
     for name, make in ways.items():
         gains = []
@@ -115,25 +116,26 @@ def picture(seeds):
             evolution = Evolution(make(Circles(), 50, fitness, seed=seed))
             while evolution.evaluations < 20_000:
                 evolution.step()
-            gains.append(evolution.best_shown - fitness.flat())
-        row(f"starry_swirls.png, 50 circles, {name}: dB above flat", gains, "{:+.2f}")
+            gains.append(evolution.best_display_value - fitness.mean_colour_baseline())
+        row(f"starry_swirls.png, 50 circles, {name}: dB above the mean colour", gains, "{:+.2f}")
 
 
 def drawing(seeds):
     """Milliseconds to draw a random painting, the median of fifty for each seed."""
-    for kind, count in ((Circles(), 50), (Polygons(3), 100)):
-        medians = []
+    for make in PRIMITIVES.values():
+        primitive, medians = make(), []
+        count = primitive.default_count
         for seed in range(seeds):
             rng = random.Random(seed)
-            paintings = [palette_painting(rng, kind, count) for _ in range(50)]
-            medians.append(statistics.median(milliseconds_to_draw(painting, kind) for painting in paintings))
-        row(f"{count} {kind.name}: milliseconds to draw", medians, "{:.2f}")
+            paintings = [palette_painting(rng, primitive, count) for _ in range(50)]
+            medians.append(statistics.median(milliseconds_to_draw(painting, primitive) for painting in paintings))
+        row(f"{count} {primitive.name}: milliseconds to draw", medians, "{:.2f}")
 
 
-def milliseconds_to_draw(painting, kind):
+def milliseconds_to_draw(painting, primitive):
     """Time one drawing."""
     started = time.perf_counter()
-    render(painting, kind)
+    render(painting, primitive)
     return 1e3 * (time.perf_counter() - started)
 
 

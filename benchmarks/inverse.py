@@ -128,13 +128,14 @@ def evolved(kind: str, seed: int):
     """A painting evolved until it scores 0.99, or for 250 generations."""
     from nsfw_experiments.evolution import Evolution
     from nsfw_experiments.evolution.fitness import NsfwLogit
-    from nsfw_experiments.evolution.painting import kind_named, render
+    from nsfw_experiments.evolution.painting import render
+    from nsfw_experiments.evolution.primitives import primitive_named
     from nsfw_experiments.evolution.strategies import climbing_toolbox
 
     count = 50 if kind == "circles" else 100
-    evolution = Evolution(climbing_toolbox(kind_named(kind), count, NsfwLogit(), seed))
+    evolution = Evolution(climbing_toolbox(primitive_named(kind), count, NsfwLogit(), seed))
     evolution.run(1000, until=0.99)
-    return render(evolution.best, evolution.toolbox.kind)
+    return render(evolution.best, evolution.toolbox.primitive)
 
 
 def run(starts, target, markdown, **options):

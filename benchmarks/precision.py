@@ -23,7 +23,8 @@ import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from nsfw_experiments.evolution.individual import palette_painting  # noqa: E402
-from nsfw_experiments.evolution.painting import Circles, Polygons, render  # noqa: E402
+from nsfw_experiments.evolution.painting import render  # noqa: E402
+from nsfw_experiments.evolution.primitives import Circles, Polygons  # noqa: E402
 from open_nsfw import nsfw_scores, read_picture  # noqa: E402
 
 RANGES = ((0, 0.01), (0.01, 0.1), (0.1, 0.5), (0.5, 1), (0, 1))

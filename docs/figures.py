@@ -30,16 +30,15 @@ def gallery() -> None:
 
 def evolution() -> None:
     """Circles, triangles and a painted picture on their way."""
-    from nsfw_experiments.evolution.fitness import Likeness, NsfwLogit
-    from nsfw_experiments.evolution.painting import Circles, Polygons
+    from nsfw_experiments.evolution.fitness import NsfwLogit, Psnr
+    from nsfw_experiments.evolution.primitives import Circles, Polygons
     from nsfw_experiments.evolution.strategies import climbing_toolbox
 
     circles, triangles = Circles(), Polygons(3)
     pictures = stages(climbing_toolbox(circles, 50, NsfwLogit(), seed=0), (0.5, 0.9, 0.99, 0.9999), "{:.4f}")
     pictures += stages(climbing_toolbox(triangles, 100, NsfwLogit(), seed=0), (0.1, 0.5, 0.9, 0.999), "{:.4f}")
-    target = Likeness(ROOT / "img/starry_swirls.png")
-    flat = target.flat()
-    aims = [flat + gain for gain in (1, 3, 6)]
+    target = Psnr(ROOT / "img/starry_swirls.png")
+    aims = [target.mean_colour_baseline() + gain for gain in (1, 3, 6)]
     painted = stages(climbing_toolbox(circles, 50, target, seed=0, fine=True), aims, "{:.1f} dB")
     draw_table([*pictures, *painted, (target.target, "the target", False)], "evolution.png")
 
@@ -52,8 +51,8 @@ def stages(toolbox, thresholds: Sequence[float], caption: str) -> list[tuple[Ima
     run, pictures = Evolution(toolbox), []
     for threshold in thresholds:
         run.run(sys.maxsize, until=threshold)
-        text = f"{caption.format(run.best_shown)} after {run.evaluations}"
-        pictures.append((render(run.best, toolbox.kind), text, threshold < 1 and run.best_shown > 0.5))
+        text = f"{caption.format(run.best_display_value)} after {run.evaluations}"
+        pictures.append((render(run.best, toolbox.primitive), text, threshold < 1 and run.best_display_value > 0.5))
     return pictures
 
 

@@ -35,7 +35,11 @@ def flow(x, y):
 
 
 def strokes(grain, u, v, length=18):
-    """Smear `grain` along the flow (line integral convolution)."""
+    """Smear grain along the flow.
+
+    This is line integral convolution: B. Cabral, L. C. Leedom, "Imaging Vector Fields Using Line Integral
+    Convolution", SIGGRAPH 1993.
+    """
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(float)
     total = np.zeros_like(grain)
     for sense in (1, -1):

@@ -5,18 +5,24 @@ from __future__ import annotations
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nsfw_command.arguments import number, positive
+from nsfw_experiments.evolution.primitives import CANVAS, PRIMITIVES
+from nsfw_experiments.evolution.settings import GENERATIONS, POPULATION, SEED, SHAPES, STRATEGY, Settings
+
+if TYPE_CHECKING:
+    from nsfw_experiments.evolution import Evolution
 
 WORKER_LOST, REFUSED, INTERRUPTED = 1, 2, 130
-#: Generations of each strategy, unless others are asked for.
-GENERATIONS = {"climb": 1000, "original": 200}
 
 
-def add_parser(subparsers) -> None:
+def add_parser(subparsers: Any) -> None:
     """Add the subcommand to the command line's parser."""
     parser = subparsers.add_parser(
         "evolve",
@@ -29,15 +35,18 @@ def add_parser(subparsers) -> None:
     )
     add = parser.add_argument
     add("--out", required=True, type=Path, metavar="DIR", help="folder for all that is made")
-    add("--shapes", choices=("circles", "triangles", "polygons"), help="default: circles")
+    add("--shapes", choices=tuple(PRIMITIVES), help=f"default: {SHAPES}")
     add("--corners", type=positive, metavar="N", help="corners of polygons (default: 4)")
-    add("--count", type=positive, metavar="N", help="number of shapes (default: 50 circles, 100 others)")
-    add("--size", type=canvas_size, metavar="WxH", help="canvas in pixels (default: 256x256)")
+    counts = ", ".join(f"{name} {make().default_count}" for name, make in PRIMITIVES.items())
+    add("--count", type=positive, metavar="N", help=f"number of shapes (default: {counts})")
+    add("--size", type=canvas_size, metavar="WxH", help=f"canvas in pixels (default: {CANVAS[0]}x{CANVAS[1]})")
     add("--target", metavar="PICTURE", help="paint this picture instead of aiming at a high NSFW score")
-    add("--strategy", choices=("climb", "original"), help="default: climb")
-    add("--population", type=positive, metavar="N", help="paintings a generation (4; original: 50 or 100)")
-    add("--seed", type=int, metavar="N", help="the same seed gives the same picture (default: 0)")
-    add("--generations", type=positive, metavar="N", help="generations in all (default: 1000; original: 200)")
+    add("--strategy", choices=tuple(GENERATIONS), help=f"default: {STRATEGY}")
+    paintings = f"paintings in a generation (default: {POPULATION[STRATEGY]}; original: as the default of --count)"
+    add("--population", type=positive, metavar="N", help=paintings)
+    add("--seed", type=int, metavar="N", help=f"the same seed gives the same picture (default: {SEED})")
+    generations = ", ".join(f"{strategy}: {number}" for strategy, number in GENERATIONS.items())
+    add("--generations", type=positive, metavar="N", help=f"generations in all ({generations})")
     add("--until", type=number, default=float("inf"), metavar="X", help="stop at this score, or these dB")
     add("--every", type=positive, default=10, metavar="N", help="generations between two PNGs (default: 10)")
     add("--animation", choices=("gif", "webp"), default="gif", help="format of the animation (default: gif)")
@@ -51,13 +60,43 @@ def add_parser(subparsers) -> None:
 
 
 def canvas_size(text: str) -> list[int]:
-    """Read a width and a height such as ``256x192``, or one number for a square."""
+    """Read a width and a height, or one number for a square.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If one of them is no whole number of at least 1.
+
+    Examples
+    --------
+    >>> canvas_size("256x192"), canvas_size("64")
+    ([256, 192], [64, 64])
+    """
     width, x, height = text.partition("x")
     return [positive(width), positive(height if x else width)]
 
 
 def run(args: Namespace) -> int:
-    """Evolve a picture into the folder ``args.out``."""
+    """Evolve a picture into the folder ``args.out``.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        As the parser of `add_parser` gives them.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
     from concurrent.futures.process import BrokenProcessPool
 
     with ExitStack() as stack:
@@ -69,7 +108,7 @@ def run(args: Namespace) -> int:
         except (ValueError, OSError, ImportError, BrokenProcessPool) as error:
             print(f"open-nsfw evolve: {error}", file=sys.stderr)
             return REFUSED
-        args.generations = args.generations or GENERATIONS[evolution.toolbox.about["strategy"]]
+        args.generations = args.generations or GENERATIONS[evolution.toolbox.settings.strategy]
         exit_code = evolve(evolution, args)
     if evolution.generation < 0:
         print("interrupted before there was a picture", file=sys.stderr)
@@ -78,54 +117,45 @@ def run(args: Namespace) -> int:
     return exit_code
 
 
-def make_evolution(args: Namespace):
+def make_evolution(args: Namespace) -> Evolution:
     """Make the run that the arguments describe, or take up the saved one."""
-    from nsfw_experiments.evolution.checkpoint import Checkpoint, CheckpointError
     from nsfw_experiments.evolution import Evolution
+    from nsfw_experiments.evolution.checkpoint import Checkpoint
+    from nsfw_experiments.evolution.fitness import FitnessFunction, NsfwLogit, NsfwScore, Psnr
+    from nsfw_experiments.evolution.strategies import make_toolbox
 
-    if not args.resume:
-        return Evolution(make_toolbox(settings(args, saved={}), args.target))
+    given = given_settings(args)
     checkpoint = Checkpoint(args.out / "checkpoint.json")
-    try:
-        saved = checkpoint.read()["about"]
-        evolution = Evolution(make_toolbox(settings(args, saved), args.target))
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{checkpoint.path}: is damaged: {error!r}") from error
-    checkpoint.restore(evolution)
+    if args.resume:
+        settings = checkpoint.settings()
+        refuse_other_settings(given, settings.to_dict())
+    else:
+        settings = Settings.from_dict(given)
+    fitness: FitnessFunction
+    if args.target is not None:
+        fitness = Psnr(args.target, settings.primitive.size)
+    else:
+        fitness = NsfwScore() if settings.strategy == "original" else NsfwLogit()
+    evolution = Evolution(make_toolbox(replace(settings, fine=args.target is not None), fitness))
+    if args.resume:
+        checkpoint.restore(evolution)
     return evolution
 
 
-def make_toolbox(about: dict, target: str | None):
-    """Make the toolbox of a strategy from settings."""
-    from nsfw_experiments.evolution.fitness import Likeness, NsfwLogit, NsfwScore
-    from nsfw_experiments.evolution.painting import kind_named
-    from nsfw_experiments.evolution.strategies import STRATEGIES
-
-    kind = kind_named(about["shapes"], tuple(about["size"]), about["corners"])
-    if target is not None:
-        fitness = Likeness(target, kind.size)
-    else:
-        fitness = NsfwScore() if about["strategy"] == "original" else NsfwLogit()
-    make = STRATEGIES[about["strategy"]]
-    options = {"fine": target is not None} if about["strategy"] == "climb" else {}
-    return make(kind, about["count"], fitness, about["seed"], about["population"], **options)
-
-
-def settings(args: Namespace, saved: dict) -> dict:
-    """Combine what the arguments say with what the saved run says, or else with the defaults."""
+def given_settings(args: Namespace) -> dict[str, Any]:
+    """Give the settings that the arguments name, as `Settings.to_dict` does."""
     names = ("shapes", "corners", "count", "size", "strategy", "population", "seed")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if given.get("shapes") == "polygons" and given.get("corners") == 3:
         given["shapes"] = "triangles"  # as they are saved
+    return given
+
+
+def refuse_other_settings(given: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+    """Raise ValueError if something else is asked for than the saved run has."""
     for name, value in given.items():
-        if saved and saved[name] != value:
+        if saved[name] != value:
             raise ValueError(f"--{name}: got {value}, the saved run has {saved[name]}")
-    defaults = {"shapes": "circles", "corners": None, "size": [256, 256], "strategy": "climb", "seed": 0}
-    about = {**defaults, **given, **saved}
-    as_original = 50 if about["shapes"] == "circles" else 100
-    about.setdefault("count", as_original)
-    about.setdefault("population", as_original if about["strategy"] == "original" else 4)
-    return about
 
 
 def left_behind(args: Namespace) -> list[Path]:
@@ -144,16 +174,16 @@ def refuse_to_overwrite(args: Namespace) -> None:
             raise FileExistsError(f"{path} exists: --resume goes on from there, --force replaces it")
 
 
-def evolve(evolution, args: Namespace) -> int:
+def evolve(evolution: Evolution, args: Namespace) -> int:
     """Run to the end, to Ctrl-C or to the loss of a worker process; gives the exit code."""
     from concurrent.futures.process import BrokenProcessPool
 
-    from nsfw_experiments.evolution.checkpoint import Checkpoint
     from nsfw_experiments.evolution.callbacks import ProgressBar, Snapshots
+    from nsfw_experiments.evolution.checkpoint import Checkpoint
 
     replaced = left_behind(args) if args.force else []
 
-    def remove_replaced(evolution):
+    def remove_replaced(evolution: Evolution) -> None:
         while replaced:  # not before there is something in its place
             replaced.pop().unlink()
 
@@ -162,8 +192,8 @@ def evolve(evolution, args: Namespace) -> int:
     started = time.monotonic()
     try:
         with ProgressBar(args.generations) as progress_bar:
-            watch = [remove_replaced, snapshots, checkpoint, progress_bar]
-            evolution.run(args.generations, args.until, watch)
+            callbacks = [remove_replaced, snapshots, checkpoint, progress_bar]
+            evolution.run(args.generations, args.until, callbacks)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenProcessPool:
@@ -178,7 +208,7 @@ def evolve(evolution, args: Namespace) -> int:
 
 
 @contextmanager
-def work_map(args: Namespace):
+def work_map(args: Namespace) -> Iterator[Callable]:
     """Give the `map` that the arguments ask for."""
     from nsfw_experiments.evolution.parallel import cluster_map, process_map
 
@@ -194,19 +224,19 @@ def work_map(args: Namespace):
         yield map
 
 
-def save_and_report(evolution, args: Namespace) -> None:
-    """Save the best painting as PNG, SVG and animation, and print what the PNG is worth."""
-    from nsfw_experiments.evolution.painting import render, to_svg
+def save_and_report(evolution: Evolution, args: Namespace) -> None:
+    """Save the best painting as PNG, SVG and animation, and print the score of the PNG."""
     from nsfw_experiments.evolution.callbacks import Snapshots, save_animation
+    from nsfw_experiments.evolution.painting import render, to_svg
     from open_nsfw import nsfw_score
 
-    kind = evolution.toolbox.kind
-    picture = render(evolution.best, kind)
+    primitive = evolution.toolbox.primitive
+    picture = render(evolution.best, primitive)
     png = args.out / "best.png"
     picture.save(png)
-    (args.out / "best.svg").write_text(to_svg(evolution.best, kind), encoding="utf-8")
+    (args.out / "best.svg").write_text(to_svg(evolution.best, primitive), encoding="utf-8")
     snapshots = Snapshots(args.out / "generations").paths()
     save_animation([*snapshots, picture], args.out / f"evolution.{args.animation}")
     if args.target is not None:
-        print(f"{evolution.toolbox.fitness.label} to {args.target}: {evolution.best_shown:.2f} dB")
+        print(f"{evolution.toolbox.fitness.label} to {args.target}: {evolution.best_display_value:.2f} dB")
     print(f"{nsfw_score(png):.6f}  {png}")

@@ -4,39 +4,74 @@ from __future__ import annotations
 
 import io
 import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from theano_compat.deprecation import deprecated_names
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__getattr__ = deprecated_names(__name__, {"LiveView": f"{__name__}:LiveFigure"})
+
+State = TypeVar("State")
+Self = TypeVar("Self", bound="LiveFigure")
 
 
-class LiveFigure:
+class LiveFigure(Generic[State]):
     """What all live figures share: when to draw, and where. A subclass gives `take` and `figure`.
+
+    It is a callback: called with a state, it takes what is to be drawn, and draws if it is time. As a context
+    manager it shows the last state at the end.
 
     Parameters
     ----------
     seconds : float
         Least time between two renewals; drawing takes about a tenth of a second.
+
+    Examples
+    --------
+    >>> class Curve(LiveFigure[list]):
+    ...     def take(self, state):
+    ...         self.values = list(state)
+    ...     def figure(self):
+    ...         from matplotlib.figure import Figure
+    ...         figure = Figure()
+    ...         figure.subplots().plot(self.values)
+    ...         return figure
+    >>> with Curve(seconds=1) as curve:                               # doctest: +SKIP
+    ...     curve([1, 2, 4])
     """
 
     def __init__(self, seconds: float = 2.0):
         self.seconds = seconds
         self._renewed = float("-inf")
-        self._handle = None
+        self._handle: Any = None
         self._started = False
 
-    def take(self, state) -> None:
+    def take(self, state: State) -> None:
         """Remember of a state what `figure` is going to draw."""
         raise NotImplementedError
 
-    def figure(self):
-        """Draw what was remembered, as a matplotlib.figure.Figure."""
+    def figure(self) -> Figure:
+        """Draw what was remembered.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
         raise NotImplementedError
 
-    def __enter__(self):
+    def __enter__(self: Self) -> Self:
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         if self._started:
             self.show()
 
-    def __call__(self, state) -> None:
+    def __call__(self, state: State) -> None:
         self.take(state)
         self._started = True
         if time.monotonic() - self._renewed >= self.seconds:

@@ -1,15 +1,21 @@
 """Pictures painted by evolution: DEAP arranges translucent shapes until a picture has a fitness.
 
-    painting      a painting: shapes, drawn and written as SVG
-    individual    DEAP's individual
+    primitives    shapes: circles, polygons, ..., and their genes
+    painting      a painting, a list of shapes, drawn and written as SVG
+    individual    DEAP's individual: a painting with a fitness
     mutations     how an individual changes
-    fitness       what a picture is worth: its score, its likeness to a target, anything
+    fitness       the fitness of a picture: its score, its likeness to a target, anything
+    settings      all that decides a run
     strategies    toolboxes: how a generation follows another
     run           generation after generation
     checkpoint    saved runs
-    callbacks     progress, snapshots, a live view
+    callbacks     progress, snapshots, a live figure
     parallel      maps over processes and clusters
     deap_random   DEAP's operators, repeatable
+    renamed       old names of parameters
+
+The idea is that of the original, https://github.com/tjwei/play_nsfw. Translucent polygons that evolve towards a
+picture are known from R. Alsing, "Genetic Programming: Evolution of Mona Lisa", 2008.
 
 This face imports nothing until a name is asked for.
 """

@@ -1,8 +1,8 @@
-"""Watching an evolution: in a terminal, in a notebook, and afterwards as pictures and animation.
+"""Callbacks of a run: progress in a terminal, a live figure in a notebook, pictures and an animation afterwards.
 
-A watcher is called with the `Evolution` after each generation::
+A callback is called with the `Evolution` after each generation::
 
-    evolution.run(200, watch=[Snapshots("out")])
+    evolution.run(200, callbacks=[Snapshots("out")])
 """
 
 from __future__ import annotations
@@ -10,17 +10,26 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 from tqdm import tqdm
 
-from nsfw_experiments import live_figure
-from nsfw_experiments.evolution.run import Evolution
+from nsfw_experiments.evolution.fitness import display_value
 from nsfw_experiments.evolution.painting import render
+from nsfw_experiments.evolution.run import Evolution
+from nsfw_experiments.live_figure import LiveFigure
+from nsfw_model.checks import check_whole
+from theano_compat.deprecation import deprecated_names
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__getattr__ = deprecated_names(__name__, {"LiveView": f"{__name__}:LiveEvolution"})
 
 
 class ProgressBar(tqdm):
-    """A progress bar with the best painting's worth; shown in terminals only.
+    """A progress bar with the best painting's fitness; shown in terminals only.
 
     Parameters
     ----------
@@ -30,14 +39,14 @@ class ProgressBar(tqdm):
     Examples
     --------
     >>> with ProgressBar(200) as progress_bar:                        # doctest: +SKIP
-    ...     evolution.run(200, watch=[progress_bar])
+    ...     evolution.run(200, callbacks=[progress_bar])
     """
 
     def __init__(self, generations: int):
         super().__init__(total=generations, unit="generation", disable=None)
 
     def __call__(self, evolution: Evolution) -> None:
-        best = f"{evolution.toolbox.fitness.label} {evolution.best_shown:.6g}"
+        best = f"{evolution.toolbox.fitness.label} {evolution.best_display_value:.6g}"
         self.set_postfix_str(f"{best}, {evolution.evaluations} evaluations", refresh=False)
         self.update(evolution.generation - self.n)
 
@@ -51,22 +60,35 @@ class Snapshots:
         Made if it does not exist.
     every : int
         Generations from one picture to the next.
+
+    Raises
+    ------
+    ValueError
+        If `every` is no whole number of at least 1.
+
+    Examples
+    --------
+    >>> evolution.run(200, callbacks=[Snapshots("out", every=20)])    # doctest: +SKIP
     """
 
     def __init__(self, folder: str | Path, every: int = 10):
-        if every < 1:
-            raise ValueError(f"every: expected at least 1, got {every}")
+        check_whole("every", every, least=1)
         self.folder = Path(folder)
         self.every = every
 
     def __call__(self, evolution: Evolution) -> None:
         if evolution.generation % self.every == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
-            picture = render(evolution.best, evolution.toolbox.kind)
+            picture = render(evolution.best, evolution.toolbox.primitive)
             picture.save(self.folder / f"{evolution.generation:06d}.png")
 
     def paths(self) -> list[Path]:
-        """List the pictures, oldest first."""
+        """List the pictures, oldest first.
+
+        Returns
+        -------
+        list of Path
+        """
         return sorted(path for path in self.folder.glob("*.png") if re.fullmatch(r"\d{6,}", path.stem))
 
 
@@ -81,6 +103,10 @@ def save_animation(pictures: Sequence[Path | Image.Image], path: str | Path, mil
         A file name that ends in .gif or .webp.
     milliseconds : int
         How long each picture is shown; the last is shown for two seconds.
+
+    Examples
+    --------
+    >>> save_animation(snapshots.paths(), "out/evolution.gif")        # doctest: +SKIP
     """
     first, *others = (_loaded(picture) for picture in pictures)
     durations = [milliseconds] * len(others) + [2000]
@@ -94,8 +120,8 @@ def _loaded(picture: Path | Image.Image) -> Image.Image:
         return opened.convert("RGB")
 
 
-class LiveView(live_figure.LiveFigure):
-    """The best painting and the curve of its worth, in a notebook, renewed while the run goes on.
+class LiveEvolution(LiveFigure[Evolution]):
+    """The best painting and the curve of its fitness, in a notebook, renewed while the run goes on.
 
     Parameters
     ----------
@@ -104,34 +130,43 @@ class LiveView(live_figure.LiveFigure):
 
     Examples
     --------
-    >>> with LiveView() as view:                                      # doctest: +SKIP
-    ...     evolution.run(200, watch=[view])
+    >>> with LiveEvolution() as view:                                 # doctest: +SKIP
+    ...     evolution.run(200, callbacks=[view])
     """
 
     def take(self, evolution: Evolution) -> None:
         self._evolution = evolution
 
-    def figure(self):
+    def figure(self) -> Figure:
         return draw_progress(self._evolution)
 
 
-def draw_progress(evolution: Evolution):
-    """Draw the best painting beside its worth over the evaluations so far.
+def draw_progress(evolution: Evolution) -> Figure:
+    """Draw the best painting beside its fitness over the evaluations so far.
+
+    Parameters
+    ----------
+    evolution : Evolution
+        At least at its start, generation 0.
 
     Returns
     -------
     matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> draw_progress(evolution).savefig("progress.png")              # doctest: +SKIP
     """
     from matplotlib.figure import Figure
 
     fitness = evolution.toolbox.fitness
     figure = Figure(figsize=(9, 4), layout="constrained")
     picture, curve = figure.subplots(1, 2)
-    picture.imshow(render(evolution.best, evolution.toolbox.kind), interpolation="nearest")
+    picture.imshow(render(evolution.best, evolution.toolbox.primitive), interpolation="nearest")
     picture.set_axis_off()
-    picture.set_title(f"{fitness.label} {evolution.best_shown:.6g}, generation {evolution.generation}")
+    picture.set_title(f"{fitness.label} {evolution.best_display_value:.6g}, generation {evolution.generation}")
     evaluations, best = evolution.logbook.select("evaluations", "max")
-    curve.plot(evaluations, [fitness.shown(value) for value in best])
+    curve.plot(evaluations, [display_value(fitness, value) for value in best])
     curve.set_xlabel("evaluations")
     curve.set_ylabel(fitness.label)
     if fitness.label == "NSFW score":

@@ -1,15 +1,19 @@
-"""Saved runs: one JSON file, replaced whole after each generation, so that a killed run loses at most one."""
+"""Saved runs: one JSON file, replaced whole after each generation; a run that is killed loses at most one."""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from nsfw_experiments.evolution.run import Evolution
+from nsfw_experiments.evolution.settings import Settings
 
 FORMAT = "painting evolution"
 VERSION = 1
+#: What comes of using values that are missing, or of another type or size than was saved.
+_DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 class CheckpointError(ValueError):
@@ -17,7 +21,7 @@ class CheckpointError(ValueError):
 
 
 class Checkpoint:
-    """A checkpoint file; called with an `Evolution`, as a watcher is, it saves it.
+    """A checkpoint file; as a callback, called with an `Evolution`, it saves it.
 
     Parameters
     ----------
@@ -26,7 +30,7 @@ class Checkpoint:
 
     Examples
     --------
-    >>> evolution.run(200, watch=[Checkpoint("out/checkpoint.json")])    # doctest: +SKIP
+    >>> evolution.run(200, callbacks=[Checkpoint("out/checkpoint.json")])    # doctest: +SKIP
     """
 
     def __init__(self, path: str | Path):
@@ -41,8 +45,13 @@ class Checkpoint:
             os.fsync(file.fileno())  # or a power cut could leave the name without the content
         os.replace(unfinished, self.path)  # at every moment one complete file bears the name
 
-    def read(self) -> dict:
-        """Read the saved state; its ``about`` is that of the toolbox that was run.
+    def read(self) -> dict[str, Any]:
+        """Read the saved state.
+
+        Returns
+        -------
+        dict
+            As `Evolution.state` gave it.
 
         Raises
         ------
@@ -56,11 +65,34 @@ class Checkpoint:
         if not isinstance(state, dict) or state.get("format") != FORMAT:
             raise CheckpointError(f"{self.path}: is not a checkpoint of a painting's evolution")
         if state.get("version") != VERSION:
-            raise CheckpointError(f"{self.path}: expected version {VERSION}, got {state.get('version')!r}")
+            raise CheckpointError(f"{self.path}: version: got {state.get('version')!r}, expected {VERSION}")
         return state
+
+    def settings(self) -> Settings:
+        """Read the settings of the saved run.
+
+        Returns
+        -------
+        Settings
+
+        Raises
+        ------
+        CheckpointError
+            As `read`; also if the settings are damaged.
+        """
+        state = self.read()
+        try:
+            return Settings.from_dict(state["about"])
+        except _DAMAGE as error:
+            raise CheckpointError(f"{self.path}: is damaged: {error!r}") from error
 
     def restore(self, evolution: Evolution) -> None:
         """Let a run go on from where it was saved.
+
+        Parameters
+        ----------
+        evolution : Evolution
+            Changed in place, or left as it is if the checkpoint is refused.
 
         Raises
         ------
@@ -70,6 +102,6 @@ class Checkpoint:
         state = self.read()
         try:
             evolution.restore(state)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except _DAMAGE as error:
             reason = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise CheckpointError(f"{self.path}: {reason}") from error

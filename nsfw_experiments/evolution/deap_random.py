@@ -22,6 +22,17 @@ def deap_draws_from(rng: random.Random) -> Iterator[None]:
 
     They know only the module `random`, whose state is shared with everything else in the process. The threads
     of a cluster's client, for one, draw from it at any time, and then no run could be repeated.
+
+    Parameters
+    ----------
+    rng : random.Random
+
+    Examples
+    --------
+    >>> from deap import tools
+    >>> with deap_draws_from(random.Random(0)):
+    ...     tools.selRandom([1, 2, 3], k=4)
+    [2, 2, 1, 2]
     """
     with _deap_lock:
         for module in _DEAP_MODULES:

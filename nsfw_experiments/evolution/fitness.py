@@ -1,49 +1,151 @@
-"""What a picture is worth: its NSFW score, its likeness to another picture, or any number you can compute.
+"""The fitness of a picture: its NSFW score, its likeness to another picture, or any number you can compute.
 
-A fitness is a callable from a list of PIL pictures to a list of as many numbers, higher for better ones; it
-is given whole batches. Its `shown` turns such a number into the one that people want to read, its `label`
-names that one, and its `identity` tells saved runs of different fitnesses apart. One that takes pictures of one
-size only says so by its `size` (width, height).
+What a fitness function has is written down in `FitnessFunction`. It is given whole batches.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from math import log10
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image, ImageChops
 
 from nsfw_model.logit import score_of
 from open_nsfw import Picture, get_scorer, prepare, read_picture
+from theano_compat.deprecation import deprecated_names
+
+__getattr__ = deprecated_names(__name__, {"Likeness": "nsfw_experiments.evolution.fitness:Psnr"})
 
 #: Squares of the differences 0..255, once for each colour.
 SQUARES = np.tile(np.arange(256) ** 2, 3)
 
 
-class NsfwLogit:
+class FitnessFunction(Protocol):
+    """What a fitness function has. One that takes pictures of one size only also has this ``size``.
+
+    Attributes
+    ----------
+    label : str
+        Names the number that people read.
+    identity : str
+        Tells saved runs of different fitness functions apart.
+
+    Examples
+    --------
+    >>> class Width:
+    ...     label = identity = "width"
+    ...     def __call__(self, pictures):
+    ...         return [picture.width for picture in pictures]
+    ...     def display_value(self, fitness):
+    ...         return fitness
+    >>> function: FitnessFunction = Width()
+    >>> function([Image.new("RGB", (8, 4))])
+    [8]
+    """
+
+    label: str
+
+    @property
+    def identity(self) -> str: ...
+
+    def __call__(self, pictures: Sequence[Image.Image], /) -> Sequence[float]:
+        """Give a number for each picture, the higher the better."""
+
+    def display_value(self, fitness: float, /) -> float:
+        """Turn such a number into the one that people want to read.
+
+        Parameters
+        ----------
+        fitness : float
+
+        Returns
+        -------
+        float
+        """
+
+
+def display_value(function: FitnessFunction, fitness: float) -> float:
+    """Turn a fitness into the number that people want to read: score, dB, ...
+
+    Parameters
+    ----------
+    function : FitnessFunction
+        It may have the method under its old name, ``shown``, which is deprecated.
+    fitness : float
+        Given by `function`.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> display_value(NsfwLogit(), 0.0)
+    0.5
+    """
+    shown = getattr(function, "shown", None)
+    if shown is None or hasattr(function, "display_value"):
+        return function.display_value(fitness)
+    warnings.warn(f"{type(function).__name__}.shown is now display_value", DeprecationWarning, stacklevel=2)
+    return shown(fitness)
+
+
+class _Displayed:
+    """Fitness functions whose number is the one that people read; understands the method's old name."""
+
+    def __init_subclass__(cls) -> None:
+        if "shown" in vars(cls):
+            warnings.warn(f"{cls.__name__}.shown is now display_value", DeprecationWarning, stacklevel=2)
+            cls.display_value = vars(cls)["shown"]  # type: ignore[method-assign]
+
+    @staticmethod
+    def display_value(fitness: float) -> float:
+        """Give the fitness as it is."""
+        return fitness
+
+    @classmethod
+    def shown(cls, fitness: float) -> float:
+        """Old name of `display_value`."""
+        warnings.warn(f"{cls.__name__}.shown is now display_value", DeprecationWarning, stacklevel=2)
+        return cls.display_value(fitness)
+
+
+class NsfwLogit(_Displayed):
     """The network's logit, ``log(score / (1 - score))``, after the whole preprocessing.
 
     It orders pictures as the score does, and still tells them apart where float32 scores are all 1.0.
 
     Parameters
     ----------
-    **model
-        Which network: see `open_nsfw.get_scorer`.
+    nsfw_pkl_path, deploy_prototxt_path : str or Path, optional
+        Files of the network, as for `open_nsfw.nsfw_score`.
+    precision : {"float32", "bfloat16"}, optional
+        Of the convolutions, as for `open_nsfw.get_scorer`.
 
     Examples
     --------
     >>> fitness = NsfwLogit()
     >>> [logit] = fitness([Image.new("RGB", (256, 256))])
-    >>> fitness.shown(logit) < 0.2
+    >>> fitness.display_value(logit) < 0.2
     True
     """
 
     label = "NSFW score"
 
-    def __init__(self, **model):
-        self.model = model
+    def __init__(
+        self,
+        *,
+        nsfw_pkl_path: str | Path | None = None,
+        deploy_prototxt_path: str | Path | None = None,
+        precision: Literal["float32", "bfloat16"] | None = None,
+    ):
+        model = dict(nsfw_pkl_path=nsfw_pkl_path, deploy_prototxt_path=deploy_prototxt_path, precision=precision)
+        self.model: dict[str, Any] = {name: value for name, value in model.items() if value is not None}
 
     @property
     def identity(self) -> str:
@@ -51,27 +153,58 @@ class NsfwLogit:
         return " ".join([type(self).__name__, *options])
 
     def __call__(self, pictures: Sequence[Image.Image]) -> list[float]:
+        """Give the logit of each picture."""
         return get_scorer(**self.model).logits(np.stack([prepare(picture) for picture in pictures])).tolist()
 
     @staticmethod
-    def shown(logit: float) -> float:
-        """Give the score in 0..1 of a logit."""
+    def display_value(logit: float) -> float:
+        """Give the score of a logit.
+
+        Parameters
+        ----------
+        logit : float
+
+        Returns
+        -------
+        float
+            In 0..1.
+        """
         return score_of(logit)
 
 
 class NsfwScore(NsfwLogit):
-    """The NSFW score itself, in 0..1, as the original experiment used it."""
+    """The NSFW score itself, in 0..1, as the original experiment used it.
+
+    The original is https://github.com/tjwei/play_nsfw.
+
+    Parameters
+    ----------
+    nsfw_pkl_path, deploy_prototxt_path : str or Path, optional
+        Files of the network, as for `open_nsfw.nsfw_score`.
+    precision : {"float32", "bfloat16"}, optional
+        Of the convolutions, as for `open_nsfw.get_scorer`.
+
+    Examples
+    --------
+    >>> [score] = NsfwScore()([Image.new("RGB", (256, 256))])
+    >>> 0 < score < 0.2
+    True
+    """
 
     def __call__(self, pictures: Sequence[Image.Image]) -> list[float]:
-        return [NsfwLogit.shown(logit) for logit in super().__call__(pictures)]
+        """Give the score of each picture."""
+        return [NsfwLogit.display_value(logit) for logit in super().__call__(pictures)]
 
     @staticmethod
-    def shown(score: float) -> float:
+    def display_value(score: float) -> float:
+        """Give the score as it is."""
         return score
 
 
-class Likeness:
-    """Likeness to a target picture: the peak signal-to-noise ratio in dB over the three colours.
+class Psnr(_Displayed):
+    """Likeness to a target picture: the peak signal-to-noise ratio over the three colours, in dB.
+
+    It is ``10 * log10(255**2 / mean squared error)`` [1]_.
 
     Parameters
     ----------
@@ -92,10 +225,15 @@ class Likeness:
     ValueError
         When called with a picture of another size.
 
+    References
+    ----------
+    .. [1] Q. Huynh-Thu, M. Ghanbari, "Scope of validity of PSNR in image/video quality assessment",
+       Electronics Letters 44(13), 2008.
+
     Examples
     --------
     >>> white = Image.new("RGB", (64, 64), "white")
-    >>> Likeness(white, (64, 64))([Image.new("RGB", (64, 64), "black")])
+    >>> Psnr(white, (64, 64))([Image.new("RGB", (64, 64), "black")])
     [0.0]
     """
 
@@ -108,10 +246,12 @@ class Likeness:
         self.target = read_picture(target).resize(size, Image.Resampling.LANCZOS)
 
     def __call__(self, pictures: Sequence[Image.Image]) -> list[float]:
+        """Give the PSNR of each picture."""
         return [self._psnr(picture) for picture in pictures]
 
     @property
     def identity(self) -> str:
+        # "Likeness" was this class's name when checkpoints got their form, and has to stay for them.
         return f"Likeness {sha256(self.target.tobytes()).hexdigest()[:16]}"
 
     @property
@@ -120,22 +260,29 @@ class Likeness:
 
     def _psnr(self, picture: Image.Image) -> float:
         if picture.size != self.size:  # Pillow would compare the corner that both have
-            raise ValueError(f"likeness: got a picture of size {picture.size}, expected {self.size}")
+            raise ValueError(f"PSNR: got a picture of size {picture.size}, expected {self.size}")
         histogram = ImageChops.difference(picture, self.target).histogram()  # of red, then green, then blue
         mean_square = int(SQUARES @ histogram) / sum(histogram)
         return 10 * log10(255**2 / mean_square) if mean_square else self.EQUAL
 
-    @staticmethod
-    def shown(psnr: float) -> float:
-        return psnr
+    def mean_colour_baseline(self) -> float:
+        """Give the PSNR of the best picture of one colour: the target's mean.
 
-    def flat(self) -> float:
-        """Give the PSNR of the best picture of one colour: the target's mean."""
+        Returns
+        -------
+        float
+            In dB.
+        """
         mean = np.rint(np.asarray(self.target).mean(axis=(0, 1))).astype(int)
         return self._psnr(Image.new("RGB", self.target.size, tuple(mean.tolist())))
 
+    def flat(self) -> float:
+        """Old name of `mean_colour_baseline`."""
+        warnings.warn("Psnr.flat is now mean_colour_baseline", DeprecationWarning, stacklevel=2)
+        return self.mean_colour_baseline()
 
-class PerPicture:
+
+class PerPicture(_Displayed):
     """Any function of one picture as a fitness.
 
     Parameters
@@ -161,8 +308,5 @@ class PerPicture:
         return f"PerPicture {getattr(self.function, '__qualname__', type(self.function).__qualname__)}"
 
     def __call__(self, pictures: Sequence[Image.Image]) -> list[float]:
+        """Give the function's value of each picture."""
         return [self.function(picture) for picture in pictures]
-
-    @staticmethod
-    def shown(value: float) -> float:
-        return value

@@ -1,16 +1,63 @@
-"""DEAP mutations of paintings: the original's, of one gene, and a bolder one."""
+"""DEAP mutations of paintings: the original's, of one gene, and a bolder mixture of four operators.
+
+Random resetting, swap mutation and Gaussian mutation are those of A. E. Eiben, J. E. Smith, "Introduction to
+Evolutionary Computing", 2nd edition, Springer 2015, chapter 4.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 from nsfw_experiments.evolution.individual import Painting, clipped, coloured_like, random_shape
-from nsfw_experiments.evolution.painting import COLOUR_GENES, Ranges, Shape
+from nsfw_experiments.evolution.primitives import COLOUR_GENES, Ranges, Shape
+from nsfw_experiments.evolution.renamed import renamed_arguments
+from theano_compat.deprecation import deprecated_names
+
+__getattr__ = deprecated_names(
+    __name__,
+    {
+        old: f"{__name__}:{new}"
+        for old, new in {
+            "change_one_gene": "reset_or_swap_mutation",
+            "change_some_shapes": "mixed_mutation",
+            "nudge_some": "gaussian_mutation",
+            "nudge": "add_gaussian_noise",
+            "replace_some": "replacement_mutation",
+            "swap_two": "swap_mutation",
+            "tinge_many": "colour_shift",
+            "some_indices": "sample_indices",
+        }.items()
+    },
+)
 
 
-def change_one_gene(painting: Painting, rng: random.Random, ranges: Ranges) -> tuple[Painting]:
-    """Mutate as the original does: swap two shapes, or draw one gene of one shape anew."""
+def reset_or_swap_mutation(painting: Painting, rng: random.Random, ranges: Ranges) -> tuple[Painting]:
+    """Mutate as the original does: swap two shapes, or reset one gene of one shape at random.
+
+    The original is https://github.com/tjwei/play_nsfw.
+
+    Parameters
+    ----------
+    painting : Painting
+        Changed in place.
+    rng : random.Random
+    ranges : tuple of (int, int)
+        Lowest and highest value of each gene.
+
+    Returns
+    -------
+    (Painting,)
+
+    Examples
+    --------
+    >>> painting = Painting([(1, 2, 3), (4, 5, 6)])
+    >>> (mutant,) = reset_or_swap_mutation(painting, random.Random(0), ranges=((0, 9),) * 3)
+    >>> mutant is painting
+    True
+    """
     index = rng.randrange(len(painting))
     gene = rng.randrange(-1, len(ranges))
     if gene == -1:
@@ -23,19 +70,20 @@ def change_one_gene(painting: Painting, rng: random.Random, ranges: Ranges) -> t
     return (painting,)
 
 
-#: Settings of `change_some_shapes` for a fitness that follows every small change, such as likeness to a picture.
-FINE = {"odds": (80, 10, 10, 2), "numbers": (1, 1, 2)}
+#: Parameters of `mixed_mutation` for a fitness that follows every small change, such as `Psnr`.
+FINE: dict[str, Any] = {"weights": (80, 10, 10, 2), "numbers": (1, 1, 2)}
 
 
-def change_some_shapes(
+@renamed_arguments(odds="weights", steps="sigmas")
+def mixed_mutation(
     painting: Painting,
     rng: random.Random,
     ranges: Ranges,
-    odds: Sequence[int] = (70, 20, 8, 2),
+    weights: Sequence[int] = (70, 20, 8, 2),
     numbers: Sequence[int] = (1, 1, 2, 3),
-    steps: Sequence[float] = (0.03, 0.1, 0.3),
+    sigmas: Sequence[float] = (0.03, 0.1, 0.3),
 ) -> tuple[Painting]:
-    """Mutate boldly.
+    """Mutate boldly, by one of four operators.
 
     Parameters
     ----------
@@ -44,53 +92,126 @@ def change_some_shapes(
     rng : random.Random
     ranges : tuple of (int, int)
         Lowest and highest value of each gene.
-    odds : sequence of int
-        How often to nudge some shapes, to replace some, to swap two, and to tinge many.
+    weights : sequence of int
+        How often to take `gaussian_mutation`, `replacement_mutation`, `swap_mutation` and `colour_shift`.
     numbers : sequence of int
-        How many shapes are nudged: one of these.
-    steps : sequence of float
-        How far: one of these standard deviations, in parts of a gene's range.
+        How many shapes `gaussian_mutation` changes: one of these.
+    sigmas : sequence of float
+        How far it moves them: one of these standard deviations, in parts of a gene's range.
 
     Returns
     -------
     (Painting,)
+
+    Examples
+    --------
+    >>> painting = Painting([(1, 2, 3, 4, 5), (5, 6, 7, 8, 9)])
+    >>> (mutant,) = mixed_mutation(painting, random.Random(0), ranges=((0, 9),) * 5)
+    >>> mutant is painting
+    True
     """
-    (change,) = rng.choices((nudge_some, replace_some, swap_two, tinge_many), odds)
-    if change is nudge_some:
-        change(painting, rng, ranges, numbers, steps)
-    else:
-        change(painting, rng, ranges)
+    gaussian = partial(gaussian_mutation, numbers=numbers, sigmas=sigmas)
+    (mutate,) = rng.choices((gaussian, replacement_mutation, swap_mutation, colour_shift), weights)
+    mutate(painting, rng, ranges)
     return (painting,)
 
 
-def nudge_some(
-    painting: Painting, rng: random.Random, ranges: Ranges, numbers: Sequence[int], steps: Sequence[float]
+def gaussian_mutation(
+    painting: Painting, rng: random.Random, ranges: Ranges, numbers: Sequence[int], sigmas: Sequence[float]
 ) -> None:
-    """Move some shapes or change their colours, a little or a lot."""
-    step = rng.choice(steps)
+    """Add Gaussian noise to the places or to the colours of some shapes.
+
+    Parameters
+    ----------
+    painting : Painting
+        Changed in place.
+    rng : random.Random
+    ranges : tuple of (int, int)
+        Lowest and highest value of each gene.
+    numbers : sequence of int
+        How many shapes: one of these.
+    sigmas : sequence of float
+        How far: one of these standard deviations, in parts of a gene's range.
+
+    Examples
+    --------
+    >>> painting = Painting([(1, 2, 3, 4, 5), (5, 6, 7, 8, 9)])
+    >>> gaussian_mutation(painting, random.Random(0), ((0, 9),) * 5, numbers=[1], sigmas=[0.3])
+    >>> sum(old != new for old, new in zip(painting, [(1, 2, 3, 4, 5), (5, 6, 7, 8, 9)]))
+    1
+    """
+    sigma = rng.choice(sigmas)
     geometry = range(len(ranges) - COLOUR_GENES)
     colour = range(len(ranges) - COLOUR_GENES, len(ranges))
-    for index in some_indices(painting, rng, numbers):
-        painting[index] = nudge(painting[index], rng.choice((geometry, colour)), step, rng, ranges)
+    for index in sample_indices(painting, rng, numbers):
+        painting[index] = add_gaussian_noise(painting[index], rng.choice((geometry, colour)), sigma, rng, ranges)
 
 
-def replace_some(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
-    """Put new shapes in the places of one to three, every other in the colour of a shape that is there."""
-    for index in some_indices(painting, rng, (1, 1, 2, 3)):
+def replacement_mutation(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
+    """Reset one to three shapes at random, every other to about the colour of a shape that is there.
+
+    Parameters
+    ----------
+    painting : Painting
+        Changed in place.
+    rng : random.Random
+    ranges : tuple of (int, int)
+        Lowest and highest value of each gene.
+
+    Examples
+    --------
+    >>> painting = Painting([(1, 2, 3, 4, 5), (5, 6, 7, 8, 9)])
+    >>> replacement_mutation(painting, random.Random(0), ranges=((20, 29),) * 5)
+    >>> painting == [(1, 2, 3, 4, 5), (5, 6, 7, 8, 9)]
+    False
+    """
+    for index in sample_indices(painting, rng, (1, 1, 2, 3)):
         shape = random_shape(rng, ranges)
         if rng.random() < 0.5:
             shape = coloured_like(shape, rng.choice(painting), rng, ranges)
         painting[index] = shape
 
 
-def swap_two(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
-    """Exchange the places of two shapes."""
+def swap_mutation(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
+    """Exchange the places of two shapes, which may be one and the same.
+
+    Parameters
+    ----------
+    painting : Painting
+        Changed in place.
+    rng : random.Random
+    ranges : tuple of (int, int)
+        Not used; all operators take it.
+
+    Examples
+    --------
+    >>> painting = Painting([(1, 2, 3, 4, 5), (5, 6, 7, 8, 9)])
+    >>> swap_mutation(painting, random.Random(0), ranges=((0, 9),) * 5)
+    >>> sorted(painting)
+    [(1, 2, 3, 4, 5), (5, 6, 7, 8, 9)]
+    """
     index, other = rng.randrange(len(painting)), rng.randrange(len(painting))
     painting[index], painting[other] = painting[other], painting[index]
 
 
-def tinge_many(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
-    """Shift the colours, opacity included, of all shapes or of a third of them in one direction."""
+def colour_shift(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
+    """Shift the colours, opacity included, of all shapes or of a third of them in one direction.
+
+    Parameters
+    ----------
+    painting : Painting
+        Changed in place.
+    rng : random.Random
+    ranges : tuple of (int, int)
+        Lowest and highest value of each gene.
+
+    Examples
+    --------
+    >>> painting = Painting([(1, 2, 3, 4, 5), (5, 6, 7, 8, 9)])
+    >>> colour_shift(painting, random.Random(0), ranges=((0, 9),) * 5)
+    >>> [shape[:-4] for shape in painting]
+    [(1,), (5,)]
+    """
     strength, share = rng.choice((8, 25, 50)), rng.choice((0.33, 1))
     shift = [0] * (len(ranges) - COLOUR_GENES) + [round(rng.gauss(0, strength)) for _ in range(COLOUR_GENES)]
     for index, shape in enumerate(painting):
@@ -98,15 +219,54 @@ def tinge_many(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
             painting[index] = clipped([gene + change for gene, change in zip(shape, shift)], ranges)
 
 
-def some_indices(painting: Painting, rng: random.Random, numbers: Sequence[int]) -> list[int]:
-    """Choose as many different places as one of `numbers` says."""
+def sample_indices(painting: Painting, rng: random.Random, numbers: Sequence[int]) -> list[int]:
+    """Choose as many different places as one of some numbers says.
+
+    Parameters
+    ----------
+    painting : Painting
+    rng : random.Random
+    numbers : sequence of int
+        One of them is drawn.
+
+    Returns
+    -------
+    list of int
+        All places, if the painting has not so many.
+
+    Examples
+    --------
+    >>> sorted(sample_indices(Painting("abc"), random.Random(0), numbers=[5]))
+    [0, 1, 2]
+    """
     return rng.sample(range(len(painting)), min(len(painting), rng.choice(numbers)))
 
 
-def nudge(shape: Shape, genes: Sequence[int], step: float, rng: random.Random, ranges: Ranges) -> Shape:
-    """Add Gaussian noise to some genes, with a standard deviation of `step` times the gene's range."""
-    nudged = list(shape)
+def add_gaussian_noise(shape: Shape, genes: Sequence[int], sigma: float, rng: random.Random, ranges: Ranges) -> Shape:
+    """Add Gaussian noise to some genes of a shape.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    genes : sequence of int
+        Their indices.
+    sigma : float
+        Standard deviation, in parts of a gene's range.
+    rng : random.Random
+    ranges : tuple of (int, int)
+        Lowest and highest value of each gene.
+
+    Returns
+    -------
+    tuple of int
+
+    Examples
+    --------
+    >>> add_gaussian_noise((1, 2, 3), [0, 2], 0.0, random.Random(0), ranges=((0, 9),) * 3)
+    (1, 2, 3)
+    """
+    noisy = list(shape)
     for gene in genes:
         low, high = ranges[gene]
-        nudged[gene] += round(rng.gauss(0, step * (high - low)))
-    return clipped(nudged, ranges)
+        noisy[gene] += round(rng.gauss(0, sigma * (high - low)))
+    return clipped(noisy, ranges)

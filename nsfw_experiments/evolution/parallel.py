@@ -12,6 +12,10 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.synchronize import Barrier
+from typing import Any
+
+from nsfw_model.checks import check_whole
 
 
 @contextmanager
@@ -31,16 +35,22 @@ def process_map(processes: int) -> Iterator[Callable]:
     callable
         As the builtin `map`; its results raise concurrent.futures.process.BrokenProcessPool when a worker has died.
 
+    Raises
+    ------
+    ValueError
+        If `processes` is no whole number of at least 1.
+
     Examples
     --------
     >>> with process_map(4) as pool_map:                              # doctest: +SKIP
     ...     toolbox.register("map", pool_map)
     ...     evolution.run(200)
     """
+    check_whole("processes", processes, least=1)
     threads = max(1, (os.cpu_count() or 1) // processes)
     context = multiprocessing.get_context("spawn")
     all_there = context.Barrier(processes)
-    pool = ProcessPoolExecutor(processes, context, _begin_work, [all_there])
+    pool = ProcessPoolExecutor(processes, context, initializer=_begin_work, initargs=(all_there,))
     try:
         with _environment(OMP_NUM_THREADS=str(threads)):
             _start(pool, processes, all_there)
@@ -49,7 +59,7 @@ def process_map(processes: int) -> Iterator[Callable]:
         pool.shutdown(cancel_futures=True)
 
 
-def _start(pool, processes: int, all_there) -> None:
+def _start(pool: ProcessPoolExecutor, processes: int, all_there: Barrier) -> None:
     try:
         for started in [pool.submit(int) for _ in range(processes)]:
             started.result()
@@ -58,7 +68,7 @@ def _start(pool, processes: int, all_there) -> None:
         raise
 
 
-def _begin_work(all_there) -> None:
+def _begin_work(all_there: Barrier) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     # A pool starts a worker only for work that none is free for: nobody is free until all are there.
     all_there.wait()
@@ -75,7 +85,7 @@ def _environment(**variables: str) -> Iterator[None]:
         os.environ.update(before)
 
 
-def cluster_map(client, function: Callable, work: Sequence) -> list:
+def cluster_map(client: Any, function: Callable, work: Sequence) -> list:
     """Map on a Dask cluster. What a lost worker was doing, or had not yet handed over, is done by another.
 
     Parameters

@@ -1,23 +1,19 @@
-"""Running a strategy: generation after generation, with DEAP's statistics, hall of fame and logbook.
-
->>> from nsfw_experiments.evolution.fitness import NsfwLogit
->>> from nsfw_experiments.evolution.painting import Circles
->>> from nsfw_experiments.evolution.strategies import climbing_toolbox
->>> evolution = Evolution(climbing_toolbox(Circles(), count=50, fitness=NsfwLogit(), population=4))
->>> evolution.run(generations=2)
->>> len(evolution.best)
-50
-"""
+"""Running a strategy: generation after generation, with DEAP's statistics, hall of fame and logbook."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
+from typing import Any
 
 import numpy as np
-from deap import base, tools
+from deap import tools
 
+from nsfw_experiments.evolution.fitness import display_value
 from nsfw_experiments.evolution.individual import Painting
+from nsfw_experiments.evolution.renamed import renamed_arguments
+from nsfw_experiments.evolution.strategies import PaintingToolbox
 
 
 class Evolution:
@@ -25,8 +21,8 @@ class Evolution:
 
     Parameters
     ----------
-    toolbox : deap.base.Toolbox
-        See `nsfw_experiments.evolution.strategies`.
+    toolbox : PaintingToolbox
+        Made by one of `nsfw_experiments.evolution.strategies`.
     hall_of_fame : int
         How many of the best paintings to keep.
 
@@ -37,7 +33,7 @@ class Evolution:
     generation : int
         Generations that are complete; -1 before the start.
     evaluations : int
-        Paintings drawn and judged so far.
+        Paintings drawn and evaluated so far.
     hall_of_fame : deap.tools.HallOfFame
     statistics : deap.tools.Statistics
         Of the fitness; register more before the run.
@@ -48,10 +44,20 @@ class Evolution:
     ------
     ValueError
         If the fitness is for pictures of another size than the canvas.
+
+    Examples
+    --------
+    >>> from nsfw_experiments.evolution.fitness import NsfwLogit
+    >>> from nsfw_experiments.evolution.primitives import Circles
+    >>> from nsfw_experiments.evolution.strategies import climbing_toolbox
+    >>> evolution = Evolution(climbing_toolbox(Circles(), count=50, fitness=NsfwLogit()))
+    >>> evolution.run(generations=2)
+    >>> len(evolution.best)
+    50
     """
 
-    def __init__(self, toolbox: base.Toolbox, hall_of_fame: int = 1):
-        canvas = tuple(toolbox.kind.size)
+    def __init__(self, toolbox: PaintingToolbox, hall_of_fame: int = 1):
+        canvas = tuple(toolbox.primitive.size)
         size = getattr(toolbox.fitness, "size", canvas)
         if tuple(size) != canvas:
             raise ValueError(f"fitness: got one for pictures of size {size}, expected the canvas's {canvas}")
@@ -71,15 +77,22 @@ class Evolution:
         return self.hall_of_fame[0]
 
     @property
-    def best_shown(self) -> float:
-        """The best painting's worth as people read it: score, dB, ..."""
-        return self.toolbox.fitness.shown(self.best.fitness.values[0])
+    def best_display_value(self) -> float:
+        """The best painting's fitness as people read it: score, dB, ..."""
+        return display_value(self.toolbox.fitness, self.best.fitness.values[0])
 
+    @property
+    def best_shown(self) -> float:
+        """Old name of `best_display_value`."""
+        warnings.warn("Evolution.best_shown is now best_display_value", DeprecationWarning, stacklevel=2)
+        return self.best_display_value
+
+    @renamed_arguments(watch="callbacks")
     def run(
         self,
         generations: int,
         until: float = float("inf"),
-        watch: Sequence[Callable[[Evolution], object]] = (),
+        callbacks: Sequence[Callable[[Evolution], object]] = (),
     ) -> None:
         """Go on until so many generations are complete.
 
@@ -88,8 +101,8 @@ class Evolution:
         generations : int
             Number of the last generation; the start is generation 0.
         until : float
-            Stop as soon as the best painting is shown to be worth this (a score, dB, ...).
-        watch : sequence of callables
+            Stop as soon as the best painting's display value (a score, dB, ...) is this.
+        callbacks : sequence of callables
             Called with this object after each generation; see `nsfw_experiments.evolution.callbacks`.
 
         Raises
@@ -97,10 +110,10 @@ class Evolution:
         KeyboardInterrupt
             After Ctrl-C. The state is that of the last complete generation, and the run can go on from there.
         """
-        while self.generation < generations and not (self.hall_of_fame and self.best_shown >= until):
+        while self.generation < generations and not (self.hall_of_fame and self.best_display_value >= until):
             self.step()
-            for watcher in watch:
-                watcher(self)
+            for callback in callbacks:
+                callback(self)
 
     def step(self) -> None:
         """Make the next generation, or the start; what is not completed leaves no trace."""
@@ -120,11 +133,17 @@ class Evolution:
         record = {name: float(value) for name, value in self.statistics.compile(population).items()}
         self.logbook.record(gen=self.generation, nevals=evaluations, evaluations=self.evaluations, **record)
 
-    def state(self) -> dict:
-        """Give all that the run's future depends on, as plain JSON values; `restore` takes it up."""
+    def state(self) -> dict[str, Any]:
+        """Give all that the run's future depends on; `restore` takes it up.
+
+        Returns
+        -------
+        dict
+            Plain JSON values.
+        """
         version, numbers, gauss = self.toolbox.rng.getstate()
         return {
-            "about": self.toolbox.about,
+            "about": self.toolbox.settings.to_dict(),
             "generation": self.generation,
             "evaluations": self.evaluations,
             "random": [version, list(numbers), gauss],
@@ -133,8 +152,13 @@ class Evolution:
             "logbook": list(self.logbook),
         }
 
-    def restore(self, state: dict) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a state; the run then goes on as if it had never stopped.
+
+        Parameters
+        ----------
+        state : mapping
+            What `state` gave.
 
         Raises
         ------
@@ -142,7 +166,7 @@ class Evolution:
             If the state is of a run with other shapes, another strategy, fitness or seed, or is damaged.
         """
         about = state["about"]
-        for name, expected in self.toolbox.about.items():
+        for name, expected in self.toolbox.settings.to_dict().items():
             if about.get(name) != expected:
                 raise ValueError(f"{name}: this run has {expected!r}, the saved one {about.get(name)!r}")
         population = [self._painting(saved) for saved in state["population"]]
@@ -162,21 +186,21 @@ class Evolution:
         self.hall_of_fame.clear()
         self.hall_of_fame.update(best[::-1])  # of equals, the last that comes is put first
 
-    def _painting(self, saved: dict) -> Painting:
+    def _painting(self, saved: Mapping[str, Any]) -> Painting:
         painting = Painting(map(tuple, saved["shapes"]))
-        count, ranges = self.toolbox.about["count"], self.toolbox.kind.ranges
+        count, ranges = self.toolbox.settings.count, self.toolbox.primitive.ranges
         if len(painting) != count:
-            raise ValueError(f"expected a painting of {count} shapes, got {len(painting)}")
+            raise ValueError(f"shapes: got {len(painting)}, expected {count}")
         for shape in painting:
             within = [type(gene) is int and low <= gene <= high for gene, (low, high) in zip(shape, ranges)]
             if len(shape) != len(ranges) or not all(within):
-                raise ValueError(f"expected a shape with whole genes in {ranges}, got {shape}")
-        (worth,) = saved["fitness"]
-        if not isfinite(worth):
-            raise ValueError(f"expected a finite fitness, got {worth}")
-        painting.fitness.values = (float(worth),)
+                raise ValueError(f"shape: got {shape}, expected whole genes in {ranges}")
+        (fitness,) = saved["fitness"]
+        if not isfinite(fitness):
+            raise ValueError(f"fitness: got {fitness}, expected a finite number")
+        painting.fitness.values = (float(fitness),)
         return painting
 
 
-def _painting_state(painting: Painting) -> dict:
+def _painting_state(painting: Painting) -> dict[str, Any]:
     return {"shapes": list(painting), "fitness": list(painting.fitness.values)}

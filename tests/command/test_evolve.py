@@ -10,7 +10,8 @@ from PIL import Image
 
 import open_nsfw
 from nsfw_command.main import main
-from nsfw_experiments.evolution.fitness import Likeness
+from nsfw_experiments.evolution.fitness import Psnr
+from nsfw_experiments.evolution.primitives import PRIMITIVES
 
 SMALL = ["--size", "32x24", "--count", "5", "--population", "4"]
 
@@ -59,13 +60,13 @@ def test_it_leaves_picture_drawing_animation_generations_and_checkpoint(tmp_path
 
 
 @pytest.mark.parametrize("strategy", ["climb", "original"])
-@pytest.mark.parametrize("shapes", ["circles", "triangles", "polygons"])
+@pytest.mark.parametrize("shapes", PRIMITIVES)
 def test_shapes_and_strategies(tmp_path, target, shapes, strategy):
     chosen = ["--shapes", shapes, "--strategy", strategy, "--generations", 2]
     assert evolve(tmp_path / "out", *SMALL, *chosen, "--target", target) == 0
     about = json.loads((tmp_path / "out" / "checkpoint.json").read_text())["about"]
     assert (about["shapes"], about["strategy"], about["count"]) == (shapes, strategy, 5)
-    assert about["corners"] == {"circles": None, "triangles": 3, "polygons": 4}[shapes]
+    assert about["corners"] == {"triangles": 3, "polygons": 4}.get(shapes)
 
 
 def test_a_resumed_run_ends_as_one_that_never_stopped(tmp_path, target):
@@ -119,7 +120,7 @@ def test_force_removes_nothing_before_there_is_a_picture(tmp_path, target, monke
     out = tmp_path / "out"
     evolve(out, *SMALL, "--target", target, "--generations", 2)
     before = contents(out)
-    monkeypatch.setattr(Likeness, "__call__", interrupt)
+    monkeypatch.setattr(Psnr, "__call__", interrupt)
     assert evolve(out, *SMALL, "--target", target, "--force") == 130
     assert contents(out) == before
 
@@ -145,6 +146,16 @@ def test_polygons_of_three_corners_are_triangles(tmp_path, target):
     assert evolve(tmp_path / "out", *same, "--generations", 3, "--resume") == 0
 
 
+@pytest.mark.parametrize("shapes", ["rectangles", "ellipses"])
+def test_a_resumed_run_of_every_shape_ends_as_one_that_never_stopped(tmp_path, target, shapes):
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    same = [*SMALL, "--target", target, "--shapes", shapes]
+    evolve(whole, *same, "--generations", 12)
+    evolve(resumed, *same, "--generations", 5)
+    assert evolve(resumed, "--resume", "--target", target, "--generations", 12) == 0
+    assert contents(resumed) == contents(whole)
+
+
 @pytest.mark.parametrize("name", ["best.png", "best.svg", "evolution.gif", "evolution.webp", "generations/000010.png"])
 def test_somebody_else_s_file_is_left_alone(tmp_path, target, name):
     path = tmp_path / "out" / name
@@ -155,7 +166,7 @@ def test_somebody_else_s_file_is_left_alone(tmp_path, target, name):
 
 
 def test_ctrl_c_saves_the_best_so_far(tmp_path, target, monkeypatch, capsys):
-    measure, calls = Likeness._psnr, []
+    measure, calls = Psnr._psnr, []
 
     def measure_until_interrupted(self, picture):
         calls.append(picture)
@@ -163,7 +174,7 @@ def test_ctrl_c_saves_the_best_so_far(tmp_path, target, monkeypatch, capsys):
             raise KeyboardInterrupt
         return measure(self, picture)
 
-    monkeypatch.setattr(Likeness, "_psnr", measure_until_interrupted)
+    monkeypatch.setattr(Psnr, "_psnr", measure_until_interrupted)
     out = tmp_path / "out"
     assert evolve(out, *SMALL, "--target", target, "--generations", 500) == 130
     generation = json.loads((out / "checkpoint.json").read_text())["generation"]
@@ -180,7 +191,7 @@ def test_ctrl_c_before_the_first_picture_leaves_nothing(tmp_path, target, monkey
     def interrupt(self, pictures):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Likeness, "__call__", interrupt)
+    monkeypatch.setattr(Psnr, "__call__", interrupt)
     assert evolve(tmp_path / "out", *SMALL, "--target", target) == 130
     assert "interrupted before there was a picture" in capsys.readouterr().err
     assert contents(tmp_path / "out") == {}
@@ -232,8 +243,8 @@ def test_wrong_arguments_are_refused(tmp_path, capsys, arguments, message):
     [
         (["--target", "{folder}/none.png"], "none.png: no such file"),
         (["--target", "{folder}/text.png"], "text.png: not a picture of a supported format"),
-        (["--shapes", "circles", "--corners", "5"], "circles cannot have 5 corners"),
-        (["--shapes", "polygons", "--corners", "2"], "a polygon needs 3 corners or more, got 2"),
+        (["--shapes", "circles", "--corners", "5"], "corners: got 5, expected none for circles"),
+        (["--shapes", "polygons", "--corners", "2"], "corners: got 2, expected a whole number of at least 3"),
         (["--resume"], "checkpoint.json: cannot be read as a checkpoint"),
     ],
 )
@@ -266,7 +277,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, target, capsys, argume
 @pytest.mark.parametrize(
     "damage, message",
     [
-        (lambda state: {**state, "version": 99}, "expected version 1, got 99"),
+        (lambda state: {**state, "version": 99}, "version: got 99, expected 1"),
         (lambda state: {**state, "about": {"size": [32, 24]}}, "the saved one None"),
         (lambda state: {**state, "about": {**state["about"], "size": 5}}, "is damaged"),
         (lambda state: {**state, "population": None}, "checkpoint.json"),

@@ -1,4 +1,4 @@
-"""Watching a run: PNGs, animations, a progress bar, and a live view in notebooks."""
+"""Callbacks of a run: PNGs, animations, a progress bar, and a live figure in notebooks."""
 
 import io
 import sys
@@ -9,31 +9,34 @@ from IPython.core import display_functions
 from PIL import Image, ImageSequence
 
 from nsfw_experiments.evolution import Evolution
-from nsfw_experiments.evolution.fitness import Likeness, NsfwScore
-from nsfw_experiments.evolution.painting import Circles, render
+from nsfw_experiments.evolution.fitness import Psnr, NsfwScore
+from nsfw_experiments.evolution.painting import render
+from nsfw_experiments.evolution.primitives import Circles
 from nsfw_experiments.evolution.strategies import climbing_toolbox
-from nsfw_experiments.evolution.callbacks import LiveView, ProgressBar, Snapshots, draw_progress, save_animation
+from nsfw_experiments.evolution.callbacks import LiveEvolution, ProgressBar, Snapshots, draw_progress, save_animation
 
 SIZE = (24, 16)
 
 
 @pytest.fixture
 def evolution():
-    target = Likeness(Image.new("RGB", SIZE, "orange"), SIZE)
+    target = Psnr(Image.new("RGB", SIZE, "orange"), SIZE)
     return Evolution(climbing_toolbox(Circles(SIZE), 5, target, population=4))
 
 
 def test_snapshots_show_the_best_painting_every_n_generations(evolution, tmp_path):
     snapshots = Snapshots(tmp_path / "new", every=4)
     expected = {}
-    evolution.run(9, watch=[snapshots, lambda run: expected.update({run.generation: render(run.best, Circles(SIZE))})])
+    evolution.run(
+        9, callbacks=[snapshots, lambda run: expected.update({run.generation: render(run.best, Circles(SIZE))})]
+    )
     assert [path.name for path in snapshots.paths()] == ["000000.png", "000004.png", "000008.png"]
     for path in snapshots.paths():
         np.testing.assert_array_equal(np.asarray(Image.open(path)), np.asarray(expected[int(path.stem)]))
 
 
 def test_snapshots_less_often_than_never_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="every: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="every: got 0, expected a whole number of at least 1"):
         Snapshots(tmp_path, every=0)
 
 
@@ -54,14 +57,14 @@ def test_the_progress_bar_tells_the_best_in_a_terminal(evolution, monkeypatch):
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)
     with ProgressBar(5) as progress_bar:
-        evolution.run(5, watch=[progress_bar])
+        evolution.run(5, callbacks=[progress_bar])
     last = terminal.getvalue().split("\r")[-1]
-    assert "5/5" in last and f"PSNR {evolution.best_shown:.6g}" in last
+    assert "5/5" in last and f"PSNR {evolution.best_display_value:.6g}" in last
 
 
 def test_the_progress_bar_is_silent_elsewhere(evolution, capsys):
     with ProgressBar(5) as progress_bar:
-        evolution.run(5, watch=[progress_bar])
+        evolution.run(5, callbacks=[progress_bar])
     assert capsys.readouterr().err == ""
 
 
@@ -73,7 +76,7 @@ def test_the_progress_figure_has_the_picture_and_the_curve(evolution):
     assert list(x) == evolution.logbook.select("evaluations") and list(y) == evolution.logbook.select("max")
 
 
-def test_the_live_view_renews_one_display_and_ends_with_the_last_state(evolution, monkeypatch):
+def test_the_live_figure_renews_one_display_and_ends_with_the_last_state(evolution, monkeypatch):
     drawn, shown = [], []
 
     def draw(run):
@@ -87,8 +90,8 @@ def test_the_live_view_renews_one_display_and_ends_with_the_last_state(evolution
     monkeypatch.setattr("nsfw_experiments.evolution.callbacks.draw_progress", draw)
     monkeypatch.setattr("IPython.display.display", display)
     monkeypatch.setattr(display_functions, "display", display)
-    with LiveView(seconds=0) as view:
-        evolution.run(2, watch=[view])
+    with LiveEvolution(seconds=0) as view:
+        evolution.run(2, callbacks=[view])
     assert shown == [(b"\x89PNG", False)] + [(b"\x89PNG", True)] * 3
     assert drawn == [0, 1, 2, 2]
 

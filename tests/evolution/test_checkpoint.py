@@ -1,37 +1,39 @@
 """Checkpoints: always one complete file, taken up only by the run that it belongs to."""
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from nsfw_experiments.evolution.checkpoint import Checkpoint, CheckpointError
 from nsfw_experiments.evolution import Evolution
-from nsfw_experiments.evolution.fitness import Likeness
-from nsfw_experiments.evolution.painting import Circles, Polygons
-from nsfw_experiments.evolution.strategies import STRATEGIES
+from nsfw_experiments.evolution.fitness import NsfwLogit, Psnr
+from nsfw_experiments.evolution.primitives import Circles, Polygons
+from nsfw_experiments.evolution.settings import Settings
+from nsfw_experiments.evolution.strategies import STRATEGIES, climbing_toolbox, make_toolbox, original_toolbox
 
 SIZE = (24, 24)
+DATA = Path(__file__).parent / "data"
 
 
-def new_run(strategy="climb", kind=None, count=6, target="orange", hall_of_fame=1, **sizes):
-    kind = kind or Circles(SIZE)
-    fitness = Likeness(Image.new("RGB", SIZE, target), kind.size)
-    return Evolution(
-        STRATEGIES[strategy](kind, count, fitness, **{"population": 6, **sizes}),
-        hall_of_fame,
-    )
+def new_run(strategy="climb", primitive=None, count=6, target="orange", hall_of_fame=1, population=6, seed=0):
+    primitive = primitive or Circles(SIZE)
+    fitness = Psnr(Image.new("RGB", SIZE, target), primitive.size)
+    return Evolution(make_toolbox(Settings(strategy, primitive, count, population, seed), fitness), hall_of_fame)
 
 
 @pytest.fixture
 def checkpoint(tmp_path):
     """The checkpoint of a run of three generations."""
     checkpoint = Checkpoint(tmp_path / "checkpoint.json")
-    new_run().run(3, watch=[checkpoint])
+    new_run().run(3, callbacks=[checkpoint])
     return checkpoint
 
 
@@ -40,7 +42,7 @@ def test_a_run_that_is_taken_up_ends_as_if_it_had_never_stopped(tmp_path, strate
     whole = new_run(strategy)
     whole.run(8)
     checkpoint = Checkpoint(tmp_path / "checkpoint.json")
-    new_run(strategy).run(5, watch=[checkpoint])
+    new_run(strategy).run(5, callbacks=[checkpoint])
     resumed = new_run(strategy)
     checkpoint.restore(resumed)
     resumed.run(8)
@@ -48,10 +50,10 @@ def test_a_run_that_is_taken_up_ends_as_if_it_had_never_stopped(tmp_path, strate
 
 
 def test_a_hall_of_fame_keeps_its_order_among_equals(tmp_path, monkeypatch):
-    measure = Likeness._psnr
-    monkeypatch.setattr(Likeness, "_psnr", lambda self, picture: float(measure(self, picture) // 2))
+    measure = Psnr._psnr
+    monkeypatch.setattr(Psnr, "_psnr", lambda self, picture: float(measure(self, picture) // 2))
     checkpoint, run, resumed = Checkpoint(tmp_path / "checkpoint.json"), *(new_run(hall_of_fame=5) for _ in range(2))
-    run.run(4, watch=[checkpoint])
+    run.run(4, callbacks=[checkpoint])
     fitnesses = [painting.fitness.values for painting in run.hall_of_fame]
     assert len(set(fitnesses)) < len(fitnesses)
     checkpoint.restore(resumed)
@@ -63,7 +65,7 @@ def test_a_checkpoint_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypa
     monkeypatch.setattr(os, "fsync", lambda descriptor: done.append(os.fstat(descriptor).st_size))
     monkeypatch.setattr(os, "replace", lambda *paths: done.append("replaced") or replace(*paths))
     checkpoint = Checkpoint(tmp_path / "checkpoint.json")
-    new_run().run(0, watch=[checkpoint])
+    new_run().run(0, callbacks=[checkpoint])
     assert done == [checkpoint.path.stat().st_size, "replaced"]
 
 
@@ -73,7 +75,7 @@ sys.path[:0] = {path!r}
 from test_checkpoint import Checkpoint, new_run
 def tell(evolution):
     print(evolution.generation, flush=True)
-new_run().run(10**6, watch=[Checkpoint({checkpoint!r}), tell])
+new_run().run(10**6, callbacks=[Checkpoint({checkpoint!r}), tell])
 """
 
 
@@ -98,15 +100,15 @@ def test_a_failed_write_leaves_the_checkpoint_before_it(checkpoint, monkeypatch)
     before = checkpoint.path.read_bytes()
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        new_run().run(1, watch=[checkpoint])
+        new_run().run(1, callbacks=[checkpoint])
     assert checkpoint.path.read_bytes() == before
 
 
 @pytest.mark.parametrize(
     "other, message",
     [
-        ({"kind": Polygons(3, SIZE)}, "shapes: this run has 'triangles', the saved one 'circles'"),
-        ({"kind": Circles((24, 25))}, r"size: this run has \[24, 25\], the saved one \[24, 24\]"),
+        ({"primitive": Polygons(3, SIZE)}, "shapes: this run has 'triangles', the saved one 'circles'"),
+        ({"primitive": Circles((24, 25))}, r"size: this run has \[24, 25\], the saved one \[24, 24\]"),
         ({"count": 7}, "count: this run has 7, the saved one 6"),
         ({"strategy": "original"}, "strategy: this run has 'original', the saved one 'climb'"),
         ({"seed": 1}, "seed: this run has 1, the saved one 0"),
@@ -138,7 +140,7 @@ def without(state, name):
 @pytest.mark.parametrize(
     "damage, message",
     [
-        (lambda state: changed(state, "version", 2), "expected version 1, got 2"),
+        (lambda state: changed(state, "version", 2), "version: got 2, expected 1"),
         (lambda state: changed(state, "format", "savegame"), "is not a checkpoint"),
         (lambda state: [], "is not a checkpoint"),
         (lambda state: {name: state[name] for name in ("format", "version", "about")}, "no 'population'"),
@@ -151,9 +153,9 @@ def without(state, name):
         (lambda state: without(state, "about"), "no 'about'"),
         (lambda state: changed(state, "population", []), "population: got no painting in generation 3"),
         (lambda state: changed(state, "hall_of_fame", []), "hall_of_fame: got no painting in generation 3"),
-        (lambda state: with_first(state, fitness=[float("nan")]), "expected a finite fitness, got nan"),
+        (lambda state: with_first(state, fitness=[float("nan")]), "fitness: got nan, expected a finite number"),
         (lambda state: with_first(state, fitness=[]), "unpack"),
-        (lambda state: with_first(state, shapes=state["population"][0]["shapes"][:-1]), "of 6 shapes, got 5"),
+        (lambda state: with_first(state, shapes=state["population"][0]["shapes"][:-1]), "shapes: got 5, expected 6"),
         (lambda state: with_first(state, shapes=[[5.5, 5, 5, 5, 5, 5, 200]] * 6), "whole genes"),
         (lambda state: changed(state, "generation", float("inf")), "infinity"),
         (lambda state: changed(state, "population", 5), "not iterable"),
@@ -183,3 +185,57 @@ def test_a_file_that_is_no_json_is_refused(tmp_path, content):
 def test_a_missing_checkpoint_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="No such file"):
         Checkpoint(tmp_path / "checkpoint.json").read()
+
+
+# Checkpoints of generation 5 (of a score: 3), and digests of generation 20, both made by the code of commit 26e7962:
+# before there were `Settings`, and when `Psnr` was called Likeness.
+OLD_SIZE = (24, 18)
+
+
+def old_target():
+    y, x = np.mgrid[:18, :24]
+    return Image.fromarray(np.stack([x * 10, y * 14, x * y % 256], axis=2).astype(np.uint8))
+
+
+def old_climb():
+    return climbing_toolbox(Circles(OLD_SIZE), 5, Psnr(old_target(), OLD_SIZE), seed=5, fine=True)
+
+
+def old_original():
+    return original_toolbox(Polygons(3, OLD_SIZE), 5, Psnr(old_target(), OLD_SIZE), seed=6, population=6)
+
+
+def old_climb_to_a_score():
+    return climbing_toolbox(Polygons(4, OLD_SIZE), 3, NsfwLogit(), seed=7, population=2)
+
+
+def digest(evolution):
+    """A hash of all but the fitness, whose last digits may be other ones on other processors."""
+    state = evolution.state()
+    shapes = [[painting["shapes"] for painting in state[name]] for name in ("population", "hall_of_fame")]
+    return hashlib.sha256(json.dumps([state["evaluations"], state["random"], shapes]).encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize(
+    "name, make",
+    [("climb_likeness", old_climb), ("original_likeness", old_original), ("climb_nsfw_logit", old_climb_to_a_score)],
+)
+def test_an_old_checkpoint_is_taken_up_and_written_alike(tmp_path, name, make):
+    old = Checkpoint(DATA / f"{name}.json")
+    evolution, again = Evolution(make()), Checkpoint(tmp_path / "again.json")
+    assert old.settings() == evolution.toolbox.settings
+    old.restore(evolution)
+    again(evolution)
+    assert again.path.read_bytes() == old.path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "name, make, expected",
+    [("climb_likeness", old_climb, "dc77133027318fb5"), ("original_likeness", old_original, "505741e4ba127eb7")],
+)
+def test_an_old_run_goes_on_as_it_did(name, make, expected):
+    resumed, whole = Evolution(make()), Evolution(make())
+    Checkpoint(DATA / f"{name}.json").restore(resumed)
+    for evolution in (resumed, whole):
+        evolution.run(20)
+        assert digest(evolution) == expected

@@ -1,4 +1,4 @@
-"""Fitness: pictures in, as many numbers out; the NSFW score, likeness to a picture, or any function."""
+"""Fitness: pictures in, as many numbers out; the NSFW score, the PSNR to a picture, or any function."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ from skimage.metrics import peak_signal_noise_ratio
 
 import nsfw_experiments.evolution.fitness
 from nsfw_experiments.evolution import Evolution
-from nsfw_experiments.evolution.fitness import Likeness, NsfwLogit, NsfwScore, PerPicture
-from nsfw_experiments.evolution.painting import Circles
+from nsfw_experiments.evolution.fitness import NsfwLogit, NsfwScore, Psnr, PerPicture
+from nsfw_experiments.evolution.primitives import Circles
 from nsfw_experiments.evolution.strategies import climbing_toolbox
 from open_nsfw import PictureError, nsfw_score
 
@@ -20,38 +20,38 @@ def noise(seed, size=(24, 16)):
     return Image.fromarray(values)
 
 
-def test_likeness_is_the_psnr_of_scikit_image():
+def test_the_psnr_is_that_of_scikit_image():
     target, picture = noise(0), noise(1)
     expected = peak_signal_noise_ratio(np.asarray(target), np.asarray(picture))
-    assert Likeness(target, target.size)([picture]) == [pytest.approx(expected, abs=1e-9)]
+    assert Psnr(target, target.size)([picture]) == [pytest.approx(expected, abs=1e-9)]
 
 
-def test_the_target_itself_is_worth_more_than_any_other_picture():
+def test_the_target_itself_is_fitter_than_any_other_picture():
     target = noise(0)
     almost = target.copy()
     almost.putpixel((0, 0), tuple(value ^ 1 for value in target.getpixel((0, 0))))
-    equal, less = Likeness(target, target.size)([target, almost])
-    assert equal == Likeness.EQUAL > less
+    equal, less = Psnr(target, target.size)([target, almost])
+    assert equal == Psnr.EQUAL > less
 
 
-def test_no_flat_picture_is_more_like_the_target_than_its_mean_colour():
-    fitness = Likeness(noise(0), (24, 16))
+def test_no_picture_of_one_colour_is_more_like_the_target_than_its_mean():
+    fitness = Psnr(noise(0), (24, 16))
     flats = [Image.new("RGB", (24, 16), (grey, grey, grey)) for grey in range(0, 256, 5)]
-    assert fitness.flat() >= max(fitness(flats))
+    assert fitness.mean_colour_baseline() >= max(fitness(flats))
 
 
 def test_the_target_is_brought_to_the_canvas_s_size():
-    assert Likeness(noise(0, (100, 50)), (32, 20)).target.size == (32, 20)
+    assert Psnr(noise(0, (100, 50)), (32, 20)).target.size == (32, 20)
 
 
 def test_pictures_of_another_size_are_refused():
-    fitness = Likeness(noise(0), (24, 16))
-    with pytest.raises(ValueError, match=r"likeness: got a picture of size \(24, 15\), expected \(24, 16\)"):
+    fitness = Psnr(noise(0), (24, 16))
+    with pytest.raises(ValueError, match=r"PSNR: got a picture of size \(24, 15\), expected \(24, 16\)"):
         fitness([noise(1, (24, 15))])
 
 
 def test_a_run_on_another_canvas_than_the_target_s_is_refused_before_anything_is_drawn():
-    toolbox = climbing_toolbox(Circles((32, 16)), 5, Likeness(noise(0), (24, 16)))
+    toolbox = climbing_toolbox(Circles((32, 16)), 5, Psnr(noise(0), (24, 16)))
     with pytest.raises(ValueError, match=r"pictures of size \(24, 16\), expected the canvas's \(32, 16\)"):
         Evolution(toolbox)
 
@@ -59,7 +59,7 @@ def test_a_run_on_another_canvas_than_the_target_s_is_refused_before_anything_is
 @pytest.mark.parametrize("content", [b"", b"not a picture"])
 def test_a_target_that_is_no_picture_is_refused(content):
     with pytest.raises(PictureError):
-        Likeness(content)
+        Psnr(content)
 
 
 def test_any_function_of_a_picture_is_a_fitness():
@@ -67,16 +67,16 @@ def test_any_function_of_a_picture_is_a_fitness():
 
 
 def test_identities_tell_fitnesses_apart():
-    likeness = Likeness(noise(0), (24, 16))
+    psnr = Psnr(noise(0), (24, 16))
     others = [
-        Likeness(noise(1), (24, 16)),
+        Psnr(noise(1), (24, 16)),
         NsfwLogit(),
         NsfwScore(),
         NsfwScore(precision="bfloat16"),
         PerPicture(len),
     ]
-    assert likeness.identity == Likeness(noise(0), (24, 16)).identity
-    assert len({fitness.identity for fitness in [likeness, *others]}) == 6
+    assert psnr.identity == Psnr(noise(0), (24, 16)).identity
+    assert len({fitness.identity for fitness in [psnr, *others]}) == 6
 
 
 def test_pictures_go_through_the_network_in_one_batch(monkeypatch):
@@ -94,13 +94,13 @@ def test_pictures_go_through_the_network_in_one_batch(monkeypatch):
     assert dark < bright
 
 
-def test_no_logit_is_too_large_to_be_shown():
-    assert NsfwLogit.shown(-1000.0) == 0.0 and NsfwLogit.shown(1000.0) == 1.0
+def test_no_logit_is_too_large_to_be_displayed():
+    assert NsfwLogit.display_value(-1000.0) == 0.0 and NsfwLogit.display_value(1000.0) == 1.0
 
 
 @given(st.floats(-30, 30))
-def test_a_logit_is_shown_as_its_score(logit):
-    score = NsfwLogit.shown(logit)
+def test_a_logit_is_displayed_as_its_score(logit):
+    score = NsfwLogit.display_value(logit)
     assert 0 < score < 1
     assert np.log(score) - np.log1p(-score) == pytest.approx(logit, abs=0.01) or logit > 15
 
@@ -109,4 +109,4 @@ def test_the_score_is_that_of_open_nsfw():
     picture = noise(0, (256, 256))
     expected = pytest.approx(nsfw_score(picture), rel=1e-4)
     assert NsfwScore()([picture]) == [expected]
-    assert NsfwLogit.shown(NsfwLogit()([picture])[0]) == expected
+    assert NsfwLogit.display_value(NsfwLogit()([picture])[0]) == expected

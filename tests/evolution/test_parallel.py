@@ -13,7 +13,7 @@ from distributed import Client, LocalCluster, get_worker
 from nsfw_experiments.evolution import Evolution
 from nsfw_experiments.evolution.fitness import PerPicture
 from nsfw_experiments.evolution.parallel import cluster_map, process_map
-from nsfw_experiments.evolution.painting import Circles
+from nsfw_experiments.evolution.primitives import Circles
 from nsfw_experiments.evolution.strategies import climbing_toolbox, original_toolbox
 
 
@@ -57,6 +57,11 @@ def test_a_pool_of_processes_gives_the_same_run(serial_state):
     with process_map(2) as pool_map:
         assert state_of_run(pool_map) == serial_state
         assert state_of_run(pool_map, climbing_toolbox) == state_of_run(map, climbing_toolbox)
+
+
+def test_less_than_one_process_is_refused():
+    with pytest.raises(ValueError, match="processes: got 0, expected a whole number of at least 1"), process_map(0):
+        pass
 
 
 def test_workers_share_the_machine_s_cores():

@@ -12,18 +12,20 @@ from deap import algorithms, tools
 from nsfw_experiments.evolution import Evolution
 from nsfw_experiments.evolution.fitness import PerPicture
 from nsfw_experiments.evolution.individual import Painting
-from nsfw_experiments.evolution.painting import Circles, Polygons, render
+from nsfw_experiments.evolution.painting import render
+from nsfw_experiments.evolution.primitives import PRIMITIVES, Circles, primitive_named
+from nsfw_experiments.evolution.settings import Settings
 from nsfw_experiments.evolution.strategies import (
     STRATEGIES,
-    assess,
     climbing_toolbox,
+    evaluate_invalid,
     keep_first_improvements,
+    make_toolbox,
     original_toolbox,
-    unite,
+    recombine,
 )
 
 CIRCLES = Circles((32, 24))
-TRIANGLES = Polygons(3, (32, 24))
 
 
 def warmth(picture):
@@ -32,8 +34,8 @@ def warmth(picture):
     return float(values[..., 0].mean() - values[..., 2].mean())
 
 
-def small_toolbox(strategy="climb", kind=CIRCLES, fitness=warmth, seed=0, population=6):
-    return STRATEGIES[strategy](kind, 7, PerPicture(fitness), seed, population)
+def small_toolbox(strategy="climb", primitive=CIRCLES, fitness=warmth, seed=0, population=6):
+    return make_toolbox(Settings(strategy, primitive, 7, population, seed), PerPicture(fitness))
 
 
 def run(toolbox, generations=8):
@@ -46,11 +48,12 @@ both_strategies = pytest.mark.parametrize("strategy", STRATEGIES)
 
 
 @both_strategies
-@pytest.mark.parametrize("kind", [CIRCLES, TRIANGLES, Polygons(5, (32, 24))], ids=lambda kind: kind.name)
-def test_paintings_get_better(strategy, kind):
-    evolution = run(small_toolbox(strategy, kind), generations=15)
-    assert evolution.best_shown > evolution.logbook[0]["max"]
-    assert evolution.best_shown == warmth(render(evolution.best, kind))
+@pytest.mark.parametrize("name", PRIMITIVES)
+def test_paintings_get_better(strategy, name):
+    primitive = primitive_named(name, (32, 24))
+    evolution = run(small_toolbox(strategy, primitive), generations=15)
+    assert evolution.best_display_value > evolution.logbook[0]["max"]
+    assert evolution.best_display_value == warmth(render(evolution.best, primitive))
 
 
 @both_strategies
@@ -127,15 +130,15 @@ def skip(state, draws):
     return rng.getstate()
 
 
-def judged(painting, toolbox):
-    assess([painting], toolbox)
+def evaluated(painting, toolbox):
+    evaluate_invalid([painting], toolbox)
     return painting
 
 
 def test_the_original_mutation_keeps_the_first_change_that_is_an_improvement():
     values = iter([5.0, 3.0, 5.0, 6.0, 9.0])  # of the painting, then of its mutants
     toolbox = small_toolbox("original", fitness=lambda picture: next(values))
-    painting = judged(toolbox.individual(), toolbox)
+    painting = evaluated(toolbox.individual(), toolbox)
     before = list(painting)
     assert keep_first_improvements([painting], toolbox, tries=10) == 3
     assert painting.fitness.values == (6.0,)
@@ -145,14 +148,14 @@ def test_the_original_mutation_keeps_the_first_change_that_is_an_improvement():
 def test_the_original_mutation_gives_up_after_ten_changes():
     values = iter([5.0] + [1.0] * 20)
     toolbox = small_toolbox("original", fitness=lambda picture: next(values))
-    painting = judged(toolbox.individual(), toolbox)
+    painting = evaluated(toolbox.individual(), toolbox)
     before = list(painting)
     assert keep_first_improvements([painting], toolbox, tries=10) == 10
     assert painting == before
     assert painting.fitness.values == (5.0,)
 
 
-def test_after_a_crossover_the_first_change_is_kept_whatever_it_is_worth():
+def test_after_a_crossover_the_first_change_is_kept_whatever_its_fitness():
     toolbox = small_toolbox("original", fitness=lambda picture: -1.0)
     painting = toolbox.individual()
     assert keep_first_improvements([painting], toolbox, tries=10) == 1
@@ -160,16 +163,19 @@ def test_after_a_crossover_the_first_change_is_kept_whatever_it_is_worth():
 
 
 @both_strategies
-@pytest.mark.parametrize("kind", [CIRCLES, TRIANGLES], ids=lambda kind: kind.name)
-def test_mutants_are_within_their_ranges_and_their_parents_unchanged(strategy, kind):
-    toolbox = small_toolbox(strategy, kind)
+@pytest.mark.parametrize("name", PRIMITIVES)
+def test_mutants_are_within_their_ranges_and_their_parents_unchanged(strategy, name):
+    primitive = primitive_named(name, (32, 24))
+    toolbox = small_toolbox(strategy, primitive)
     parent = toolbox.individual()
     before = list(parent)
     for _ in range(300):
         (mutant,) = toolbox.mutate(toolbox.clone(parent))
         assert len(mutant) == len(parent)
         for shape in mutant:
-            assert all(isinstance(gene, int) and low <= gene <= high for gene, (low, high) in zip(shape, kind.ranges))
+            assert all(
+                isinstance(gene, int) and low <= gene <= high for gene, (low, high) in zip(shape, primitive.ranges)
+            )
     assert parent == before
 
 
@@ -185,9 +191,9 @@ def test_the_original_mutation_changes_one_gene_or_swaps_two_shapes():
             assert sorted(mutant) == sorted(parent) and len(changed) in (0, 2)
 
 
-def test_the_union_takes_changes_of_different_shapes_from_the_best_first():
+def test_a_recombination_takes_changes_of_different_shapes_from_the_best_first():
     parent = Painting("abcde")
-    assert unite(parent, [Painting("abXde"), Painting("Ybcde"), Painting("abZdZ")]) == list("YbXde")
+    assert recombine(parent, [Painting("abXde"), Painting("Ybcde"), Painting("abZdZ")]) == list("YbXde")
 
 
 def test_the_climber_never_gets_worse():
@@ -197,8 +203,9 @@ def test_the_climber_never_gets_worse():
 
 
 def test_one_shape_and_one_painting_are_enough():
-    for strategy in STRATEGIES.values():
-        assert len(run(strategy(CIRCLES, 1, PerPicture(warmth), 0, 1), generations=3).best) == 1
+    for strategy in STRATEGIES:
+        toolbox = make_toolbox(Settings(strategy, CIRCLES, count=1, population=1), PerPicture(warmth))
+        assert len(run(toolbox, generations=3).best) == 1
 
 
 def test_statistics_hall_of_fame_and_logbook_are_deap_s():
@@ -214,7 +221,7 @@ def test_statistics_hall_of_fame_and_logbook_are_deap_s():
     assert evolution.best.fitness.values[0] == max(evolution.logbook.select("max"))
 
 
-def test_evaluations_are_pictures_that_were_judged():
+def test_evaluations_are_pictures_that_were_given_a_fitness():
     calls = []
 
     def counted(picture):
@@ -230,27 +237,27 @@ def test_a_run_stops_when_the_best_is_good_enough():
     evolution = Evolution(small_toolbox())
     evolution.run(500, until=100.0)
     assert evolution.generation < 500
-    assert evolution.best_shown >= 100.0 > evolution.logbook[-2]["max"]
+    assert evolution.best_display_value >= 100.0 > evolution.logbook[-2]["max"]
 
 
-def test_watchers_see_every_generation():
+def test_callbacks_see_every_generation():
     seen = []
-    Evolution(small_toolbox()).run(3, watch=[lambda evolution: seen.append(evolution.generation)])
+    Evolution(small_toolbox()).run(3, callbacks=[lambda evolution: seen.append(evolution.generation)])
     assert seen == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_fitness_that_is_no_finite_number_is_an_error(bad):
-    with pytest.raises(ValueError, match="expected 6 finite fitness values"):
+    with pytest.raises(ValueError, match=r"fitness: got \[.*\], expected 6 finite numbers"):
         toolbox = small_toolbox("original", fitness=lambda picture: bad)
         run(toolbox)
 
 
 @pytest.mark.parametrize("name", ["count", "population"])
-@both_strategies
-def test_less_than_one_of_anything_is_refused(strategy, name):
-    with pytest.raises(ValueError, match=f"{name}: expected at least 1, got 0"):
-        STRATEGIES[strategy](CIRCLES, **{"count": 5, "population": 5, name: 0}, fitness=PerPicture(warmth))
+@pytest.mark.parametrize("make", [climbing_toolbox, original_toolbox])
+def test_less_than_one_of_anything_is_refused(make, name):
+    with pytest.raises(ValueError, match=f"{name}: got 0, expected a whole number of at least 1"):
+        make(CIRCLES, **{"count": 5, "population": 5, name: 0}, fitness=PerPicture(warmth))
 
 
 def test_toolbox_parts_can_be_exchanged():
@@ -262,5 +269,5 @@ def test_toolbox_parts_can_be_exchanged():
 
 
 def test_default_sizes_are_the_original_s():
-    assert original_toolbox(Circles(), 50, PerPicture(warmth)).about["population"] == 50
-    assert climbing_toolbox(Circles(), 50, PerPicture(warmth)).about["size"] == [256, 256]
+    assert original_toolbox(Circles(), 50, PerPicture(warmth)).settings.population == 50
+    assert climbing_toolbox(Circles(), 50, PerPicture(warmth)).settings.primitive.size == (256, 256)
