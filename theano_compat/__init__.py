@@ -9,6 +9,8 @@ that Theano is repaired while it is being imported, by whomever and whenever tha
 >>> theano.config.floatX
 'float32'
 
+Its files::
+
     import_hook     how repairs are made while a module is being imported, and how one is added
     requirements    what must be there: Python, NumPy, a compiler
     settings        Theano's defaults and its folder of compiled modules

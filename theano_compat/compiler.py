@@ -16,7 +16,19 @@ OPENBLAS_FLAG = "-lscipy_openblas"
 
 
 def openblas_folder() -> str | None:
-    """Return the folder of the library in the wheel scipy-openblas32, or None where that is not installed."""
+    """Find the library in the wheel scipy-openblas32.
+
+    Returns
+    -------
+    str or None
+        Its folder, or None where the wheel is not installed.
+
+    Examples
+    --------
+    >>> folder = openblas_folder()
+    >>> folder is None or os.path.isdir(folder)
+    True
+    """
     spec = importlib.util.find_spec("scipy_openblas32")
     for package_folder in (spec and spec.submodule_search_locations) or ():
         folder = os.path.join(package_folder, "lib")
@@ -35,7 +47,7 @@ def add_compiler_arguments(cmodule: Any) -> bool:
     folder = openblas_folder()
 
     def compile_args(march_flags: bool = True) -> list[str]:
-        arguments = plain_compile_args(march_flags) + numpy2
+        arguments: list[str] = plain_compile_args(march_flags) + numpy2
         if folder and OPENBLAS_FLAG in cmodule.config.blas.ldflags.split():
             arguments += ["-include", OPENBLAS_HEADER, "-L" + folder]
             arguments += ["-Xlinker", "-rpath", "-Xlinker", folder]

@@ -1,4 +1,4 @@
-"""Names that have moved, under which they can still be imported, with a `DeprecationWarning`.
+"""Names that have moved, which can still be imported with a `DeprecationWarning`, and names that are imported lazily.
 
 The warnings point at the line that uses the old name, as ``python -W default`` shows them:
 ``warnings.warn(stacklevel=2)`` skips the frames of the import machinery.
@@ -78,6 +78,15 @@ def lazy_names(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
     Examples
     --------
+    In a package's ``__init__.py``, where only type checkers import at once::
+
+        if TYPE_CHECKING:
+            from package.attack import inverse
+
+        __all__ = ["inverse"]
+        __getattr__ = lazy_names(__name__, {"inverse": "package.attack"})
+        __dir__ = lazy_dir(__name__)
+
     >>> lazy_names("face", {"sqrt": "math"})("sqrt")(9.0)
     3.0
     """
@@ -105,12 +114,6 @@ def lazy_dir(module: str) -> Callable[[], list[str]]:
 
     Examples
     --------
-    In a package's ``__init__.py``::
-
-        __all__ = ["inverse"]
-        __getattr__ = lazy_names(__name__, {"inverse": "package.attack"})
-        __dir__ = lazy_dir(__name__)
-
     >>> "applied_repairs" in lazy_dir("theano_compat")()
     True
     """

@@ -4,12 +4,12 @@
 each is called once, when its module is imported, so the order of imports in a program does not matter. The first
 line of its docstring is its reason, which `applied_repairs` lists.
 
-This module knows no repair. To add one, write it beside those of its subject and decorate it:
+This module knows no repair. To add one, write it beside those of its subject and decorate it::
 
     before, after    called around the code of a module, with the module
     provide          fills a module that has gone from Theano
     stand_in         makes modules that only the module being imported gets to see
-    skip_import      keeps a module of others from being imported where Theano can do without it
+    skip_import      (a plain call) keeps a module of others from being imported where Theano can do without it
 
 and import its file in ``theano_compat/__init__.py``, if that is a new one.
 """
@@ -42,8 +42,14 @@ def before(*modules: str) -> Callable[[Repair], Repair]:
     ----------
     *modules : str
         Full names.
-    """
 
+    Examples
+    --------
+    >>> @before("theano.part")
+    ... def restore_name(part):
+    ...     "Python 3.20 has lost a name that theano.part imports"
+    ...     return False  # nothing was to be done on this Python
+    """
     return _registering_in(_before, modules)
 
 
@@ -54,8 +60,15 @@ def after(*modules: str) -> Callable[[Repair], Repair]:
     ----------
     *modules : str
         Full names.
-    """
 
+    Examples
+    --------
+    >>> @after("theano.part")
+    ... def widen_range(part):
+    ...     "NumPy 2.20 refuses numbers that theano.part tries"
+    ...     part.largest = 2**31
+    ...     return True
+    """
     return _registering_in(_after, modules)
 
 
@@ -75,6 +88,14 @@ def provide(module: str) -> Callable[[Repair], Repair]:
     ----------
     module : str
         Its full name.
+
+    Examples
+    --------
+    >>> @provide("theano.old_name")
+    ... def fill_old_name(old_name):
+    ...     "Lasagne imports theano.new_name by its old name"
+    ...     old_name.function = abs
+    ...     return True
     """
 
     def register(repair: Repair) -> Repair:
@@ -93,6 +114,13 @@ def stand_in(*importers: str) -> Callable[[Callable[[], list[ModuleType]]], Call
     ----------
     *importers : str
         Full names of modules of Theano or Lasagne.
+
+    Examples
+    --------
+    >>> @stand_in("theano.part")
+    ... def asyncore_stand_in():
+    ...     "asyncore left Python 3.12; theano.part asks it for nothing"
+    ...     return [ModuleType("asyncore")]
     """
 
     def register(make: Callable[[], list[ModuleType]]) -> Callable[[], list[ModuleType]]:
@@ -114,6 +142,10 @@ def skip_import(module: str, importers: Iterable[str], instead: ModuleType | Non
         Full names of modules of Theano or Lasagne.
     instead : module, optional
         What they get. Without it their import statement raises ModuleNotFoundError.
+
+    Examples
+    --------
+    >>> skip_import("scipy.ndimage", ["theano.part"])
     """
     for name in importers:
         _during.setdefault(name, []).append(functools.partial(_skipping, module, instead))
@@ -136,11 +168,6 @@ def applied_repairs() -> list[tuple[str, str]]:
     return list(_applied.items())
 
 
-def note_applied(name: str, reason: str) -> None:
-    """Add to what `applied_repairs` lists."""
-    _applied[name] = reason
-
-
 def install() -> None:
     """Put the finder in front of ``sys.meta_path``, unless it is installed already."""
     if not is_installed():
@@ -148,7 +175,14 @@ def install() -> None:
 
 
 def is_installed() -> bool:
-    """Return whether the finder is installed."""
+    """Return whether the finder is installed.
+
+    Examples
+    --------
+    >>> import theano_compat
+    >>> is_installed()
+    True
+    """
     return RepairingFinder in sys.meta_path
 
 
@@ -208,7 +242,7 @@ def _wrap(spec: ModuleSpec) -> None:
 def _apply(repairs: Iterable[Repair], module: ModuleType) -> None:
     for repair in repairs:
         if repair(module):
-            note_applied(repair.__name__, _reason(repair))
+            _applied[repair.__name__] = _reason(repair)
 
 
 def _reason(function: Callable[..., object]) -> str:
@@ -222,7 +256,7 @@ def _standing_in(make: Callable[[], list[ModuleType]]) -> Iterator[None]:
     if modules[0].__name__ in sys.modules:
         yield
         return
-    note_applied(make.__name__, _reason(make))
+    _applied[make.__name__] = _reason(make)
     try:
         for module in modules:
             sys.modules[module.__name__] = module
@@ -240,7 +274,7 @@ def _skipping(name: str, instead: ModuleType | None) -> Iterator[None]:
     if name in sys.modules:
         yield
         return
-    note_applied("skip_" + name.replace(".", "_"), f"{name} takes long to import, and Theano can do without it")
+    _applied["skip_" + name.replace(".", "_")] = f"{name} takes long to import, and Theano can do without it"
     sys.modules[name] = instead  # type: ignore[assignment]  # None makes the import fail at once
     try:
         yield

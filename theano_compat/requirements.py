@@ -26,6 +26,10 @@ def check_python() -> None:
     ------
     TheanoEnvironmentError
         Theano is not kept working on this Python.
+
+    Examples
+    --------
+    >>> check_python()
     """
     oldest, newest = PYTHON_VERSIONS
     if not oldest <= sys.version_info[:2] <= newest:
@@ -44,6 +48,10 @@ def check_not_imported_before() -> None:
     ------
     TheanoEnvironmentError
         It has, and so was not repaired.
+
+    Examples
+    --------
+    >>> check_not_imported_before()
     """
     if "theano" in sys.modules and not is_installed():
         raise TheanoEnvironmentError(
@@ -53,7 +61,17 @@ def check_not_imported_before() -> None:
 
 
 def numpy_version() -> tuple[int, ...]:
-    """Return NumPy's major and minor version."""
+    """Return NumPy's major and minor version.
+
+    Returns
+    -------
+    tuple of (int, int)
+
+    Examples
+    --------
+    >>> (1, 26) <= numpy_version() < (3,)
+    True
+    """
     import numpy
 
     return tuple(int(part) for part in numpy.__version__.split(".")[:2])
@@ -65,7 +83,11 @@ def check_numpy() -> None:
     Raises
     ------
     TheanoEnvironmentError
-        NumPy is of another version, or cannot be imported.
+        NumPy is not of 1.26 to 2.x, or cannot be imported.
+
+    Examples
+    --------
+    >>> check_numpy()
     """
     try:
         version = numpy_version()

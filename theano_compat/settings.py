@@ -17,9 +17,10 @@ def set_defaults(configparser: Any) -> bool:
 
     def users_choice(key: str) -> str | None:
         try:
-            return configparser.fetch_val_for_key(key)
+            value: str = configparser.fetch_val_for_key(key)
         except KeyError:
             return None
+        return value
 
     check_compiler(users_choice("cxx"))
     defaults = {
@@ -94,6 +95,12 @@ def quiet_spinning() -> None:
     """Let libgomp's idle threads sleep soon.
 
     By default they spin for long: 10-40 times slower when other processes want the cores.
+
+    Examples
+    --------
+    >>> quiet_spinning()
+    >>> "GOMP_SPINCOUNT" in os.environ or "OMP_WAIT_POLICY" in os.environ
+    True
     """
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
         os.environ["GOMP_SPINCOUNT"] = "5000"
