@@ -56,6 +56,7 @@ FACES = {
     "nsfw_command.main": {"PIL", "numpy"},
 }
 
+MAIN_GUARD = "__name__ == '__main__'"
 MODULE = re.compile(rf"({'|'.join(LAYERS)})(\.\w+)+")
 
 
@@ -73,7 +74,8 @@ def sources() -> Iterator[tuple[str, Path]]:
 def imported_names(source: str, package: str) -> set[str]:
     """What a module imports, anywhere in its code: modules, and names as ``module.name``.
 
-    Names of our modules in strings count as well: `lazy_names` and `deprecated_names` import by such names.
+    Names of our modules in strings count as well: `lazy_names` and `deprecated_names` import by such names. What
+    stands under ``if __name__ == "__main__"`` does not: there the module is a program, which nobody imports.
 
     Parameters
     ----------
@@ -82,7 +84,9 @@ def imported_names(source: str, package: str) -> set[str]:
         What the dots of relative imports stand for.
     """
     names = set()
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    tree.body = [node for node in tree.body if not (isinstance(node, ast.If) and ast.unparse(node.test) == MAIN_GUARD)]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -118,6 +122,9 @@ def late():
     import theano_cpu.compile
 
 __getattr__ = lazy_names(__name__, {"Evolution": "nsfw_experiments.evolution.run", "old": "nsfw_model.logit:score_of"})
+
+if __name__ == "__main__":
+    import nsfw_command.main
 '''
     assert imported_names(source, "nsfw_experiments.pillow") == {
         "numpy",
