@@ -23,14 +23,27 @@ if not hasattr(configparser, "SafeConfigParser"):
 """
 
 
-def pip_install(*arguments, **environment):
+def pip_install(*arguments: str, **environment: str) -> None:
+    """Run ``pip install`` in the environment of this Python, with variables set beside the present ones."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", *arguments]
     subprocess.run(command, check=True, env={**os.environ, **environment})
 
 
-def main():
+def main() -> None:
+    """Install both.
+
+    Raises
+    ------
+    SystemExit
+        On a Python that Theano cannot run on.
+    subprocess.CalledProcessError
+        pip has failed, and said why.
+    """
     if not (3, 10) <= sys.version_info[:2] <= (3, 13):
-        sys.exit(f"Python 3.10 to 3.13 is needed, and {sys.executable} is {sys.version.split()[0]}")
+        sys.exit(
+            f"Python 3.10 to 3.13 is needed, and {sys.executable} is {sys.version.split()[0]}: "
+            "run this with one of those, or make PYTHON=python3.13"
+        )
     pip_install("setuptools", "wheel")
     with tempfile.TemporaryDirectory() as folder:
         with open(os.path.join(folder, "sitecustomize.py"), "w") as file:

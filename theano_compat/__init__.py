@@ -1,21 +1,39 @@
-"""Theano 1.0.5 and Lasagne, unchanged, on the Pythons and NumPys of today.
+"""Theano 1.0.5 and Lasagne, unchanged, on CPython 3.10 to 3.13 and NumPy 1.26 to 2.x.
 
-``import theano_compat`` is cheap: it imports neither NumPy nor Theano. It only installs an import hook, so that
-Theano is repaired while it is being imported, by whomever and whenever that happens later:
+Theano's last release is of 2020. What Python and NumPy have removed since is put back here, and only where it is
+missing. ``import theano_compat`` is cheap: it imports neither NumPy nor Theano. It only installs an import hook, so
+that Theano is repaired while it is being imported, by whomever and whenever that happens later:
 
 >>> import theano_compat
 >>> import theano
 >>> theano.config.floatX
 'float32'
 
-See `theano_compat.repairs` for what is repaired and why; ``python -m theano_compat`` lists what was needed here.
+Its files::
+
+    import_hook     how repairs are made while a module is being imported, and how one is added
+    requirements    what must be there: Python, NumPy, a compiler
+    settings        Theano's defaults and its folder of compiled modules
+    compiler        what the C++ compiler is told
+    stand_ins       modules that are gone
+    repairs         NumPy's names and manners that are gone, and noise
+    deprecation     old names of ours
+
+What the user has set in ``THEANO_FLAGS`` or ``.theanorc`` always wins over the settings made here.
+``python -m theano_compat`` lists what was needed on this machine, and why.
 """
 
+# Importing them registers their repairs
+from theano_compat import compiler, repairs, settings, stand_ins  # noqa: F401
 from theano_compat.deprecation import deprecated_names
-from theano_compat.repairs import TheanoEnvironmentError, applied_repairs, install
+from theano_compat.import_hook import applied_repairs, install
+from theano_compat.requirements import TheanoEnvironmentError, check_not_imported_before, check_python
 
 __all__ = ["TheanoEnvironmentError", "applied_repairs"]
 
-install()
-
 __getattr__ = deprecated_names(__name__, {"EnvironmentProblem": "theano_compat:TheanoEnvironmentError"})
+
+check_python()
+check_not_imported_before()
+settings.quiet_spinning()
+install()

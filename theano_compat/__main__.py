@@ -5,7 +5,8 @@ import sys
 import theano_compat
 
 
-def main():
+def main() -> None:
+    """Print versions, the compiler, the BLAS, the folder of compiled modules, and the repairs with their reasons."""
     import lasagne
     import numpy
     import theano
@@ -20,4 +21,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except theano_compat.TheanoEnvironmentError as problem:
+        sys.exit(str(problem))

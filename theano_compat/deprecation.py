@@ -1,15 +1,21 @@
-"""Names that have moved, under which they can still be imported, with a `DeprecationWarning`."""
+"""Names that have moved, which can still be imported with a `DeprecationWarning`, and names that are imported lazily.
+
+The warnings point at the line that uses the old name, as ``python -W default`` shows them:
+``warnings.warn(stacklevel=2)`` skips the frames of the import machinery.
+"""
 
 from __future__ import annotations
 
 import importlib
-import importlib.abc
-import importlib.util
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+
+MOVED_MODULES: dict[str, str] = {}
+"""Old full names of modules, and present ones; `move_modules` adds to it."""
 
 
 def deprecated_names(
@@ -65,8 +71,22 @@ def lazy_names(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     homes : mapping of str to str
         Names, and the module that each is imported from.
 
+    Returns
+    -------
+    callable
+        It gives the object of a name, or raises AttributeError.
+
     Examples
     --------
+    In a package's ``__init__.py``, where only type checkers import at once::
+
+        if TYPE_CHECKING:
+            from package.attack import inverse
+
+        __all__ = ["inverse"]
+        __getattr__ = lazy_names(__name__, {"inverse": "package.attack"})
+        __dir__ = lazy_dir(__name__)
+
     >>> lazy_names("face", {"sqrt": "math"})("sqrt")(9.0)
     3.0
     """
@@ -79,26 +99,36 @@ def lazy_names(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     return find
 
 
-class _MovedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds modules under their old names: the import of one warns and gives the module of today."""
+def lazy_dir(module: str) -> Callable[[], list[str]]:
+    """Make the ``__dir__`` of a package face, so that ``dir()`` and the Tab key show its lazy names too.
 
-    def __init__(self, moved: Mapping[str, str]):
-        self._moved = moved
+    Parameters
+    ----------
+    module : str
+        The package's ``__name__``; it has an ``__all__``.
 
-    def find_spec(self, name: str, path=None, target=None):
-        return importlib.util.spec_from_loader(name, self) if name in self._moved else None
+    Returns
+    -------
+    callable
+        It gives the module's present names and those in ``__all__``, sorted.
 
-    def create_module(self, spec) -> ModuleType | None:
-        return None
+    Examples
+    --------
+    >>> "applied_repairs" in lazy_dir("theano_compat")()
+    True
+    """
 
-    def exec_module(self, module: ModuleType) -> None:
-        new = self._moved[module.__name__]
-        warnings.warn(f"{module.__name__} is now {new}", DeprecationWarning, stacklevel=2)
-        sys.modules[module.__name__] = importlib.import_module(new)
+    def names() -> list[str]:
+        face = sys.modules[module]
+        return sorted({*vars(face), *face.__all__})
+
+    return names
 
 
 def move_modules(moved: Mapping[str, str]) -> None:
     """Let modules be imported by their old names for as long as the process lives.
+
+    The import of an old name warns and gives the module of today, the same object.
 
     Parameters
     ----------
@@ -114,4 +144,27 @@ def move_modules(moved: Mapping[str, str]) -> None:
     >>> squareroots.sqrt(9.0)
     3.0
     """
-    sys.meta_path.append(_MovedModules(moved))
+    MOVED_MODULES.update(moved)
+    if _MovedModulesFinder not in sys.meta_path:
+        sys.meta_path.append(_MovedModulesFinder)
+
+
+class _MovedModulesFinder:
+    """Finds modules under their old names, and loads those of today instead."""
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        # importlib.abc, whose Loader the type checker wants, takes longer to import than this package
+        return ModuleSpec(name, _MovedModulesFinder) if name in MOVED_MODULES else None  # type: ignore[arg-type]
+
+    @staticmethod
+    def create_module(spec: ModuleSpec) -> ModuleType | None:
+        return None
+
+    @staticmethod
+    def exec_module(module: ModuleType) -> None:
+        old = module.__name__
+        new = MOVED_MODULES[old]
+        warnings.warn(f"{old} is now {new}", DeprecationWarning, stacklevel=2)
+        # The import statement takes what stands here at the end
+        sys.modules[old] = importlib.import_module(new)

@@ -48,7 +48,7 @@ inline DescHandle plain_weights(const Shape &dims, dnnl_data_type_t type = dnnl_
 enum class Residual { none, in_place, separate };
 
 // One convolution as oneDNN knows it: shapes are channels first, weights have five dimensions where there are groups.
-struct Convolving {
+struct ConvolutionSpec {
     Shape source, weights, target;
     Pair stride, dilation, pad_before, pad_after;
     bool bias = false;
@@ -65,9 +65,9 @@ struct Dims {
     operator const dnnl_dim_t *() const { return values; }
 };
 
-inline Dims dilates(const Convolving &c) { return Dims({c.dilation.rows - 1, c.dilation.columns - 1}); }
+inline Dims dilates(const ConvolutionSpec &c) { return Dims({c.dilation.rows - 1, c.dilation.columns - 1}); }
 
-inline Attributes attributes_of(const Convolving &c, const_dnnl_memory_desc_t target) {
+inline Attributes attributes_of(const ConvolutionSpec &c, const_dnnl_memory_desc_t target) {
     Attributes attributes;
     DNNL(dnnl_primitive_attr_create, attributes.out());
     DNNL(dnnl_primitive_attr_set_scratchpad_mode, attributes, dnnl_scratchpad_mode_user);
@@ -80,7 +80,7 @@ inline Attributes attributes_of(const Convolving &c, const_dnnl_memory_desc_t ta
     return attributes;
 }
 
-inline PrimitiveDesc forward_desc(const Convolving &c, dnnl_format_tag_t layout) {
+inline PrimitiveDesc forward_desc(const ConvolutionSpec &c, dnnl_format_tag_t layout) {
     DescHandle source = describe(c.source, layout, c.type), target = describe(c.target, layout, c.type);
     DescHandle weights = describe(c.weights, dnnl_format_tag_any, c.type), bias;
     if (c.bias) bias = describe({c.target[1]}, dnnl_a);
@@ -93,7 +93,7 @@ inline PrimitiveDesc forward_desc(const Convolving &c, dnnl_format_tag_t layout)
     return desc;
 }
 
-inline PrimitiveDesc backward_data_desc(const Convolving &c, dnnl_format_tag_t layout) {
+inline PrimitiveDesc backward_data_desc(const ConvolutionSpec &c, dnnl_format_tag_t layout) {
     PrimitiveDesc hint = forward_desc(c, dnnl_format_tag_any), desc;
     if (!hint) return desc;
     Attributes attributes = attributes_of(c, nullptr);
@@ -104,7 +104,7 @@ inline PrimitiveDesc backward_data_desc(const Convolving &c, dnnl_format_tag_t l
     return desc;
 }
 
-inline PrimitiveDesc backward_weights_desc(const Convolving &c, dnnl_format_tag_t layout) {
+inline PrimitiveDesc backward_weights_desc(const ConvolutionSpec &c, dnnl_format_tag_t layout) {
     PrimitiveDesc hint = forward_desc(c, dnnl_format_tag_any), desc;
     if (!hint) return desc;
     DescHandle bias;
@@ -160,7 +160,7 @@ inline Shape joined(const Shape &a, const Shape &b) {
 }
 
 // Arguments of run(): weights, source, target, then the bias and a separate residual where there are.
-inline std::unique_ptr<Primitive> forward_primitive(PrimitiveDesc desc, const Convolving &c, bool separate_residual) {
+inline std::unique_ptr<Primitive> forward_primitive(PrimitiveDesc desc, const ConvolutionSpec &c, bool separate_residual) {
     DescHandle source = describe(c.source, dnnl_nhwc, c.type), target = describe(c.target, dnnl_nhwc, c.type);
     std::unique_ptr<Primitive> primitive(new Primitive(std::move(desc)));
     primitive->add(DNNL_ARG_WEIGHTS, primitive->wanted(dnnl_query_weights_md));
@@ -172,6 +172,33 @@ inline std::unique_ptr<Primitive> forward_primitive(PrimitiveDesc desc, const Co
     return primitive;
 }
 
+inline std::unique_ptr<Primitive> fastest_forward(const ConvolutionSpec &c) {
+    return forward_primitive(
+        fastest({[&] { return forward_desc(c, dnnl_nhwc); }, [&] { return forward_desc(c, dnnl_format_tag_any); }}), c,
+        false);
+}
+
+// Weights in each form that primitives take them in, shared by the plans for inputs of all sizes.
+class SharedWeights {
+public:
+    explicit SharedWeights(bool frozen) : frozen(frozen) {}
+
+    // `transform`, where the form needs one, computes the array `desc` describes from weights of shape `w`.
+    std::shared_ptr<Weights> get(const std::string &form, const Shape &w, DescHandle desc,
+                                 Weights::Transform transform = nullptr) {
+        if (shape != w) forms.clear();
+        shape = w;
+        std::shared_ptr<Weights> &weights = forms[form];
+        if (!weights) weights = std::make_shared<Weights>(std::move(desc), frozen, std::move(transform));
+        return weights;
+    }
+
+private:
+    bool frozen;
+    Shape shape;
+    std::map<std::string, std::shared_ptr<Weights>> forms;
+};
+
 // relu(convolution(x, w) + b + residual)
 class Convolution : public Operation {
 public:
@@ -181,8 +208,8 @@ public:
           has_residual(integer(settings, "residual")),
           relu(integer(settings, "relu")),
           slope(float(setting(settings, "negative_slope").at(0))),
-          frozen(integer(settings, "frozen_weights")),
-          type(integer(settings, "bfloat16") ? dnnl_bf16 : dnnl_f32) {}
+          type(integer(settings, "bfloat16") ? dnnl_bf16 : dnnl_f32),
+          weights(integer(settings, "frozen_weights")) {}
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         Shape y = geometry.output_shape(in[0].shape, in[1].shape);
@@ -217,25 +244,22 @@ public:
 private:
     struct Plan {
         std::unique_ptr<Primitive> primitive;
-        std::shared_ptr<Weights> weights;  // shared with the plans for other pictures
+        std::shared_ptr<Weights> weights;
         bool separate_residual = false, copies_residual = false;
     };
 
     std::unique_ptr<Plan> make(const Tensors &in, const Tensors &out, bool in_place) {
-        Convolving c{channels_first(in[0].shape), grouped(in[1].shape, geometry.groups), channels_first(out[0].shape),
-                     geometry.stride, geometry.dilation, geometry.pad, geometry.pad};
+        ConvolutionSpec c{channels_first(in[0].shape), grouped(in[1].shape, geometry.groups), channels_first(out[0].shape),
+                          geometry.stride, geometry.dilation, geometry.pad, geometry.pad};
         c.bias = has_bias;
         c.relu = relu;
         c.slope = slope;
         c.type = type;
         c.residual = has_residual ? Residual::in_place : Residual::none;
-        if (!weights || weights_shape != in[1].shape)
-            weights.reset(new Weights(plain_weights(c.weights), frozen));
-        weights_shape = in[1].shape;
         std::unique_ptr<Plan> plan(new Plan);
-        plan->weights = weights;
+        plan->weights = weights.get("plain", in[1].shape, plain_weights(c.weights));
         if (has_residual && !in_place) {
-            Convolving separate = c;
+            ConvolutionSpec separate = c;
             separate.residual = Residual::separate;
             PrimitiveDesc desc = forward_desc(separate, dnnl_nhwc);
             if (desc && !is_reference(implementation(desc))) {
@@ -245,9 +269,7 @@ private:
             }
             plan->copies_residual = true;
         }
-        plan->primitive = forward_primitive(
-            fastest({[&] { return forward_desc(c, dnnl_nhwc); }, [&] { return forward_desc(c, dnnl_format_tag_any); }}), c,
-            false);
+        plan->primitive = fastest_forward(c);
         return plan;
     }
 
@@ -262,107 +284,68 @@ private:
     Geometry geometry;
     bool has_bias, has_residual, relu;
     float slope;
-    bool frozen;
     dnnl_data_type_t type;
-    std::shared_ptr<Weights> weights;
-    Shape weights_shape;
+    SharedWeights weights;
     Plans<Plan> plans;
 };
 
-// The gradient of a convolution with respect to its input, given x (only its shape is used), w and the gradient gy
-// of the output. In the order of preference:
-// - stride 1: a forward convolution of gy with the weights flipped and input and output channels exchanged;
-// - few input channels and a stride: one forward convolution that computes all stride x stride phases of the
-//   result as channels, which are then interleaved (sub-pixel convolution);
-// - oneDNN's own backward convolution.
-class InputGradient : public Operation {
+// Of one call: input, weights, output.
+struct Shapes {
+    Shape x, w, y;
+};
+
+// The gradient of a convolution with respect to its input, for one set of shapes. Each way to compute it is a primitive
+// that is run on the gradient of the output and on the weights, in a form of its own.
+class InputGradientStrategy {
 public:
-    explicit InputGradient(const Settings &settings)
-        : geometry(settings), frozen(integer(settings, "frozen_weights")) {}
+    virtual ~InputGradientStrategy() = default;
+    // `gy` is the gradient of the output, `gx` that of the input.
+    virtual void run(const Tensor &w, const Tensor &gy, const Tensor &gx) { run_primitive(w, gy, gx.floats()); }
+    const std::string &implementation_name() const { return primitive->implementation_name(); }
 
-    std::vector<Shape> output_shapes(const Tensors &in) override {
-        Shape y = geometry.output_shape(in[0].shape, in[1].shape);
-        require(in[2].shape == y, "the output's gradient has shape " + text(in[2].shape) + ", expected " + text(y));
-        return {in[0].shape};
+protected:
+    void run_primitive(const Tensor &w, const Tensor &gy, float *target) {
+        void *converted = weights->in_layout(primitive->wanted(dnnl_query_weights_md), w.floats());
+        primitive->run({converted, gy.data, target});
     }
 
-    void prepare(const Tensors &in, const Tensors &) override {
-        plans.get(joined(in[0].shape, in[1].shape), [&] { return make(in); });
+    std::unique_ptr<Primitive> primitive;
+    std::shared_ptr<Weights> weights;
+};
+
+// At stride 1: a convolution of gy with the kernels turned by 180 degrees, and input and output channels exchanged.
+class FlippedConvolution : public InputGradientStrategy {
+public:
+    static bool applies(const Geometry &geometry, const Shapes &shapes) {
+        const Pair pad = padding(geometry, shapes.w);
+        return geometry.stride.rows == 1 && geometry.stride.columns == 1 && pad.rows >= 0 && pad.columns >= 0;
     }
 
-    void run(const Tensors &in, const Tensors &out) override {
-        Plan &plan = *plans.last();
-        void *w = plan.weights->in_layout(plan.primitive->wanted(dnnl_query_weights_md), in[1].floats());
-        if (!plan.phases) {
-            plan.primitive->run({w, in[2].data, out[0].data});
-            return;
-        }
-        plan.primitive->run({w, in[2].data, plan.phases.get()});
-        interleave(plan.phases.get(), plan.phases_shape, out[0]);
-    }
-
-    std::vector<std::string> implementations() const override {
-        if (!plans.last()) return {};
-        return {plans.last()->primitive->implementation_name()};
+    FlippedConvolution(const Geometry &geometry, const Shapes &shapes, SharedWeights &shared) {
+        const Shape &w = shapes.w;
+        const dnnl_dim_t groups = geometry.groups;
+        const Pair pad = padding(geometry, w);
+        ConvolutionSpec c{channels_first(shapes.y),
+                          grouped({w[1] * groups, w[0] / groups, w[2], w[3]}, groups),
+                          channels_first(shapes.x),
+                          {1, 1},
+                          geometry.dilation,
+                          pad,
+                          pad};
+        primitive = fastest_forward(c);
+        weights = shared.get("flipped", w, plain_weights(c.weights), flip(w, groups));
     }
 
 private:
-    struct Plan {
-        std::unique_ptr<Primitive> primitive;
-        std::shared_ptr<Weights> weights;
-        Block<float> phases;
-        Shape phases_shape;
-    };
-
-    // Where x[stride * q + r] is read: by the outputs q - tap, with the weight r + pad + stride * tap, for taps
-    // from `first` to `last` (over all phases r).
-    struct Taps {
-        dnnl_dim_t first, last;
-        Taps(dnnl_dim_t kernel, dnnl_dim_t stride, dnnl_dim_t pad)
-            : first(-((stride - 1 + pad) / stride)), last(floor_division(kernel - 1 - pad, stride)) {}
-        dnnl_dim_t count() const { return last - first + 1; }
-        static dnnl_dim_t floor_division(dnnl_dim_t a, dnnl_dim_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
-    };
-
-    std::unique_ptr<Plan> make(const Tensors &in) {
-        const Shape &x = in[0].shape, &w = in[1].shape, &y = in[2].shape;
-        if (weights_shape != w) shared.clear();
-        weights_shape = w;
-        if (geometry.stride.rows == 1 && geometry.stride.columns == 1) {
-            Pair pad{geometry.dilation.rows * (w[2] - 1) - geometry.pad.rows,
-                     geometry.dilation.columns * (w[3] - 1) - geometry.pad.columns};
-            if (pad.rows >= 0 && pad.columns >= 0) return flipped(x, w, y, pad);
-        }
-        Taps rows(w[2], geometry.stride.rows, geometry.pad.rows);
-        Taps columns(w[3], geometry.stride.columns, geometry.pad.columns);
-        bool few_channels = w[1] * geometry.stride.rows * geometry.stride.columns <= 16;
-        if (few_channels && geometry.groups == 1 && geometry.dilation.rows == 1 && geometry.dilation.columns == 1 &&
-            pads_after(x[1], y[1], geometry.stride.rows, rows) >= 0 && rows.last >= 0 &&
-            pads_after(x[2], y[2], geometry.stride.columns, columns) >= 0 && columns.last >= 0)
-            return subpixel(x, w, y, rows, columns);
-        return backward(x, w, y);
+    // What makes a "full" convolution, less what the convolution itself has padded.
+    static Pair padding(const Geometry &geometry, const Shape &w) {
+        return {geometry.dilation.rows * (w[2] - 1) - geometry.pad.rows,
+                geometry.dilation.columns * (w[3] - 1) - geometry.pad.columns};
     }
 
-    static dnnl_dim_t pads_after(dnnl_dim_t x, dnnl_dim_t y, dnnl_dim_t stride, const Taps &taps) {
-        return (x + stride - 1) / stride - y + taps.count() - 1 - taps.last;
-    }
-
-    std::shared_ptr<Weights> keep(const char *name, DescHandle desc, Weights::Transform transform) {
-        std::shared_ptr<Weights> &kept = shared[name];
-        if (!kept) kept.reset(new Weights(std::move(desc), frozen, std::move(transform)));
-        return kept;
-    }
-
-    std::unique_ptr<Plan> flipped(const Shape &x, const Shape &w, const Shape &y, Pair pad) {
-        const dnnl_dim_t groups = geometry.groups, outputs = w[0] / groups, inputs = w[1], rows = w[2], columns = w[3];
-        Shape turned{inputs * groups, outputs, rows, columns};
-        Convolving c{channels_first(y), grouped(turned, groups), channels_first(x), {1, 1}, geometry.dilation, pad, pad};
-        std::unique_ptr<Plan> plan(new Plan);
-        plan->primitive = forward_primitive(
-            fastest({[&] { return forward_desc(c, dnnl_nhwc); }, [&] { return forward_desc(c, dnnl_format_tag_any); }}), c,
-            false);
-        plan->weights = keep("flipped", plain_weights(c.weights), [=](const float *from, float *to) {
-            const dnnl_dim_t taps = rows * columns;
+    static Weights::Transform flip(const Shape &w, dnnl_dim_t groups) {
+        const dnnl_dim_t outputs = w[0] / groups, inputs = w[1], taps = w[2] * w[3];
+        return [=](const float *from, float *to) {
             in_parallel(groups * inputs, outputs * taps, [=](dnnl_dim_t begin, dnnl_dim_t end) {
                 for (dnnl_dim_t gi = begin; gi < end; ++gi) {
                     dnnl_dim_t group = gi / inputs, input = gi % inputs;
@@ -372,83 +355,163 @@ private:
                     }
                 }
             });
-        });
-        return plan;
+        };
+    }
+};
+
+// With a stride: pixel (stride * p + r, stride * q + s) of gx is of phase (r, s), and each phase is a convolution of gy
+// at stride 1 with a part of the kernel. One convolution computes all phases as channels, which are then interleaved:
+// sub-pixel convolution (W. Shi et al., Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
+// Convolutional Neural Network, CVPR 2016, arXiv:1609.05158).
+class SubpixelConvolution : public InputGradientStrategy {
+public:
+    // oneDNN's backward convolution is slow where there are few input channels, such as an image's three; from about
+    // eight on it is the faster one.
+    static bool pays(const Geometry &geometry, const Shapes &shapes) {
+        const Axis rows(geometry, shapes, 0), columns(geometry, shapes, 1);
+        const bool few_channels = shapes.w[1] * rows.stride * columns.stride <= 16;
+        const bool plain = geometry.groups == 1 && geometry.dilation.rows == 1 && geometry.dilation.columns == 1;
+        return few_channels && plain && rows.possible() && columns.possible();
     }
 
-    std::unique_ptr<Plan> subpixel(const Shape &x, const Shape &w, const Shape &y, Taps rows, Taps columns) {
-        const Pair stride = geometry.stride, pad = geometry.pad;
-        const dnnl_dim_t outputs = w[0], inputs = w[1], kernel_rows = w[2], kernel_columns = w[3];
-        const dnnl_dim_t phases = stride.rows * stride.columns;
-        Shape target{x[0], (x[1] + stride.rows - 1) / stride.rows, (x[2] + stride.columns - 1) / stride.columns,
-                     phases * inputs};
-        Convolving c{channels_first(y),
-                     {phases * inputs, outputs, rows.count(), columns.count()},
-                     channels_first(target),
-                     {1, 1},
-                     {1, 1},
-                     {rows.last, columns.last},
-                     {pads_after(x[1], y[1], stride.rows, rows), pads_after(x[2], y[2], stride.columns, columns)}};
-        std::unique_ptr<Plan> plan(new Plan);
-        plan->primitive = forward_primitive(
-            fastest({[&] { return forward_desc(c, dnnl_nhwc); }, [&] { return forward_desc(c, dnnl_format_tag_any); }}), c,
-            false);
-        plan->phases = block<float>(product(target));
-        plan->phases_shape = target;
-        plan->weights = keep("subpixel", plain_weights(c.weights), [=](const float *from, float *to) {
-            for (dnnl_dim_t r = 0; r < stride.rows; ++r)
-                for (dnnl_dim_t s = 0; s < stride.columns; ++s)
+    SubpixelConvolution(const Geometry &geometry, const Shapes &shapes, SharedWeights &shared)
+        : rows(geometry, shapes, 0), columns(geometry, shapes, 1) {
+        const Shape &x = shapes.x, &w = shapes.w;
+        const dnnl_dim_t channels = rows.stride * columns.stride * w[1];
+        cells = {x[0], rows.cells, columns.cells, channels};
+        phases = block<float>(product(cells));
+        ConvolutionSpec c{channels_first(shapes.y),
+                          {channels, w[0], rows.taps(), columns.taps()},
+                          channels_first(cells),
+                          {1, 1},
+                          {1, 1},
+                          {rows.last, columns.last},
+                          {rows.pad_after(), columns.pad_after()}};
+        primitive = fastest_forward(c);
+        weights = shared.get("phases", w, plain_weights(c.weights), split_into_phases(w[0], w[1], rows, columns));
+    }
+
+    void run(const Tensor &w, const Tensor &gy, const Tensor &gx) override {
+        run_primitive(w, gy, phases.get());
+        interleave(gx);
+    }
+
+private:
+    // Rows or columns: x[stride * p + r], of cell p and phase r, reaches the outputs p - tap through the weights
+    // r + pad + stride * tap, for taps from `first` to `last` (over all phases).
+    struct Axis {
+        dnnl_dim_t kernel, stride, pad, outputs, cells, first, last;
+
+        Axis(const Geometry &geometry, const Shapes &shapes, int axis)
+            : kernel(shapes.w[2 + axis]),
+              stride(axis == 0 ? geometry.stride.rows : geometry.stride.columns),
+              pad(axis == 0 ? geometry.pad.rows : geometry.pad.columns),
+              outputs(shapes.y[1 + axis]),
+              cells((shapes.x[1 + axis] + stride - 1) / stride),
+              first(-((stride - 1 + pad) / stride)),
+              last(floor_division(kernel - 1 - pad, stride)) {}
+
+        dnnl_dim_t taps() const { return last - first + 1; }
+        dnnl_dim_t pad_after() const { return cells - outputs + taps() - 1 - last; }
+        // oneDNN has no negative padding.
+        bool possible() const { return last >= 0 && pad_after() >= 0; }
+        dnnl_dim_t weight(dnnl_dim_t phase, dnnl_dim_t tap) const { return phase + pad + stride * (last - tap); }
+        bool has(dnnl_dim_t weight) const { return weight >= 0 && weight < kernel; }
+
+        static dnnl_dim_t floor_division(dnnl_dim_t a, dnnl_dim_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
+    };
+
+    static Weights::Transform split_into_phases(dnnl_dim_t outputs, dnnl_dim_t inputs, Axis rows, Axis columns) {
+        return [=](const float *from, float *to) {
+            for (dnnl_dim_t r = 0; r < rows.stride; ++r)
+                for (dnnl_dim_t s = 0; s < columns.stride; ++s)
                     for (dnnl_dim_t i = 0; i < inputs; ++i)
                         for (dnnl_dim_t o = 0; o < outputs; ++o)
-                            for (dnnl_dim_t m = 0; m < rows.count(); ++m)
-                                for (dnnl_dim_t n = 0; n < columns.count(); ++n) {
-                                    dnnl_dim_t row = r + pad.rows + stride.rows * (rows.last - m);
-                                    dnnl_dim_t column = s + pad.columns + stride.columns * (columns.last - n);
-                                    bool inside =
-                                        row >= 0 && row < kernel_rows && column >= 0 && column < kernel_columns;
-                                    *to++ = inside ? from[((o * inputs + i) * kernel_rows + row) * kernel_columns + column]
+                            for (dnnl_dim_t m = 0; m < rows.taps(); ++m)
+                                for (dnnl_dim_t n = 0; n < columns.taps(); ++n) {
+                                    const dnnl_dim_t row = rows.weight(r, m), column = columns.weight(s, n);
+                                    const bool inside = rows.has(row) && columns.has(column);
+                                    *to++ = inside ? from[((o * inputs + i) * rows.kernel + row) * columns.kernel + column]
                                                    : 0.f;
                                 }
-        });
-        return plan;
+        };
     }
 
-    std::unique_ptr<Plan> backward(const Shape &x, const Shape &w, const Shape &y) {
-        Convolving c{channels_first(x), grouped(w, geometry.groups), channels_first(y),
-                     geometry.stride, geometry.dilation, geometry.pad, geometry.pad};
-        std::unique_ptr<Plan> plan(new Plan);
-        plan->primitive.reset(new Primitive(fastest({[&] { return backward_data_desc(c, dnnl_nhwc); },
-                                                     [&] { return backward_data_desc(c, dnnl_format_tag_any); }})));
-        Primitive &primitive = *plan->primitive;
-        primitive.add(DNNL_ARG_WEIGHTS, primitive.wanted(dnnl_query_weights_md));
-        primitive.add(DNNL_ARG_DIFF_DST, primitive.wanted(dnnl_query_diff_dst_md), describe(c.target, dnnl_nhwc), true,
-                      false);
-        primitive.add(DNNL_ARG_DIFF_SRC, primitive.wanted(dnnl_query_diff_src_md), describe(c.source, dnnl_nhwc), false,
-                      true);
-        plan->weights = keep("backward", plain_weights(c.weights), nullptr);
-        return plan;
-    }
-
-    // Phase (r, s) of cell (p, q) is pixel (stride * p + r, stride * q + s).
-    void interleave(const float *phases, const Shape &cells, const Tensor &x) const {
-        const Pair stride = geometry.stride;
-        const dnnl_dim_t height = x.shape[1], width = x.shape[2], channels = x.shape[3], run = stride.columns * channels;
-        in_parallel(x.shape[0] * height, width * channels, [&](dnnl_dim_t begin, dnnl_dim_t end) {
+    void interleave(const Tensor &gx) const {
+        const dnnl_dim_t height = gx.shape[1], width = gx.shape[2], channels = gx.shape[3];
+        const dnnl_dim_t run = columns.stride * channels;
+        in_parallel(gx.shape[0] * height, width * channels, [&](dnnl_dim_t begin, dnnl_dim_t end) {
             for (dnnl_dim_t row = begin; row < end; ++row) {
-                dnnl_dim_t picture = row / height, p = row % height / stride.rows, r = row % height % stride.rows;
-                const float *from = phases + (picture * cells[1] + p) * cells[2] * cells[3] + r * run;
-                float *to = x.floats() + row * width * channels;
+                dnnl_dim_t image = row / height, p = row % height / rows.stride, r = row % height % rows.stride;
+                const float *from = phases.get() + (image * cells[1] + p) * cells[2] * cells[3] + r * run;
+                float *to = gx.floats() + row * width * channels;
                 for (dnnl_dim_t left = width * channels; left > 0; left -= run, from += cells[3], to += run)
                     std::copy(from, from + std::min(left, run), to);
             }
         });
     }
 
+    Axis rows, columns;
+    Shape cells;
+    Block<float> phases;
+};
+
+// oneDNN's own: backward propagation by data.
+class BackwardConvolution : public InputGradientStrategy {
+public:
+    BackwardConvolution(const Geometry &geometry, const Shapes &shapes, SharedWeights &shared) {
+        ConvolutionSpec c{channels_first(shapes.x), grouped(shapes.w, geometry.groups), channels_first(shapes.y),
+                          geometry.stride, geometry.dilation, geometry.pad, geometry.pad};
+        primitive.reset(new Primitive(fastest({[&] { return backward_data_desc(c, dnnl_nhwc); },
+                                               [&] { return backward_data_desc(c, dnnl_format_tag_any); }})));
+        primitive->add(DNNL_ARG_WEIGHTS, primitive->wanted(dnnl_query_weights_md));
+        primitive->add(DNNL_ARG_DIFF_DST, primitive->wanted(dnnl_query_diff_dst_md), describe(c.target, dnnl_nhwc), true,
+                       false);
+        primitive->add(DNNL_ARG_DIFF_SRC, primitive->wanted(dnnl_query_diff_src_md), describe(c.source, dnnl_nhwc),
+                       false, true);
+        weights = shared.get("plain", shapes.w, plain_weights(c.weights));
+    }
+};
+
+// The fastest way for these shapes, as far as is known before they are tried.
+std::unique_ptr<InputGradientStrategy> choose_strategy(const Geometry &geometry, const Shapes &shapes,
+                                                       SharedWeights &weights) {
+    if (FlippedConvolution::applies(geometry, shapes))
+        return std::make_unique<FlippedConvolution>(geometry, shapes, weights);
+    if (SubpixelConvolution::pays(geometry, shapes))
+        return std::make_unique<SubpixelConvolution>(geometry, shapes, weights);
+    return std::make_unique<BackwardConvolution>(geometry, shapes, weights);
+}
+
+// The gradient of a convolution with respect to its input, given x (only its shape is used), w and the gradient gy
+// of the output.
+class InputGradient : public Operation {
+public:
+    explicit InputGradient(const Settings &settings)
+        : geometry(settings), weights(integer(settings, "frozen_weights")) {}
+
+    std::vector<Shape> output_shapes(const Tensors &in) override {
+        Shape y = geometry.output_shape(in[0].shape, in[1].shape);
+        require(in[2].shape == y, "the output's gradient has shape " + text(in[2].shape) + ", expected " + text(y));
+        return {in[0].shape};
+    }
+
+    void prepare(const Tensors &in, const Tensors &) override {
+        plans.get(joined(in[0].shape, in[1].shape),
+                  [&] { return choose_strategy(geometry, {in[0].shape, in[1].shape, in[2].shape}, weights); });
+    }
+
+    void run(const Tensors &in, const Tensors &out) override { plans.last()->run(in[1], in[2], out[0]); }
+
+    std::vector<std::string> implementations() const override {
+        if (!plans.last()) return {};
+        return {plans.last()->implementation_name()};
+    }
+
+private:
     Geometry geometry;
-    bool frozen;
-    Shape weights_shape;
-    std::map<std::string, std::shared_ptr<Weights>> shared;
-    Plans<Plan> plans;
+    SharedWeights weights;
+    Plans<InputGradientStrategy> plans;
 };
 
 // The gradients of a convolution with respect to its weights and, where asked for, its bias, given x, w (only its
@@ -466,31 +529,31 @@ public:
     }
 
     void prepare(const Tensors &in, const Tensors &) override {
-        if (!by_products()) plans.get(joined(in[0].shape, in[1].shape), [&] { return make(in); });
+        if (!uses_gemm()) plans.get(joined(in[0].shape, in[1].shape), [&] { return make(in); });
     }
 
     void run(const Tensors &in, const Tensors &out) override {
-        if (by_products()) return run_products(in, out);
+        if (uses_gemm()) return run_gemm(in, out);
         std::vector<void *> data{in[0].data, in[2].data, out[0].data};
         if (has_bias) data.push_back(out[1].data);
         plans.last()->run(data);
     }
 
     std::vector<std::string> implementations() const override {
-        if (by_products()) return {"matrix products"};
+        if (uses_gemm()) return {"matrix products"};
         if (!plans.last()) return {};
         return {plans.last()->implementation_name()};
     }
 
 private:
-    bool by_products() const {
+    bool uses_gemm() const {
         static const bool avx512 = (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
         return geometry.groups == 1 && !avx512;
     }
 
     std::unique_ptr<Primitive> make(const Tensors &in) {
-        Convolving c{channels_first(in[0].shape), grouped(in[1].shape, geometry.groups), channels_first(in[2].shape),
-                     geometry.stride, geometry.dilation, geometry.pad, geometry.pad};
+        ConvolutionSpec c{channels_first(in[0].shape), grouped(in[1].shape, geometry.groups), channels_first(in[2].shape),
+                          geometry.stride, geometry.dilation, geometry.pad, geometry.pad};
         c.bias = has_bias;
         std::unique_ptr<Primitive> made(
             new Primitive(fastest({[&] { return backward_weights_desc(c, dnnl_nhwc); },
@@ -503,9 +566,10 @@ private:
     }
 
     // gw[:, :, r, :] is gy, as a matrix of pixels and outputs, transposed, times the matrix that holds for each of
-    // these pixels what row r of the kernel saw of x. Each thread takes a part of the pixels, in pieces that stay in
-    // its cache, and adds up its own weights (row of the kernel, output, column of the kernel and channel).
-    void run_products(const Tensors &in, const Tensors &out) const {
+    // these pixels what row r of the kernel saw of x (im2col, one row of the kernel at a time). Each thread takes a
+    // part of the pixels, in pieces that stay in its cache, and adds up its own weights (row of the kernel, output,
+    // column of the kernel and channel).
+    void run_gemm(const Tensors &in, const Tensors &out) const {
         const Shape &x = in[0].shape, &w = in[1].shape, &y = in[2].shape;
         const dnnl_dim_t outputs = w[0], rows = w[2], seen = w[3] * x[3], pixels = y[0] * y[1] * y[2];
         const dnnl_dim_t piece = std::min<dnnl_dim_t>(std::max<dnnl_dim_t>(65536 / seen, 64), 1024);

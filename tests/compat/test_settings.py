@@ -1,0 +1,125 @@
+"""Theano's settings are the user's where he has any; its compiled modules go where nobody else can write."""
+
+import importlib.util
+import os
+import types
+from pathlib import Path
+
+import pytest
+from fresh_python import REPOSITORY, fresh_python
+
+from theano_compat import TheanoEnvironmentError, compiler, settings
+
+
+def theano_flags(**flags):
+    """The settings of the running tests (their folder of compiled modules), and these."""
+    given = [os.environ["THEANO_FLAGS"]] if os.environ.get("THEANO_FLAGS") else []
+    return ",".join(given + [f"{name.replace('__', '.')}={value}" for name, value in flags.items()])
+
+
+def test_users_settings_win(tmp_path):
+    (tmp_path / "theanorc").write_text("[global]\nfloatX = float64\n")
+    run = fresh_python(
+        "import theano_compat, theano\n"
+        "from theano.gof.cmodule import GCC_compiler\n"
+        "print(theano.config.floatX, '-DUSERS_OWN' in GCC_compiler.compile_args(False))",
+        THEANORC=str(tmp_path / "theanorc"),
+        THEANO_FLAGS=theano_flags(gcc__cxxflags="-DUSERS_OWN"),
+    )
+    assert run.stdout.split() == ["float64", "True"]
+
+
+def test_the_users_blas_is_not_mixed_with_the_wheels():
+    configparser = types.SimpleNamespace(THEANO_FLAGS_DICT={"blas.ldflags": "-lmine", "cxx": ""})
+    configparser.fetch_val_for_key = configparser.THEANO_FLAGS_DICT.__getitem__
+    settings.set_defaults(configparser)
+    assert configparser.THEANO_FLAGS_DICT["blas.ldflags"] == "-lmine"
+
+    config = types.SimpleNamespace(blas=types.SimpleNamespace(ldflags="-lmine"))
+    gcc = types.SimpleNamespace(compile_args=lambda march_flags=True: ["-O1"])
+    compiler.add_compiler_arguments(types.SimpleNamespace(config=config, GCC_compiler=gcc))
+    assert compiler.OPENBLAS_HEADER not in gcc.compile_args()
+    config.blas.ldflags = compiler.OPENBLAS_FLAG
+    assert gcc.compile_args()[0] == "-O1" and compiler.OPENBLAS_HEADER in gcc.compile_args()
+
+
+def test_threads_wait_quietly_unless_the_user_says_how():
+    show = "import theano_compat, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    unset = "import os; os.environ.pop('GOMP_SPINCOUNT', None); os.environ.pop('OMP_WAIT_POLICY', None); "
+    assert fresh_python(unset + show).stdout.strip() == "5000"
+    assert fresh_python(show, GOMP_SPINCOUNT="7").stdout.strip() == "7"
+    active = fresh_python("import os; os.environ.pop('GOMP_SPINCOUNT', None); " + show, OMP_WAIT_POLICY="active")
+    assert active.stdout.strip() == "None"
+
+
+# Folders: spaces in paths, and a home that cannot be written
+
+
+def test_spaces_in_every_path_and_no_home(tmp_path):
+    spaced = tmp_path / "a folder with spaces"
+    spaced.mkdir()
+    packages = [REPOSITORY / "theano_compat"]
+    spec = importlib.util.find_spec("scipy_openblas32")
+    packages += [Path(folder) for folder in spec.submodule_search_locations] if spec else []
+    for package in packages:
+        (spaced / package.name).symlink_to(package)
+    run = fresh_python(
+        f"""
+import sys
+sys.path.remove({str(REPOSITORY)!r})
+import theano_compat, theano, numpy as np
+x, y = theano.tensor.fmatrices("xy")
+dot = theano.function([x, y], theano.tensor.dot(x, y), mode=theano.Mode("cvm", "fast_compile"))
+a = np.arange(6, dtype="float32").reshape(2, 3)
+assert (dot(a, a.T) == a @ a.T).all()
+print(theano_compat.compiler.NUMPY2_HEADER, theano.config.compiledir, theano.config.blas.ldflags, sep="\\n")
+""",
+        path=[spaced],
+        HOME="/dev/null/nowhere",
+        TMPDIR=str(spaced),
+        THEANO_FLAGS="",
+        THEANORC=str(tmp_path / "none"),
+    )
+    header, compiledir, ldflags = run.stdout.splitlines()
+    assert Path(header).parent.parent == spaced
+    assert spaced.resolve() in Path(compiledir).parents
+    assert ldflags == (compiler.OPENBLAS_FLAG if spec else "")
+
+
+def test_a_home_that_cannot_be_written_gives_a_private_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/dev/null/nowhere")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = Path(settings.writable_base_compiledir())
+    assert folder.parent == tmp_path
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert settings.writable_base_compiledir() == str(folder), "the next run finds its compiled modules again"
+
+
+def test_a_writable_home_is_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert settings.writable_base_compiledir() == str(tmp_path / ".theano")
+
+
+@pytest.mark.parametrize("trap", ["open to others", "a link", "a file"])
+def test_a_folder_that_others_may_have_prepared_is_not_used(trap, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    expected = tmp_path / f"theano-{os.getuid()}"
+    if trap == "a link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        expected.symlink_to(tmp_path / "elsewhere")
+    elif trap == "a file":
+        expected.write_text("")
+        expected.chmod(0o600)
+    else:
+        expected.mkdir()
+        expected.chmod(0o777)
+    folder = Path(settings.private_temporary_folder())
+    assert folder != expected and folder.parent == tmp_path
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_where_no_folder_can_be_written_the_message_names_the_setting(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/dev/null/nowhere")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    with pytest.raises(TheanoEnvironmentError, match="neither /dev/null/nowhere/.theano nor .* THEANO_FLAGS=base_comp"):
+        settings.writable_base_compiledir()

@@ -1,0 +1,40 @@
+"""Code in a new Python, for what happens once in a process: imports, and what they set."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def fresh_python(
+    code: str, *options: str, check: bool = True, path: Sequence[Path] = (), **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run code in a new Python that finds this repository's packages.
+
+    Parameters
+    ----------
+    code : str
+    *options : str
+        Python's own, such as ``"-W", "error"``.
+    check : bool
+        Fail the test where Python fails.
+    path : sequence of pathlib.Path
+        Folders that are searched for modules before the repository.
+    **environment : str
+        Variables that are set beside the present ones.
+    """
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([*map(str, path), str(REPOSITORY)]),
+        **environment,
+    }
+    command = [sys.executable, *options, "-c", code]
+    run = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True)
+    if check:
+        assert run.returncode == 0, run.stderr
+    return run
