@@ -2,7 +2,7 @@
 
 import math
 
-import theano_cpu  # noqa: F401
+import theano_cpu
 
 import lasagne
 import numpy as np
@@ -37,6 +37,9 @@ from nsfw_model.layers import (
     ScaleLayer,
     SoftmaxLayer,
 )
+from nsfw_model.network import build_net
+from nsfw_model.prototxt import read_prototxt
+from theano_cpu.fuse import fuse
 
 SHAPE = (None, 6, 11, 9)
 
@@ -69,6 +72,17 @@ def test_activations_are_those_of_caffes_formula(name, tmp_path):
     expected = FORMULAS[name][2](x.astype("float64"), *weights)
     assert ours.shape == expected.shape
     assert relative_difference(ours, expected) < 1e-6
+
+
+@pytest.mark.skipif(not theano_cpu.onednn_available(), reason="oneDNN is not the engine")
+@pytest.mark.parametrize("name", [*NETS, *FORMULAS])
+def test_fused_networks_compute_the_same(name, tmp_path):
+    prototxt, caffemodel = write(name, tmp_path)
+    output, net = build_net(read_prototxt(prototxt), read_caffemodel(caffemodel)[1])
+    outputs = [lasagne.layers.get_output(each, deterministic=True) for each in (output, fuse(output))]
+    plain, fused = unoptimised.function([net["data"].input_var], outputs)(picture())
+    assert plain.shape == fused.shape
+    assert relative_difference(fused, plain) < 1e-5
 
 
 def caffes_pooling(x, mode, kernel, stride, pad, round_mode):

@@ -305,6 +305,7 @@ def opencv_activations(prototxt, caffemodel, x):
 
     net = cv2.dnn.readNetFromCaffe(str(prototxt), str(caffemodel))
     net.enableFusion(False)
+    net.enableWinograd(False)  # which costs digits
     net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
     net.setInput(x)
     names = list(net.getLayerNames())
