@@ -1,4 +1,4 @@
-"""Names that have moved, which can still be imported with a `DeprecationWarning`, and names that are imported lazily.
+"""Names that have moved, which still work with a `DeprecationWarning`, and names that are imported lazily.
 
 The warnings point at the line that uses the old name, as ``python -W default`` shows them:
 ``warnings.warn(stacklevel=2)`` skips the frames of the import machinery.
@@ -10,9 +10,12 @@ import importlib
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar, cast
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 MOVED_MODULES: dict[str, str] = {}
 """Old full names of modules, and present ones; `move_modules` adds to it."""
@@ -59,6 +62,49 @@ def deprecated_names(
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
     return find
+
+
+def renamed_arguments(**new_names: str) -> Callable[[Function], Function]:
+    """Let a function take keyword arguments under their old names too, with a `DeprecationWarning`.
+
+    Parameters
+    ----------
+    **new_names : str
+        Present names by old ones.
+
+    Returns
+    -------
+    callable
+        A decorator.
+
+    Examples
+    --------
+    >>> @renamed_arguments(base="exponent")
+    ... def square(number, exponent=2):
+    ...     return number**exponent
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     square(3, base=4)
+    81
+    >>> print(caught[0].message)
+    square: the argument base is now exponent
+    """
+
+    def decorate(function: Function) -> Function:
+        @wraps(function)
+        def renaming(*args: Any, **kwargs: Any) -> Any:
+            for old in new_names.keys() & kwargs.keys():
+                new = new_names[old]
+                message = f"{function.__name__}: the argument {old} is now {new}"
+                if new in kwargs:
+                    raise TypeError(f"{message}; got both")
+                warnings.warn(message, DeprecationWarning, stacklevel=2)
+                kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return cast(Function, renaming)
+
+    return decorate
 
 
 def lazy_names(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:

@@ -13,8 +13,13 @@ lets other packages say it of theirs. `theano_cpu.onednn` is the engine below, a
 of outputs.
 """
 
+from typing import TYPE_CHECKING
+
 from theano_compat import TheanoEnvironmentError, applied_repairs
-from theano_compat.deprecation import deprecated_names, lazy_names, move_modules
+from theano_compat.deprecation import deprecated_names, lazy_dir, lazy_names, move_modules
+
+if TYPE_CHECKING:
+    from theano_cpu.onednn.runtime import onednn_available
 
 __all__ = ["TheanoEnvironmentError", "applied_repairs", "onednn_available"]
 
@@ -24,6 +29,7 @@ __getattr__ = deprecated_names(
     {"EnvironmentProblem": "theano_compat:TheanoEnvironmentError"},
     otherwise=lazy_names(__name__, {"onednn_available": "theano_cpu.onednn.runtime"}),
 )
+__dir__ = lazy_dir(__name__)
 
 move_modules(
     {

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from deap import base
 
 from nsfw_experiments.evolution.primitives import COLOUR_GENES, Primitive, Ranges, Shape
-from nsfw_experiments.evolution.renamed import renamed_arguments
+from theano_compat.deprecation import renamed_arguments
 
 
 # DEAP's creator.create makes the same two classes, but where a new process does not find them.

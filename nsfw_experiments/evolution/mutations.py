@@ -13,7 +13,7 @@ from typing import Any
 
 from nsfw_experiments.evolution.individual import Painting, clipped, coloured_like, random_shape
 from nsfw_experiments.evolution.primitives import COLOUR_GENES, Ranges, Shape
-from nsfw_experiments.evolution.renamed import renamed_arguments
+from theano_compat.deprecation import renamed_arguments
 from theano_compat.deprecation import deprecated_names
 
 __getattr__ = deprecated_names(

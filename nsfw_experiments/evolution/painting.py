@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw
 
 from nsfw_experiments.evolution.primitives import Primitive, Shape, hexadecimal
-from nsfw_experiments.evolution.renamed import renamed_arguments
+from theano_compat.deprecation import renamed_arguments
 from theano_compat.deprecation import deprecated_names
 
 _PRIMITIVES = "nsfw_experiments.evolution.primitives"

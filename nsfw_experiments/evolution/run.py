@@ -12,7 +12,7 @@ from deap import tools
 
 from nsfw_experiments.evolution.fitness import display_value
 from nsfw_experiments.evolution.individual import Painting
-from nsfw_experiments.evolution.renamed import renamed_arguments
+from theano_compat.deprecation import renamed_arguments
 from nsfw_experiments.evolution.strategies import PaintingToolbox
 
 

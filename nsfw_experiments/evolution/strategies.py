@@ -28,7 +28,7 @@ from nsfw_experiments.evolution.individual import Painting, clone, palette_paint
 from nsfw_experiments.evolution.mutations import FINE, mixed_mutation, reset_or_swap_mutation
 from nsfw_experiments.evolution.painting import render_all
 from nsfw_experiments.evolution.primitives import Primitive, Shape
-from nsfw_experiments.evolution.renamed import renamed_arguments
+from theano_compat.deprecation import renamed_arguments
 from nsfw_experiments.evolution.settings import POPULATION, SEED, Settings
 from theano_compat.deprecation import deprecated_names
 

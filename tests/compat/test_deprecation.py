@@ -102,7 +102,7 @@ from nsfw_model.prototxt import read_prototxt
 from nsfw_model.weights import load_weights
 from theano_cpu import EnvironmentProblem, applied_repairs, onednn_available
 from theano_cpu.compile import compile_function
-from theano_cpu.describe import Affine
+from theano_cpu.describe import Affine, describe, describes
 from theano_cpu.fuse import accelerate, fuse
 from theano_cpu.repairs import EnvironmentProblem
 """

@@ -7,7 +7,23 @@ True
 This face imports nothing until a name is asked for.
 """
 
-from theano_compat.deprecation import deprecated_names, lazy_names
+from typing import TYPE_CHECKING
+
+from theano_compat.deprecation import deprecated_names, lazy_dir, lazy_names
+
+if TYPE_CHECKING:
+    from theano_cpu.onednn.runtime import (
+        OneDnnUnavailableError,
+        UnknownEngineError,
+        engine,
+        find_onednn,
+        has_bfloat16,
+        info,
+        native_module,
+        num_threads,
+        onednn_available,
+        set_num_threads,
+    )
 
 _RUNTIME = "theano_cpu.onednn.runtime"
 
@@ -33,3 +49,4 @@ __getattr__ = deprecated_names(
     },
     otherwise=lazy_names(__name__, dict.fromkeys(__all__, _RUNTIME)),
 )
+__dir__ = lazy_dir(__name__)
