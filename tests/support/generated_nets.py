@@ -4,8 +4,6 @@ Weights are random and written as a caffemodel by our own schema. OpenCV's Caffe
 (opencv-python-headless 4.x) shares no code with this project.
 """
 
-import theano_cpu  # noqa: F401
-
 import lasagne
 import numpy as np
 import unoptimised
