@@ -72,7 +72,7 @@ def test_a_checkpoint_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypa
 KILLED = """
 import sys
 sys.path[:0] = {path!r}
-from test_checkpoint import Checkpoint, new_run
+from tests.evolution.test_checkpoint import Checkpoint, new_run
 def tell(evolution):
     print(evolution.generation, flush=True)
 new_run().run(10**6, callbacks=[Checkpoint({checkpoint!r}), tell])
