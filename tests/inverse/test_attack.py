@@ -85,10 +85,10 @@ def test_a_score_in_between_is_met_from_both_sides():
 
 
 def test_full_resolution_keeps_the_pictures_size():
-    picture, record = inverse("img/rocket.jpg", 0.9, iterations=24, full_resolution=True)
+    picture, record = inverse("img/rocket.jpg", 0.9, iterations=24, tolerance=0.05, full_resolution=True)
     assert picture.size == Image.open("img/rocket.jpg").size
     assert record.reached and record.psnr > 48
-    assert abs(nsfw_score(saved(picture)) - 0.9) <= 0.01
+    assert abs(nsfw_score(saved(picture)) - 0.9) <= 0.05
 
 
 def test_a_picture_that_has_the_score_already_stays_as_it_is():
