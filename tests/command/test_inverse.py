@@ -143,7 +143,7 @@ def test_force_and_robust_allow_what_is_refused_otherwise(monkeypatch, tmp_path)
             psnr=np.inf,
             ssim=1.0,
             mean_shift=0.0,
-            survival=None,
+            robustness_grid=None,
             history=[],
         )
         return Image.fromarray(pixels), record

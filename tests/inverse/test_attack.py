@@ -9,10 +9,10 @@ from skimage.metrics import structural_similarity
 
 from nsfw_experiments.inverse import inverse, read_pixels
 from nsfw_experiments.inverse.attack import LARGEST_AREA, LARGEST_ROBUST_AREA
-from nsfw_experiments.inverse.callbacks import LiveView, ProgressBar, amplified_difference, closest, draw_history
+from nsfw_experiments.inverse.callbacks import LiveInverse, ProgressBar, amplified_difference, closest, draw_history
 from nsfw_model.logit import logit_of, score_of
-from nsfw_experiments.pillow.preprocessing import Mirroring, Pipeline, preprocessing
-from nsfw_experiments.inverse.search import Goal, Network, settle
+from nsfw_experiments.pillow.preprocessing import HorizontalFlip, Pipeline, preprocessing
+from nsfw_experiments.inverse.search import Goal, PixelScorer, boundary_search
 from nsfw_experiments.image_metrics import norm_of_psnr, psnr, ssim
 from nsfw_experiments.inverse.target import check_target
 from open_nsfw import PictureError, get_scorer, nsfw_score, prepare, resize_image
@@ -26,9 +26,9 @@ def noise(*shape, seed=0):
 
 @pytest.fixture(scope="module")
 def raised():
-    """A picture raised to 0.98 within 24 evaluations, with what a watcher saw."""
+    """A picture raised to 0.98 within 24 evaluations, with what a callback saw."""
     seen = []
-    picture, record = inverse(CHELSEA, 0.98, iterations=24, watch=seen.append)
+    picture, record = inverse(CHELSEA, 0.98, iterations=24, callback=seen.append)
     return picture, record, seen
 
 
@@ -59,7 +59,7 @@ def test_the_record_describes_the_saved_file(raised):
     assert "reached" in str(record) and "NOT" not in str(record)
 
 
-def test_the_history_has_every_evaluation_and_is_what_a_watcher_sees(raised):
+def test_the_history_has_every_evaluation_and_is_what_a_callback_sees(raised):
     _, record, seen = raised
     assert record.history == seen
     assert [step.evaluation for step in seen] == list(range(1, record.evaluations + 1))
@@ -102,7 +102,7 @@ def test_ctrl_c_returns_the_best_so_far():
         if step.best_psnr is not None or step.evaluation == 15:
             raise KeyboardInterrupt
 
-    picture, record = inverse(CHELSEA, 0.9, watch=stop)
+    picture, record = inverse(CHELSEA, 0.9, callback=stop)
     assert record.first_reached == record.evaluations
     assert nsfw_score(picture) == record.final_score >= 0.9
 
@@ -112,7 +112,7 @@ def test_the_history_has_the_pixels_of_the_original_and_of_the_best_only(raised)
     assert len(with_pixels) == 2 and with_pixels[0].evaluation == 1
     assert closest(raised[1].history) is with_pixels[1]
     assert with_pixels[1].psnr == raised[1].history[-1].best_psnr
-    assert all(step.pixels is not None for step in raised[2])  # a watcher gets them all
+    assert all(step.pixels is not None for step in raised[2])  # a callback gets them all
 
 
 @pytest.mark.parametrize("iterations", [13, 15, 18])
@@ -175,25 +175,25 @@ def test_the_pipeline_is_the_scorers_preprocessing(size):
 
 def test_the_pipelines_gradient_is_its_steps_gradients_backwards():
     pixels = noise(120, 90, 3)
-    mirrored = Pipeline([Mirroring(), *preprocessing((120, 90)).steps])
+    mirrored = Pipeline([HorizontalFlip(), *preprocessing((120, 90)).steps])
     plain = preprocessing((120, 90))
     gradient = np.random.default_rng(0).normal(size=(3, 224, 224)).astype(np.float32)
-    x, memories = mirrored.forward(pixels)
-    expected_x, expected_memories = plain.forward(np.ascontiguousarray(pixels[:, ::-1]))
+    x, residuals = mirrored.forward(pixels)
+    expected_x, expected_residuals = plain.forward(np.ascontiguousarray(pixels[:, ::-1]))
     np.testing.assert_array_equal(x, expected_x)
     np.testing.assert_array_equal(
-        mirrored.pull_back(gradient, memories, 6.0), plain.pull_back(gradient, expected_memories, 6.0)[:, ::-1]
+        mirrored.vjp(gradient, residuals, 6.0), plain.vjp(gradient, expected_residuals, 6.0)[:, ::-1]
     )
 
 
 def test_the_logit_rises_along_the_gradient():
     """A long step through all roundings, predicted in sign only."""
-    network = Network(get_scorer(), preprocessing((256, 256)))
+    scorer = PixelScorer(get_scorer(), preprocessing((256, 256)))
     original = resize_image(CHELSEA)
-    logit, gradient = network.logit_and_gradient(original, 2.0)
+    logit, gradient = scorer.logit_and_gradient(original, 2.0)
     step = 300 * gradient / np.linalg.norm(gradient)
     moved = np.clip(np.rint(original + step), 0, 255).astype(np.uint8)
-    assert network.logit(moved) > logit + 1
+    assert scorer.logit(moved) > logit + 1
 
 
 def test_goals_are_aimed_at_from_the_tolerance_and_know_their_side():
@@ -202,23 +202,26 @@ def test_goals_are_aimed_at_from_the_tolerance_and_know_their_side():
     assert Goal.between(0.995, 1.0, 0.01).direction == 1  # even beyond what is aimed at
     assert Goal.between(0.005, 0.0, 0.01).direction == -1
     falling = Goal.between(0.9, 0.5, 0.01)
-    assert falling.excess(0.1) < 0 < falling.excess(-0.1)
-    assert falling.badness(-0.03) == falling.badness(0.03) == 0  # a tight tolerance counts on both sides
-    assert falling.badness(-0.1) > 0 and falling.badness(0.1) > 0
-    assert Goal.between(0.1, 0.98, 0.01).badness(Goal.between(0.1, 0.98, 0.01).logit - 0.01) > 0
+    assert falling.margin(0.1) < 0 < falling.margin(-0.1)
+    assert falling.shortfall(0.1) == pytest.approx(0.1) and falling.shortfall(-0.1) == 0
+    assert falling.violation(-0.03) == falling.violation(0.03) == 0  # a tight tolerance counts on both sides
+    assert falling.violation(-0.1) > 0 and falling.violation(0.1) > 0
+    assert Goal.between(0.1, 0.98, 0.01).violation(Goal.between(0.1, 0.98, 0.01).logit - 0.01) > 0
 
 
-def test_settling_takes_changes_back_until_the_score_is_within_tolerance():
+def test_the_boundary_search_takes_changes_back_until_the_score_is_within_tolerance():
     class Sum:
-        """A network whose logit is how much the picture changed, so that every step can be foreseen."""
+        """A scorer whose logit is how much the picture changed, so that every step can be foreseen."""
 
         def logit(self, pixels):
             return float(pixels.astype(int).sum() - original.astype(int).sum()) / 100
 
     original = noise(20, 20, 3) // 2
     changed = original + noise(20, 20, 3, seed=1) // 64
-    goal = Goal(logit=5.0, direction=1, slack=0.02)
-    *_, (pixels, logit) = settle(Sum(), original, 0.0, changed, Sum().logit(changed), np.ones(changed.shape), goal, 10)
+    goal = Goal(logit=5.0, direction=1, upper_tolerance=0.02)
+    *_, (pixels, logit) = boundary_search(
+        Sum(), original, 0.0, changed, Sum().logit(changed), np.ones(changed.shape), goal, 10
+    )
     assert 5.0 <= logit <= 5.02
     assert (pixels >= original).all() and (pixels <= changed).all()
 
@@ -230,7 +233,7 @@ def test_logits_of_any_size_have_a_score():
     assert logit_of(score_of(-699.0)) == pytest.approx(-699)
 
 
-def test_a_score_that_the_search_met_is_kept_where_settling_misses_it():
+def test_a_score_that_the_search_met_is_kept_where_the_boundary_search_misses_it():
     _, record = inverse(CHELSEA, 0.5, iterations=60)
     assert record.reached and record.psnr > 57
 
@@ -244,7 +247,7 @@ def test_similarity_measures():
     assert norm_of_psnr(psnr(a, b), a.size) == pytest.approx(difference)
 
 
-# Watching
+# Callbacks
 
 
 def test_a_search_can_be_drawn(raised):
@@ -261,7 +264,7 @@ def test_a_live_view_is_renewed_in_place(raised, monkeypatch):
         update = shown.append
 
     monkeypatch.setattr("IPython.display.display", lambda picture, display_id: shown.append(picture) or Handle)
-    with LiveView(seconds=0) as view:
+    with LiveInverse(seconds=0) as view:
         for step in raised[2][:3]:
             view(step)
     assert len(shown) == 4  # the end is drawn once more
@@ -269,8 +272,8 @@ def test_a_live_view_is_renewed_in_place(raised, monkeypatch):
 
 
 def test_a_live_view_keeps_the_pixels_of_original_best_and_latest_only(raised, monkeypatch):
-    monkeypatch.setattr(LiveView, "show", lambda self: None)
-    seen, view = raised[2], LiveView()
+    monkeypatch.setattr(LiveInverse, "show", lambda self: None)
+    seen, view = raised[2], LiveInverse()
     for step in seen:
         view(step)
         kept = [step for step in view._history if step.pixels is not None]
