@@ -581,6 +581,8 @@ def _proposals(
     grid: McuGrid, before: np.ndarray, after: np.ndarray, gradient: np.ndarray, offset: float
 ) -> Iterator[tuple[int, np.ndarray]]:
     """MCUs and their values with one change taken back: least predicted error first, each effect once."""
+    if np.array_equal(before, after):
+        return  # nothing is left to take back
     mcus, variants, effects, errors = _predicted_effects(grid, before, after, gradient)
     tried = set()
     for chosen in np.argsort(np.hypot(effects + offset, errors), kind="stable"):

@@ -8,36 +8,13 @@ from PIL import Image
 
 from nsfw_experiments.inverse import eot
 from nsfw_experiments.inverse import inverse
-from nsfw_model.logit import logit_of, score_of
 from nsfw_experiments.inverse.record import Record
 from nsfw_experiments.inverse.eot import GRID, SHOWN, Transformation, robustness_grid, robustness_table
 from nsfw_experiments.inverse.search import Goal
-from open_nsfw import nsfw_score, prepare, resize_image
+from open_nsfw import nsfw_score, resize_image
 
 CHELSEA = "img/chelsea.png"
 FEW = (Transformation(50, 0.75), Transformation(60, 1.5, True), Transformation(90, 1.0))
-
-
-class RedLogit:
-    """A scorer whose logit is the mean of red, and `offset` more: so quick and simple that all can be foreseen."""
-
-    def __init__(self, offset):
-        self.offset = offset
-
-    def logits(self, x):
-        return x[:, 2].mean(axis=(1, 2)) + self.offset
-
-    def scores(self, x):
-        return np.array([score_of(float(logit)) for logit in self.logits(x)])
-
-    def logits_and_gradients(self, x):
-        gradients = np.zeros_like(x)
-        gradients[:, 2] = 1 / 224**2
-        return self.logits(x), gradients
-
-
-def scorer_giving(score):
-    return RedLogit(logit_of(score) - float(RedLogit(0).logits(prepare(CHELSEA)[None])[0]))
 
 
 @pytest.fixture
@@ -49,14 +26,14 @@ def few(monkeypatch):
 
 
 @pytest.mark.parametrize("start, target, direction", [(0.995, "nsfw", 1), (0.005, "sfw", -1)])
-def test_a_score_beyond_the_aim_is_driven_further_not_back(few, start, target, direction):
+def test_a_score_beyond_the_aim_is_driven_further_not_back(few, scorer_giving, start, target, direction):
     scorer = scorer_giving(start)
     picture, record = inverse(CHELSEA, target, iterations=6, robust=True, scorer=scorer)
     assert direction * (record.final_score - start) > 0 and record.start_score == pytest.approx(start, abs=1e-4)
     assert record.reached
 
 
-def interrupted_after(count, target):
+def interrupted_after(count, target, scorer):
     """Robust mode ended by Ctrl-C after so many steps."""
 
     def stop(step):
@@ -64,16 +41,17 @@ def interrupted_after(count, target):
             raise KeyboardInterrupt
 
     step_count = []
-    return inverse(CHELSEA, target, iterations=8, robust=True, callback=stop, scorer=scorer_giving(0.3))
+    return inverse(CHELSEA, target, iterations=8, robust=True, callback=stop, scorer=scorer)
 
 
-def test_ctrl_c_never_returns_the_original_once_there_is_a_candidate(few):
-    picture, record = interrupted_after(3, 0.35)  # near the original's score, which says nothing of its robustness
+def test_ctrl_c_never_returns_the_original_once_there_is_a_candidate(few, scorer_giving):
+    # 0.35 is near the original's score, which says nothing of its robustness
+    picture, record = interrupted_after(3, 0.35, scorer_giving(0.3))
     assert not np.array_equal(np.asarray(picture), resize_image(CHELSEA))
     assert record.psnr < 60
 
 
-def test_of_verified_failures_the_one_that_fails_least_is_returned(few, monkeypatch):
+def test_of_verified_failures_the_one_that_fails_least_is_returned(few, monkeypatch, scorer_giving):
     def attack(scorer, original, goal, iterations, seed):
         for shift, missing in ((3, 5.0), (2, 2.0), (1, 3.0), (4, np.inf)):
             yield original // 2 + shift, goal.logit - goal.direction * missing, True
@@ -130,7 +108,7 @@ def test_half_size_is_shown_but_not_required():
     assert table[-1].startswith("lowest 0.8000, highest 0.9000 at x0.75 and more;")
 
 
-def test_the_robustness_grid_tries_what_the_module_says_when_it_is_called(few):
+def test_the_robustness_grid_tries_what_the_module_says_when_it_is_called(few, scorer_giving):
     assert list(robustness_grid(resize_image(CHELSEA), scorer_giving(0.3))) == list(FEW)
 
 

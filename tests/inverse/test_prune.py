@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nsfw_experiments.pillow.jpeg import SUBSAMPLINGS, Jpeg
-from nsfw_experiments.inverse.prune import prune
+from nsfw_experiments.inverse.prune import changes_in_order, prune, unit_changes
 
 
 def pictures(seed, height, width, largest):
@@ -54,3 +54,22 @@ def test_sizes_must_be_whole_mcus():
     with pytest.raises(ValueError, match=r"size: got \(20, 32\), expected multiples of \(16, 16\)"):
         prune(*pictures(0, 20, 32, 1))
     prune(*pictures(0, 24, 8, 1), Jpeg(75, "4:4:4"))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 5))
+def test_unit_changes_lead_from_one_picture_to_the_other(seed, largest):
+    original, changed = pictures(seed, 4, 5, largest)
+    entries, levels, steps = unit_changes(original, changed)
+    values = original.astype(int).ravel()
+    np.add.at(values, entries, steps)
+    np.testing.assert_array_equal(values, changed.ravel())
+    sizes = np.abs(changed.astype(int) - original).ravel()
+    assert list(zip(entries, levels)) == [(i, level) for i, size in enumerate(sizes) for level in range(1, size + 1)]
+
+
+def test_outer_levels_are_taken_back_first_then_what_does_least():
+    before, after = np.array([[0, 0, 0], [9, 9, 9]]), np.array([[1, 3, 2], [9, 8, 10]])
+    gradient = np.array([[3.0, 2.0, 1.0], [0.0, 1.0, 1.0]])
+    entries, steps = changes_in_order(before, after, gradient)
+    assert entries.tolist() == [[1, 2, 1, 2, 1, 0], [1, 2, 0, 0, 0, 0]]
+    assert steps.tolist() == [[1, 1, 1, 1, 1, 1], [-1, 1, 0, 0, 0, 0]]
