@@ -2,7 +2,7 @@
 
     python benchmarks/inverse.py [PART ...] [--pictures NAME ...] [--markdown]
 
-Parts, all by default: first, up, down, between, full, robust, seconds, mock. Scores are always those of the
+Parts, all by default: first, up, down, between, full, robust, seconds, surrogate. Scores are always those of the
 result saved as PNG, through the real preprocessing. Pictures that score 0.5 or more are left out of "first",
 "up", "full" and "robust"; "down" starts from paintings that were evolved for a high score.
 """
@@ -22,7 +22,7 @@ import numpy as np  # noqa: E402
 from tables import write_row  # noqa: E402
 
 from nsfw_experiments.inverse import inverse  # noqa: E402
-from nsfw_experiments.inverse.eot import survival_table  # noqa: E402
+from nsfw_experiments.inverse.eot import robustness_table  # noqa: E402
 from open_nsfw import get_scorer, nsfw_score, prepare  # noqa: E402
 
 
@@ -91,13 +91,13 @@ def full(paths, markdown):
 def robust(paths, markdown):
     """Robust mode: the worst score over JPEG 50-95, scale 0.75-2 and mirroring"""
     rows = run([(path.name, path) for path in safe(paths)], 0.9, markdown, iterations=100, robust=True)
-    worst = min((record for _, record in rows), key=lowest_survivor)
-    print(survival_table(worst.survival))
+    worst = min((record for _, record in rows), key=lowest_required)
+    print(robustness_table(worst.robustness_grid))
 
 
-def lowest_survivor(record) -> float:
+def lowest_required(record) -> float:
     """The worst score of those that the robust mode is after."""
-    return min(score for transformation, score in record.survival.items() if transformation.demanded)
+    return min(score for transformation, score in record.robustness_grid.items() if transformation.required)
 
 
 def seconds(paths, markdown):
@@ -111,17 +111,19 @@ def seconds(paths, markdown):
         print(f"{path.name}, {name}: {taken:.2f} s, of which the network {100 * gradient:.2f} s")
 
 
-def mock(paths, markdown):
+def surrogate(paths, markdown):
     """One iteration of the original's way, median of ten after three"""
-    from nsfw_experiments.inverse.surrogate import MockJpegInverse
+    from nsfw_experiments.inverse.surrogate import SurrogateAttack
 
-    attack = MockJpegInverse(paths[0])
+    attack = SurrogateAttack(paths[0])
     attack.pretrain(3)
     median_seconds(attack.step, 3)
     print(f"{median_seconds(attack.step, 10):.3f} s")
 
 
-PARTS: dict[str, Callable] = {part.__name__: part for part in (first, up, down, between, full, robust, seconds, mock)}
+PARTS: dict[str, Callable] = {
+    part.__name__: part for part in (first, up, down, between, full, robust, seconds, surrogate)
+}
 
 
 def evolved(kind: str, seed: int):
@@ -171,8 +173,8 @@ def run(starts, target, markdown, **options):
         f" reached {sum(record.reached for _, record in rows)} of {len(rows)}"
     )
     if options.get("robust"):
-        worst = [lowest_survivor(record) for _, record in rows]
-        print(f"worst survivor: median {np.median(worst):.4f}, worst {min(worst):.4f}")
+        worst = [lowest_required(record) for _, record in rows]
+        print(f"lowest required score: median {np.median(worst):.4f}, worst {min(worst):.4f}")
     print(flush=True)
     return rows
 

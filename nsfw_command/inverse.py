@@ -94,7 +94,7 @@ def invert(args: Namespace) -> int:
     """Search, write, verify and report."""
     from nsfw_experiments.inverse import inverse, read_pixels
     from nsfw_experiments.inverse.callbacks import ProgressBar
-    from nsfw_experiments.inverse.eot import survival_table
+    from nsfw_experiments.inverse.eot import robustness_table
     from open_nsfw import nsfw_score
 
     read_pixels(args.picture, args.full_resolution, args.robust)  # a bad picture is told before the network is loaded
@@ -107,7 +107,7 @@ def invert(args: Namespace) -> int:
             full_resolution=args.full_resolution,
             robust=args.robust,
             seed=args.seed,
-            watch=progress_bar,
+            callback=progress_bar,
         )
     try:
         picture.save(args.out, **({"quality": 95} if args.out.suffix.lower() in LOSSY else {}))
@@ -116,7 +116,7 @@ def invert(args: Namespace) -> int:
         return FAILED
     written = nsfw_score(args.out)
     print(record)
-    if record.survival:
-        print(survival_table(record.survival))
+    if record.robustness_grid:
+        print(robustness_table(record.robustness_grid))
     print(f"written     {args.out}, scored again: {written:.6f}")
     return 0 if record.reached and record.meets(written) else NOT_REACHED

@@ -14,6 +14,15 @@ def psnr(original: np.ndarray, changed: np.ndarray) -> float:
     ----------
     original, changed : ndarray of uint8, shape (height, width, channels)
 
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+
     Examples
     --------
     >>> round(psnr(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8, 3), np.uint8)), 2)
@@ -27,7 +36,19 @@ def psnr(original: np.ndarray, changed: np.ndarray) -> float:
 
 
 def norm_of_psnr(decibels: float, values: int) -> float:
-    """Give the Euclidean norm, in grey levels, of a difference of `values` values that has this PSNR.
+    """Give the Euclidean norm of a difference that has this PSNR.
+
+    Parameters
+    ----------
+    decibels : float
+        The PSNR.
+    values : int
+        How many values the difference has.
+
+    Returns
+    -------
+    float
+        In grey levels.
 
     Examples
     --------
@@ -45,10 +66,23 @@ def ssim(original: np.ndarray, changed: np.ndarray) -> float:
     original, changed : ndarray of uint8, shape (height, width, channels)
         At least 7 pixels high and wide.
 
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or a side is shorter than 7 pixels.
+
     Notes
     -----
-    Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural
-    similarity", 2004, with scikit-image's default windows.
+    SSIM [1]_ with scikit-image's default windows.
+
+    References
+    ----------
+    .. [1] Zhou Wang, Alan C. Bovik, Hamid R. Sheikh, Eero P. Simoncelli, "Image quality assessment: from error
+       visibility to structural similarity", IEEE Transactions on Image Processing 13 (4), 2004.
 
     Examples
     --------

@@ -2,13 +2,13 @@
 
     attack       `inverse`: from a picture to another and a record
     target       what may be asked
-    search       the gradient search, and the search of the boundary
+    search       the goal, the searches towards it, and their progress
     prune        taking back what a JPEG does not show
-    eot          changes that survive transformations
+    eot          the EOT attack: changes that survive transformations
     record       what came of it
-    callbacks    progress and a live view
-    stability    how firmly a picture holds its score
-    surrogate    the original's way: a network that imitates JPEG
+    callbacks    a progress bar and a live view
+    stability    how firmly a picture holds its score under transformations
+    surrogate    the original's way: a learned surrogate of JPEG (BPDA)
 
 This face imports nothing until a name is asked for.
 """

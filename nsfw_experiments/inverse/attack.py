@@ -2,41 +2,45 @@
 
 The scorer resizes and JPEG-compresses before it looks, which destroys naive changes. Here every step is
 computed as Pillow computes it, and its gradient is known (`nsfw_experiments.pillow.preprocessing`), so the search sees
-the real score at each step. It has four parts: a gradient search (`nsfw_experiments.inverse.search.search`), taking
-back what JPEG does not show (`nsfw_experiments.inverse.prune.spare`), taking back a little more until the score is at
-its target (`nsfw_experiments.inverse.search.settle`), and, where the tolerance is tight, taking back single changes
-whose effect is predicted (`nsfw_experiments.inverse.search.adjust`).
+the real score at each step. A plain attack has four parts: a gradient search that crosses the goal
+(`nsfw_experiments.inverse.search.search`), pruning what JPEG does not show (`nsfw_experiments.inverse.prune.prune`),
+a boundary search that takes back a little more until the score is at its target
+(`nsfw_experiments.inverse.search.boundary_search`), and, where the tolerance is tight, a greedy correction by single
+changes (`nsfw_experiments.inverse.search.greedy_correction`). The robust attack is that of
+`nsfw_experiments.inverse.eot`.
 """
 
 from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
-from nsfw_model.logit import score_of
-from nsfw_experiments.pillow.preprocessing import preprocessing
+from nsfw_experiments.image_metrics import psnr, ssim
+from nsfw_experiments.inverse.eot import eot_attack, robustness_grid
+from nsfw_experiments.inverse.prune import prune
 from nsfw_experiments.inverse.record import Record, Step
-from nsfw_experiments.inverse.eot import robust_search, survival
 from nsfw_experiments.inverse.search import (
-    FAR_WEIGHTING,
-    NEAR_WEIGHTING,
+    FAR_EXPONENT,
+    NEAR_EXPONENT,
     TIGHT,
     Goal,
-    Network,
-    adjust,
+    PixelScorer,
+    Progress,
+    boundary_search,
+    greedy_correction,
     search,
-    settle,
 )
-from nsfw_experiments.image_metrics import psnr, ssim
 from nsfw_experiments.inverse.target import check_target, check_tolerance
+from nsfw_experiments.pillow.preprocessing import preprocessing
 from nsfw_model.checks import check_whole
-from nsfw_experiments.inverse.prune import spare
+from nsfw_model.logit import score_of
 from nsfw_model.preprocess import RESIZED, Picture, PictureError, read_picture
+from nsfw_model.scorer import Scorer
 from open_nsfw import get_scorer, nsfw_score, prepare
 
 #: Limits of the full-resolution mode: smaller pictures have no room for an invisible change, larger ones take
@@ -55,8 +59,9 @@ def inverse(
     full_resolution: bool = False,
     robust: bool = False,
     seed: int = 0,
+    callback: Callable[[Step], None] | None = None,
+    scorer: Scorer | None = None,
     watch: Callable[[Step], None] | None = None,
-    scorer=None,
 ) -> tuple[Image.Image, Record]:
     """Change a picture as little as possible so that its score becomes `target`.
 
@@ -68,7 +73,10 @@ def inverse(
         The score wanted, in 0..1; the names stand for 0 and 1. A target closer than the tolerance to 0 or 1
         is aimed at from the tolerance.
     iterations : int
-        Evaluations of the network to spend; in robust mode each is of several transformed pictures.
+        A budget of network evaluations, of which as many as are useful are spent. Each picture that the network is
+        given counts as one, with or without its gradient, whatever part of the search it belongs to; the original is
+        the first. In robust mode it is the number of gradient steps, each of which evaluates several transformed
+        pictures; verifying the result on the robustness grid comes on top. `Record.evaluations` counts all.
     tolerance : float
         How far the final score may be from the target. As long as there is room (more than 0.2 in logits),
         the result lies beyond the target, as seen from the start: 0.98 +-0.01 gives at least 0.98 when the
@@ -81,10 +89,12 @@ def inverse(
         a bound: all scores reach it or pass it.
     seed : int
         Of the transformations that robust mode draws; nothing else is random.
-    watch : callable, optional
+    callback : callable, optional
         Called with a `Step` after each evaluation; see `nsfw_experiments.inverse.callbacks`.
     scorer : nsfw_model.scorer.Scorer, optional
         Instead of the published network.
+    watch : callable, optional
+        Deprecated: the old name of `callback`.
 
     Returns
     -------
@@ -109,115 +119,106 @@ def inverse(
     >>> picture.size, round(record.start_score, 2), round(record.final_score, 1), record.psnr > 50
     ((256, 256), 0.01, 0.5, True)
     """
+    if watch is not None:
+        warnings.warn("inverse: watch is now callback", DeprecationWarning, stacklevel=2)
+        callback = callback or watch
     target = check_target(target)
     check_tolerance(tolerance)
     check_whole("iterations", iterations, least=1)
     check_whole("seed", seed, least=0)
     original = read_pixels(image, full_resolution, robust)
-    network = Network(scorer or get_scorer(), preprocessing(original.shape[:2]))
-    progress = _Progress(original, network, watch)
+    pixel_scorer = PixelScorer(scorer or get_scorer(), preprocessing(original.shape[:2]))
+    progress = Progress(original, pixel_scorer, callback)
     try:
-        logit, gradient = network.logit_and_gradient(original, FAR_WEIGHTING)
+        logit, gradient = pixel_scorer.logit_and_gradient(original, FAR_EXPONENT)
         goal = Goal.between(score_of(logit), target, tolerance)
-        met = abs(score_of(logit) - target) <= tolerance and not robust
-        # Robust mode knows the untransformed original only: any candidate is better than that.
-        progress.note(original, logit, 0.0 if met else math.inf if robust else goal.badness(logit))
-        if met:
-            pass
-        elif robust:
-            for pixels, worst, verified in robust_search(network, original, goal, iterations, seed):
-                shortfall = max(-goal.excess(worst), 0.0)
-                # In 0..1 on the whole grid, by how much is missing; from 1 on a few transformations only.
-                progress.note(pixels, worst, 1 - 1 / (1 + shortfall) if verified else 1.0 + shortfall)
+        if robust:
+            _attack_robustly(progress, goal, logit, iterations, seed)
+        elif abs(score_of(logit) - target) <= tolerance:
+            progress.note(original, logit)
         else:
-            _search_and_settle(network, progress, original, logit, gradient, goal, iterations)
+            _attack(progress, goal, logit, gradient, iterations)
     except KeyboardInterrupt:
-        pass
-    pixels = progress.best if robust else _spared(original, progress.best)
-    record = _record(original, pixels, target, tolerance, robust, iterations, progress, scorer)
+        pass  # the best so far is the result
+    pixels = progress.pixels if robust else _pruned(original, progress.pixels)
+    record = _record(progress, pixels, target, tolerance, robust, iterations, scorer)
     return Image.fromarray(pixels), record
 
 
-def _search_and_settle(network, progress, original, original_logit, gradient, goal, iterations):
-    # A wide tolerance is hit without settling, or nearly so.
-    settling = 0 if goal.slack == math.inf else 4 if goal.slack > TIGHT else 16
-    settling = min(settling, iterations // 3)
-    hit = None
-    for pixels, logit in search(network, original, goal, gradient, iterations - settling - 1):
-        progress.note(pixels, logit, max(-goal.excess(logit), 0.0))
-        if goal.badness(logit) == 0:
-            hit = pixels, logit
-    if progress.best_badness > 0 or not settling:
+def _attack_robustly(progress: Progress, goal: Goal, logit: float, iterations: int, seed: int) -> None:
+    progress.rank = goal.robust
+    progress.note(progress.original, logit, verified=False)
+    for pixels, worst, verified in eot_attack(progress.scorer, progress.original, goal, iterations, seed):
+        progress.note(pixels, worst, verified)
+
+
+def _attack(progress: Progress, goal: Goal, logit: float, gradient: np.ndarray, iterations: int) -> None:
+    """Cross the goal, given the original's logit and gradient; then hit it, if the tolerance is not wide anyway."""
+    original, scorer = progress.original, progress.scorer
+    reserved = 0 if goal.upper_tolerance == math.inf else 4 if goal.upper_tolerance > TIGHT else 16
+    reserved = min(reserved, iterations // 3)
+    progress.rank = goal.crossing
+    closest = progress.note(original, logit)
+    for pixels, crossing_logit in search(scorer, original, goal, gradient, iterations - reserved - 1):
+        closest = min(progress.note(pixels, crossing_logit), closest, key=goal.on_target)
+    if not progress.met or not reserved:
         return
-    last = network.evaluations + settling
-    pixels = _spared(original, progress.best)
-    logit, gradient = network.logit_and_gradient(pixels, NEAR_WEIGHTING)
-    progress.forget_best()  # now it counts how close the score is
-    progress.note(pixels, logit, goal.badness(logit))
-    adjustable = goal.shy > 0 and original.shape[:2] == RESIZED[::-1]
-    most = min(6, settling - 1) if adjustable else settling - 1
-    for trial, trial_logit in settle(network, original, original_logit, pixels, logit, gradient, goal, most):
-        progress.note(trial, trial_logit, goal.badness(trial_logit))
-    if adjustable and progress.best_badness > 0:
-        for trial, trial_logit in adjust(network, original, progress.best, goal, last - network.evaluations):
-            progress.note(trial, trial_logit, goal.badness(trial_logit))
-    if progress.best_badness > 0 and hit is not None:
-        progress.note(*hit, badness=0.0)
+    _hit(progress, goal, logit, reserved)
+    progress.reconsider(closest)
 
 
-def _spared(original, pixels):
+def _hit(progress: Progress, goal: Goal, original_logit: float, evaluations: int) -> None:
+    """Take the best crossing back until its score is within tolerance."""
+    original, scorer = progress.original, progress.scorer
+    last = scorer.evaluations + evaluations
+    pixels = _pruned(original, progress.pixels)
+    logit, gradient = scorer.logit_and_gradient(pixels, NEAR_EXPONENT)
+    progress.rank = goal.on_target
+    progress.note(pixels, logit)
+    correctable = goal.lower_tolerance > 0 and _is_resized(original)
+    most = min(6, evaluations - 1) if correctable else evaluations - 1
+    for trial in boundary_search(scorer, original, original_logit, pixels, logit, gradient, goal, most):
+        progress.note(*trial)
+    if correctable and not progress.met:
+        for trial in greedy_correction(scorer, original, progress.pixels, goal, last - scorer.evaluations):
+            progress.note(*trial)
+
+
+def _pruned(original: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     # At other sizes JPEG does not see these pixels but resized ones.
-    return spare(original, pixels) if original.shape[:2] == RESIZED[::-1] else pixels
+    return prune(original, pixels) if _is_resized(original) else pixels
 
 
-class _Progress:
-    """The history of a search, and the best picture in it: the closest of those that miss the goal least.
-
-    The history has the pixels of the original and of the best step only; those of all would take gigabytes.
-    """
-
-    def __init__(self, original, network, watch):
-        self.original, self.network, self.watch = original, network, watch
-        self.history: list[Step] = []
-        self.best, self.best_badness, self.best_psnr = original, math.inf, math.inf
-        self.first_reached = None
-        self._best_step = 0
-
-    def forget_best(self):
-        self.best_badness, self.best_psnr = math.inf, math.inf
-
-    def note(self, pixels, logit, badness):
-        distance = psnr(self.original, pixels)
-        improved = badness < self.best_badness or (badness == self.best_badness and distance >= self.best_psnr)
-        if improved:
-            self.best, self.best_badness, self.best_psnr = pixels, badness, distance
-        if badness == 0 and self.first_reached is None:
-            self.first_reached = self.network.evaluations
-        best_psnr = self.best_psnr if self.best_badness == 0 else None
-        step = Step(self.network.evaluations, score_of(logit), distance, best_psnr, pixels)
-        self._remember(step, improved)
-        if self.watch:
-            self.watch(step)
-
-    def _remember(self, step, improved):
-        if improved:
-            if self._best_step:
-                self.history[self._best_step] = replace(self.history[self._best_step], pixels=None)
-            self._best_step = len(self.history)
-        self.history.append(step if improved or not self.history else replace(step, pixels=None))
+def _is_resized(pixels: np.ndarray) -> bool:
+    return pixels.shape[:2] == RESIZED[::-1]
 
 
 def read_pixels(image: Picture, full_resolution: bool, robust: bool = False) -> np.ndarray:
     """Read the picture that is going to be changed.
 
+    Parameters
+    ----------
+    image : str, Path, bytes, binary file, ndarray or PIL.Image.Image
+        See `open_nsfw.read_picture`.
+    full_resolution : bool
+        Keep the picture's own size.
+    robust : bool
+        For a robust attack, which takes more memory.
+
     Returns
     -------
-    ndarray of uint8, shape (256, 256, 3), or of the picture's own size in full resolution
+    ndarray of uint8, shape (height, width, 3)
+        256x256 pixels, or as many as the picture has.
 
     Raises
     ------
     PictureError
         If it cannot be read, or its size is not one for its mode.
+
+    Examples
+    --------
+    >>> read_pixels("img/coffee.jpg", full_resolution=False).shape
+    (256, 256, 3)
     """
     picture = read_picture(image)
     if not full_resolution:
@@ -232,7 +233,16 @@ def read_pixels(image: Picture, full_resolution: bool, robust: bool = False) -> 
     return np.asarray(picture)
 
 
-def _record(original, pixels, target, tolerance, robust, iterations, progress, scorer):
+def _record(
+    progress: Progress,
+    pixels: np.ndarray,
+    target: float,
+    tolerance: float,
+    robust: bool,
+    iterations: int,
+    scorer: Scorer | None,
+) -> Record:
+    original = progress.original
     start, final = (_score_of_file(values, scorer) for values in (original, pixels))
     difference = pixels.astype(int) - original
     return Record(
@@ -241,19 +251,19 @@ def _record(original, pixels, target, tolerance, robust, iterations, progress, s
         start_score=start,
         final_score=final,
         iterations=iterations,
-        evaluations=progress.network.evaluations,
+        evaluations=progress.scorer.evaluations,
         first_reached=progress.first_reached,
         l2=float(np.linalg.norm(difference)),
         linf=int(np.abs(difference).max()),
         psnr=psnr(original, pixels),
         ssim=ssim(original, pixels),
         mean_shift=float(difference.mean()),
-        survival=survival(pixels, scorer) if robust else None,
+        robustness_grid=robustness_grid(pixels, scorer) if robust else None,
         history=progress.history,
     )
 
 
-def _score_of_file(pixels, scorer):
+def _score_of_file(pixels: np.ndarray, scorer: Scorer | None) -> float:
     """The score of the picture as a PNG file, on the way every file takes."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")

@@ -1,18 +1,25 @@
-"""Watching an inverse search: a progress bar in a terminal, pictures and a curve in a notebook.
+"""Callbacks of an inverse search: a progress bar in a terminal, pictures and a curve in a notebook.
 
-A watcher is called with a `Step` after each evaluation: ``inverse(picture, 0.98, watch=ProgressBar(100))``.
+A callback is called with a `Step` after each evaluation: ``inverse(picture, 0.98, callback=ProgressBar(100))``.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
-from nsfw_experiments import live_figure
 from nsfw_experiments.inverse.record import Step
+from nsfw_experiments.live_figure import LiveFigure
+from theano_compat.deprecation import deprecated_names
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__getattr__ = deprecated_names(__name__, {"LiveView": f"{__name__}:LiveInverse"})
 
 
 class ProgressBar(tqdm):
@@ -22,6 +29,12 @@ class ProgressBar(tqdm):
     ----------
     iterations : int
         As given to `inverse`.
+
+    Examples
+    --------
+    >>> from nsfw_experiments.inverse import inverse
+    >>> with ProgressBar(3) as progress_bar:
+    ...     picture, record = inverse("img/coffee.jpg", 0.98, iterations=3, callback=progress_bar)
     """
 
     def __init__(self, iterations: int):
@@ -58,7 +71,7 @@ def amplified_difference(original: np.ndarray, changed: np.ndarray, factor: floa
     return np.clip(np.rint(128 + factor * difference), 0, 255).astype(np.uint8)
 
 
-class LiveView(live_figure.LiveFigure):
+class LiveInverse(LiveFigure):
     """In a notebook: original, result, amplified difference and the curve, renewed while the search goes on.
 
     Parameters
@@ -68,8 +81,8 @@ class LiveView(live_figure.LiveFigure):
 
     Examples
     --------
-    >>> with LiveView() as view:                                                    # doctest: +SKIP
-    ...     picture, record = inverse("img/coffee.jpg", "nsfw", watch=view)
+    >>> with LiveInverse() as live:                                                 # doctest: +SKIP
+    ...     picture, record = inverse("img/coffee.jpg", "nsfw", callback=live)
     """
 
     def __init__(self, seconds: float = 2.0):
@@ -77,17 +90,19 @@ class LiveView(live_figure.LiveFigure):
         self._history: list[Step] = []
 
     def take(self, step: Step) -> None:
+        """Remember a step, and the pixels of the original, the best and the latest."""
         self._history.append(step)
         kept = [self._history[0], closest(self._history), step]  # pixels of all would take gigabytes
         for index, earlier in enumerate(self._history):
             if earlier.pixels is not None and not any(earlier is one for one in kept):
                 self._history[index] = replace(earlier, pixels=None)
 
-    def figure(self):
+    def figure(self) -> Figure:
+        """Draw the steps taken so far."""
         return draw_history(self._history)
 
 
-def draw_history(history: list[Step]):
+def draw_history(history: list[Step]) -> Figure:
     """Draw a search: the original, the best picture so far, their difference, and scores and PSNR over time.
 
     Parameters
@@ -98,10 +113,24 @@ def draw_history(history: list[Step]):
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If the first step has no pixels.
+
+    Examples
+    --------
+    >>> from nsfw_experiments.inverse import inverse
+    >>> _, record = inverse("img/coffee.jpg", 0.98, iterations=3)
+    >>> [axes.get_title().split(",")[0] for axes in draw_history(record.history).axes[:3]]
+    ['original', 'changed', 'difference']
     """
     from matplotlib.figure import Figure
 
     original, best = history[0], closest(history)
+    if original.pixels is None or best.pixels is None:
+        raise ValueError("history: got a first step without pixels, expected the original's")
     figure = Figure(figsize=(13, 3.4), layout="constrained")
     *pictures, curve = figure.subplots(1, 4, width_ratios=[1, 1, 1, 1.4])
     for axes, pixels, title in zip(
@@ -123,7 +152,24 @@ def draw_history(history: list[Step]):
 
 
 def closest(history: list[Step]) -> Step:
-    """Give the step with the best picture so far; as long as none met the goal, the last that has its pixels."""
+    """Give the step with the best picture so far; as long as none met the goal, the last that has its pixels.
+
+    Parameters
+    ----------
+    history : list of Step
+        At least one has its pixels.
+
+    Returns
+    -------
+    Step
+
+    Examples
+    --------
+    >>> grey = np.zeros((8, 8, 3), np.uint8)
+    >>> history = [Step(1, 0.1, math.inf, None, grey), Step(2, 0.9, 50.0, 50.0, grey), Step(3, 0.5, 51.0, 50.0, grey)]
+    >>> closest(history).evaluation
+    2
+    """
     with_pixels = [step for step in history if step.pixels is not None]
     best = [step for step in with_pixels if step.psnr == history[-1].best_psnr]
     return (best or with_pixels)[-1]

@@ -1,36 +1,59 @@
-"""Changes that survive what happens to pictures on their way: JPEG, scaling, mirroring.
+"""The EOT attack: changes that survive what happens to pictures on their way, JPEG, scaling, mirroring.
 
 A change that `nsfw_experiments.inverse.search` finds is tied to one exact pipeline; saving the picture again undoes
-it. Here the gradient is averaged over transformations drawn anew in every step (expectation over
-transformation, Athalye et al., "Synthesizing Robust Adversarial Examples", 2018), each followed by the
-scorer's preprocessing and each with its exact forward and its gradient.
+it. Here the gradient is averaged over transformations drawn anew in every step (expectation over transformation [1]_),
+each followed by the scorer's preprocessing and each with its exact forward and its gradient. A result is judged by its
+robustness grid: its scores after every one of a fixed set of transformations.
+
+References
+----------
+.. [1] Anish Athalye, Logan Engstrom, Andrew Ilyas, Kevin Kwok, "Synthesizing robust adversarial examples", ICML 2018,
+   arXiv:1707.07397.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
-from nsfw_experiments.pillow.jpeg import Jpeg
-from nsfw_model.logit import logit_of, score_of
-from nsfw_experiments.pillow.preprocessing import Coding, Mirroring, Pipeline, resizing
-from nsfw_experiments.inverse.search import Goal, Network, rounded
 from nsfw_experiments.image_metrics import norm_of_psnr, psnr
+from nsfw_experiments.inverse.search import Goal, PixelScorer, rounded
+from nsfw_experiments.pillow.jpeg import Jpeg
+from nsfw_experiments.pillow.preprocessing import HorizontalFlip, JpegRoundTrip, Pipeline, Transform, resizing
+from nsfw_model.logit import logit_of, score_of
 from nsfw_model.preprocess import RESIZED
+from nsfw_model.scorer import Scorer
 from open_nsfw import get_scorer
+from theano_compat.deprecation import deprecated_names
 
-#: What a result has to survive, what the survival table shows besides, and the ranges that the search draws from.
+__getattr__ = deprecated_names(
+    __name__,
+    {
+        "robust_search": f"{__name__}:eot_attack",
+        "survival": f"{__name__}:robustness_grid",
+        "survival_table": f"{__name__}:robustness_table",
+    },
+)
+
+#: What a result has to survive, what the robustness grid shows besides, and the ranges that the search draws from.
 QUALITIES, SCALES, MIRRORED = (50, 60, 70, 80, 90, 95), (0.75, 1.0, 1.5, 2.0), (False, True)
 SHOWN_SCALE = 0.5
 DRAWN_QUALITIES, DRAWN_SCALES = (50, 95), (0.5, 2.0)
 
+#: Transformations that are drawn in each step.
 BATCH = 4
 FIRST_PSNR, LOWEST_PSNR = 42.0, 37.0
+#: In logits, by which each transformed picture should pass the goal.
 MARGIN = 2.0
 STEP, MOMENTUM, NORM_CHANGE = 0.25, 0.75, 0.02
+
+
+#: PSNR in dB, the worst margin over the transformations drawn, and the pixels.
+_Candidate = tuple[float, float, np.ndarray]
 
 
 @dataclass(frozen=True, order=True)
@@ -43,31 +66,52 @@ class Transformation:
         1..95.
     scale : float
     mirrored : bool
+
+    Examples
+    --------
+    >>> print(Transformation(75, 0.5, mirrored=True))
+    q75 x0.5 mirrored
     """
 
     quality: int
     scale: float = 1.0
     mirrored: bool = False
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"q{self.quality} x{self.scale:g}{' mirrored' if self.mirrored else ''}"
 
     @property
-    def demanded(self) -> bool:
-        """Whether a result has to survive this; the survival table shows smaller scales too."""
+    def required(self) -> bool:
+        """Whether a result has to survive this; the robustness grid shows smaller scales too."""
         return self.scale >= SCALES[0]
 
+    @property
+    def demanded(self) -> bool:
+        """Deprecated: `required`."""
+        warnings.warn("Transformation.demanded is now Transformation.required", DeprecationWarning, stacklevel=2)
+        return self.required
+
     def pipeline(self, size: tuple[int, int]) -> Pipeline:
-        """Give the way of a picture of a size (height, width) through it and the scorer's preprocessing."""
-        scaled = tuple(max(round(side * self.scale), 1) for side in size)
-        mirroring = [Mirroring()] if self.mirrored else []
+        """Give the way of a picture through the transformation and the scorer's preprocessing.
+
+        Parameters
+        ----------
+        size : (int, int)
+            Height and width of the picture.
+
+        Returns
+        -------
+        Pipeline
+        """
+        height, width = (max(round(side * self.scale), 1) for side in size)
+        flip: list[Transform] = [HorizontalFlip()] if self.mirrored else []
         return Pipeline(
             [
-                *resizing(size, scaled),
-                *mirroring,
-                Coding(Jpeg(self.quality)),
-                *resizing(scaled, RESIZED[::-1]),
-                Coding(),
+                *resizing(size, (height, width)),
+                *flip,
+                JpegRoundTrip(Jpeg(self.quality)),
+                *resizing((height, width), RESIZED[::-1]),
+                JpegRoundTrip(),
             ]
         )
 
@@ -77,8 +121,8 @@ GRID = tuple(Transformation(*values) for values in product(QUALITIES, SCALES, MI
 SHOWN = tuple(Transformation(*values) for values in product(QUALITIES, [SHOWN_SCALE], MIRRORED))
 
 
-def survival(
-    pixels: np.ndarray, scorer=None, grid: Sequence[Transformation] | None = None
+def robustness_grid(
+    pixels: np.ndarray, scorer: Scorer | None = None, grid: Sequence[Transformation] | None = None
 ) -> dict[Transformation, float]:
     """Score a picture after each transformation.
 
@@ -87,12 +131,19 @@ def survival(
     pixels : ndarray of uint8, shape (height, width, 3)
     scorer : nsfw_model.scorer.Scorer, optional
     grid : sequence of Transformation, optional
-        Left out: all that the survival table shows.
+        Left out: `SHOWN` and `GRID`.
 
     Returns
     -------
     dict of Transformation to float
         Scores in 0..1.
+
+    Examples
+    --------
+    >>> from open_nsfw import resize_image
+    >>> for transformation, score in robustness_grid(resize_image("img/coffee.jpg"), grid=[GRID[0]]).items():
+    ...     print(transformation, round(score, 2))
+    q50 x0.75 0.01
     """
     scorer = scorer or get_scorer()
     grid = (*SHOWN, *GRID) if grid is None else grid
@@ -100,8 +151,27 @@ def survival(
     return {transformation: score_of(float(logit)) for transformation, logit in zip(grid, logits)}
 
 
-def survival_table(scores: dict[Transformation, float]) -> str:
-    """Lay out survival scores: a row per quality, a column per scale, the worse of mirrored and not."""
+def robustness_table(scores: dict[Transformation, float]) -> str:
+    """Lay out a robustness grid: a row per quality, a column per scale, the lower of mirrored and not.
+
+    Parameters
+    ----------
+    scores : dict of Transformation to float
+        As `robustness_grid` gives them.
+
+    Returns
+    -------
+    str
+        Lines of text; below the table the lowest and the highest score of the required transformations.
+
+    Examples
+    --------
+    >>> print(robustness_table({Transformation(50): 0.9, Transformation(95): 0.97}))
+    quality        x1
+         50    0.9000
+         95    0.9700
+    lowest 0.9000, highest 0.9700; a cell is the lower one of mirrored and not
+    """
     qualities, scales = sorted({t.quality for t in scores}), sorted({t.scale for t in scores})
     lines = ["quality " + "".join(f"{f'x{scale:g}':>9}" for scale in scales)]
     for quality in qualities:
@@ -110,32 +180,34 @@ def survival_table(scores: dict[Transformation, float]) -> str:
             both = [score for t, score in scores.items() if (t.quality, t.scale) == (quality, scale)]
             cells.append(f"{min(both):.4f}" if both else "")
         lines.append(f"{quality:7} " + "".join(f"{cell:>9}" for cell in cells))
-    demanded = [score for t, score in scores.items() if t.demanded]
-    at = f" at x{SCALES[0]:g} and more" if len(demanded) < len(scores) else ""
-    if demanded:
+    required = [score for t, score in scores.items() if t.required]
+    at = f" at x{SCALES[0]:g} and more" if len(required) < len(scores) else ""
+    if required:
         lines.append(
-            f"lowest {min(demanded):.4f}, highest {max(demanded):.4f}{at}; a cell is the lower one of mirrored and not"
+            f"lowest {min(required):.4f}, highest {max(required):.4f}{at}; a cell is the lower one of mirrored and not"
         )
     return "\n".join(lines)
 
 
-def robust_search(
-    network: Network, original: np.ndarray, goal: Goal, iterations: int, seed: int
+def eot_attack(
+    scorer: PixelScorer, original: np.ndarray, goal: Goal, iterations: int, seed: int
 ) -> Iterator[tuple[np.ndarray, float, bool]]:
     """Look for small changes that meet the goal after every transformation.
 
     Momentum steps along the gradient averaged over drawn transformations, weighted by how far each is from
     the goal; the difference's norm shrinks while all of them meet it with a margin. Afterwards the candidates
-    are tried on the whole survival grid, to find the smallest that passes.
+    are tried on the whole robustness grid, to find the smallest that passes.
 
     Parameters
     ----------
-    network : Network
+    scorer : PixelScorer
         Its scorer is used and its evaluations are counted.
     original : ndarray of uint8, shape (height, width, 3)
     goal : Goal
     iterations : int
+        Gradient steps.
     seed : int
+        Of the transformations drawn.
 
     Yields
     ------
@@ -143,31 +215,33 @@ def robust_search(
     logit : float
         The worst over the transformations that were tried.
     verified : bool
-        Whether these were the whole survival grid, or only a few drawn ones.
+        Whether these were the whole robustness grid, or only a few drawn ones.
     """
     random = np.random.default_rng(seed)
     start = original.astype(np.float32)
     difference, momentum = np.zeros_like(start), np.zeros_like(start)
     norm, largest = (norm_of_psnr(decibels, original.size) for decibels in (FIRST_PSNR, LOWEST_PSNR))
-    candidates = []
+    candidates: list[_Candidate] = []
     for number in range(iterations):
         pixels = rounded(start + difference)
-        worst, gradient = _expected_gradient(network, pixels, goal, random)
+        worst, gradient = _expected_gradient(scorer, pixels, goal, random)
         if number:
             candidates.append((psnr(original, pixels), worst, pixels))
             yield pixels, goal.logit + goal.direction * worst, False
-        momentum = MOMENTUM * momentum + gradient / max(np.linalg.norm(gradient), 1e-30)
+        momentum = MOMENTUM * momentum + gradient / np.maximum(np.linalg.norm(gradient), 1e-30)
         step = STEP * norm * (1 - 0.9 * number / iterations)
         difference += step / np.linalg.norm(momentum) * momentum
         if number > iterations // 3:
             norm = min(norm * (1 - NORM_CHANGE if worst > MARGIN else 1 + NORM_CHANGE), largest)
-        difference *= min(norm / max(np.linalg.norm(difference), 1e-30), 1.0)
+        difference *= min(norm / np.maximum(np.linalg.norm(difference), 1e-30), 1.0)
         difference = np.clip(start + difference, 0, 255) - start
-    yield from _smallest_survivors(network, candidates, goal)
+    yield from _smallest_robust(scorer, candidates, goal)
 
 
-def _expected_gradient(network, pixels, goal, random):
-    """The smallest excess over the goal, and the gradient towards it, over a few drawn transformations."""
+def _expected_gradient(
+    scorer: PixelScorer, pixels: np.ndarray, goal: Goal, random: np.random.Generator
+) -> tuple[float, np.ndarray]:
+    """The smallest margin over the goal, and the gradient towards it, over a few drawn transformations."""
     drawn = [Transformation(QUALITIES[0], SCALES[0], bool(random.integers(2)))]  # the hardest corner, always
     for _ in range(BATCH - 1):
         low, high = np.log2(DRAWN_SCALES)
@@ -179,19 +253,21 @@ def _expected_gradient(network, pixels, goal, random):
             )
         )
     pipelines = [transformation.pipeline(pixels.shape[:2]) for transformation in drawn]
-    inputs, memories = zip(*(pipeline.forward(pixels) for pipeline in pipelines))
-    logits, gradients = network.scorer.logits_and_gradients(np.stack(inputs))
-    network.evaluations += len(drawn)
-    excesses = [goal.excess(float(logit)) for logit in logits]
+    inputs, residuals = zip(*(pipeline.forward(pixels) for pipeline in pipelines))
+    logits, gradients = scorer.scorer.logits_and_gradients(np.stack(inputs))
+    scorer.evaluations += len(drawn)
+    margins = [goal.margin(float(logit)) for logit in logits]
     total = np.zeros(pixels.shape, np.float32)
-    for pipeline, memory, gradient, excess in zip(pipelines, memories, gradients, excesses):
+    for pipeline, residual, gradient, margin in zip(pipelines, residuals, gradients, margins):
         # Roundings are passed straight through: changes of this size are larger than JPEG's steps.
-        weight = goal.direction * score_of(2 * MARGIN - excess)  # of log(sigmoid(excess - 2 * margin))
-        total += weight * pipeline.pull_back(gradient, memory)
-    return min(excesses), total
+        weight = goal.direction * score_of(2 * MARGIN - margin)  # of log(sigmoid(margin - 2 * MARGIN))
+        total += weight * pipeline.vjp(gradient, residual)
+    return min(margins), total
 
 
-def _smallest_survivors(network, candidates, goal):
+def _smallest_robust(
+    scorer: PixelScorer, candidates: list[_Candidate], goal: Goal
+) -> Iterator[tuple[np.ndarray, float, bool]]:
     """Bisect over the candidates, sorted by size, for the smallest that the whole grid leaves at the goal."""
     promising = sorted((c for c in candidates if c[1] >= 0), key=lambda candidate: -candidate[0])
     promising = promising or sorted(candidates, key=lambda candidate: -candidate[1])[:1]
@@ -199,12 +275,12 @@ def _smallest_survivors(network, candidates, goal):
     while high - low > 1:
         middle = (low + high + 1) // 2
         pixels = promising[middle][2]
-        scores = survival(pixels, network.scorer, GRID).values()
-        network.evaluations += len(GRID)
+        scores = robustness_grid(pixels, scorer.scorer, GRID).values()
+        scorer.evaluations += len(GRID)
         worst = min(scores) if goal.direction > 0 else max(scores)
         logit = logit_of(worst)
         yield pixels, logit, True
-        if goal.excess(logit) >= 0:
+        if goal.margin(logit) >= 0:
             high = middle
         else:
             low = middle

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from nsfw_experiments.inverse.eot import Transformation
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,9 @@ class Record:
     ----------
     target, tolerance : float
     start_score, final_score : float
+        In 0..1.
     iterations : int
-        Evaluations asked for.
+        The budget, as given to `inverse`.
     evaluations : int
         Pictures that the network was given, with or without gradient.
     first_reached : int or None
@@ -54,9 +60,10 @@ class Record:
         Of the result, see `nsfw_experiments.image_metrics`.
     mean_shift : float
         Mean of result minus original.
-    survival : dict or None
-        In robust mode, the score after each transformation, see `nsfw_experiments.inverse.eot.survival`.
+    robustness_grid : dict of Transformation to float, or None
+        In robust mode, the score after each transformation, see `nsfw_experiments.inverse.eot.robustness_grid`.
     history : list of Step
+        With the pixels of the original and of the best only.
     """
 
     target: float
@@ -71,7 +78,7 @@ class Record:
     psnr: float
     ssim: float
     mean_shift: float
-    survival: dict | None = field(repr=False)
+    robustness_grid: dict[Transformation, float] | None = field(repr=False)
     history: list[Step] = field(repr=False)
 
     def meets(self, score: float) -> bool:
@@ -79,18 +86,34 @@ class Record:
 
         It has to be within the tolerance of the target; in robust mode it may also lie beyond it, as seen
         from the start.
+
+        Parameters
+        ----------
+        score : float
+            In 0..1.
+
+        Returns
+        -------
+        bool
         """
         near = abs(score - self.target) <= self.tolerance
         beyond = score > self.target if self.target > self.start_score else score < self.target
-        return near or (self.survival is not None and beyond)
+        return near or (self.robustness_grid is not None and beyond)
 
     @property
     def reached(self) -> bool:
-        """Whether the final score is what was asked for, in robust mode after every demanded transformation too."""
-        survived = [score for transformation, score in (self.survival or {}).items() if transformation.demanded]
-        return all(map(self.meets, [self.final_score, *survived]))
+        """Whether the final score is what was asked for, in robust mode after every required transformation too."""
+        grid = self.robustness_grid or {}
+        required = [score for transformation, score in grid.items() if transformation.required]
+        return all(map(self.meets, [self.final_score, *required]))
 
-    def __str__(self):
+    @property
+    def survival(self) -> dict[Transformation, float] | None:
+        """Deprecated: `robustness_grid`."""
+        warnings.warn("Record.survival is now Record.robustness_grid", DeprecationWarning, stacklevel=2)
+        return self.robustness_grid
+
+    def __str__(self) -> str:
         reached = "reached" if self.reached else "NOT reached"
         first = "never met" if self.first_reached is None else f"first met at evaluation {self.first_reached}"
         return (

@@ -1,27 +1,81 @@
-"""The search for the smallest change of a picture that takes its score across a goal."""
+"""The search for the smallest change of a picture that takes its score across a goal, and its progress.
+
+Three searches follow each other, each yielding the pictures it tries and their logits:
+
+- `search` crosses the goal along the gradient and makes the change smaller there (DDN);
+- `boundary_search` takes changes back until the score is at the goal;
+- `greedy_correction` takes back single changes whose effect is predicted, where the tolerance is tight.
+
+What is tried is noted in a `Progress`, which knows the best by the ranking of the present phase: a sort key that the
+`Goal` supplies.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nsfw_experiments.image_metrics import psnr
+from nsfw_experiments.inverse.prune import PILLOWS_JPEG, McuGrid, changes_in_order, unit_changes
+from nsfw_experiments.inverse.record import Step
 from nsfw_experiments.pillow.jpeg import BLOCK
-from nsfw_model.logit import logit_of
-from nsfw_experiments.pillow.preprocessing import Pipeline, uncropped
-from nsfw_experiments.inverse.prune import PILLOWS_JPEG, Tiles, changes_in_order
+from nsfw_experiments.pillow.preprocessing import Pipeline, network_input_vjp
+from nsfw_model.logit import logit_of, score_of
+from nsfw_model.scorer import Scorer
+from theano_compat.deprecation import deprecated_names
+
+__getattr__ = deprecated_names(
+    __name__,
+    {
+        "Network": f"{__name__}:PixelScorer",
+        "settle": f"{__name__}:boundary_search",
+        "adjust": f"{__name__}:greedy_correction",
+    },
+)
 
 # Norms and steps of the difference, in grey levels over all values of a 256x256 picture (300 is 51 dB).
 FIRST_NORM, FIRST_GROWTH, NORM_CHANGE = 300.0, 0.07, 0.05
 FAR_STEP, FIRST_STEP, LAST_STEP = 100.0, 60.0, 4.0
-#: A slack of less than this is hit by settling only.
+#: An upper tolerance of less than this, in logits, is hit by the boundary search only.
 TIGHT = 0.2
-#: Changes of a tile whose effects `adjust` predicts.
+#: Changes of an MCU whose effects `greedy_correction` predicts.
 VARIANTS = 48
-#: Weightings of `Jpeg.pull_back` before and after the goal is first met.
-FAR_WEIGHTING, NEAR_WEIGHTING = 2.0, 6.0
+#: Straight-through exponents of `Jpeg.vjp` before and after the goal is first met.
+FAR_EXPONENT, NEAR_EXPONENT = 2.0, 6.0
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A picture that was tried.
+
+    Attributes
+    ----------
+    pixels : ndarray of uint8, shape (height, width, 3)
+    logit : float
+        Of its score; in robust mode the worst over the transformations tried.
+    psnr : float
+        Of `pixels`, in dB; infinite for the original.
+    verified : bool
+        Whether `logit` holds for all that is asked for; in robust mode a few transformations do not tell.
+    """
+
+    pixels: np.ndarray
+    logit: float
+    psnr: float
+    verified: bool
+
+
+#: Sort key of a phase: the best candidate has the least. The last item is -PSNR; all others are 0 where the goal is
+#: met.
+Ranking = Callable[[Candidate], tuple[float, ...]]
+
+
+def by_distance(candidate: Candidate) -> tuple[float, ...]:
+    """Rank where nothing but closeness counts, since the original meets the goal already."""
+    return (-candidate.psnr,)
 
 
 @dataclass(frozen=True)
@@ -34,22 +88,33 @@ class Goal:
         To be reached or passed.
     direction : int
         +1 if the score has to rise, -1 if it has to fall.
-    slack : float
+    upper_tolerance : float
         How far the logit may pass the goal before the score is out of tolerance.
-    shy : float
+    lower_tolerance : float
         How far it may stay short of the goal: as far where the tolerance is tight, nothing where it is wide.
     """
 
     logit: float
     direction: int
-    slack: float
-    shy: float = 0.0
+    upper_tolerance: float
+    lower_tolerance: float = 0.0
 
     @classmethod
     def between(cls, start: float, target: float, tolerance: float) -> Goal:
         """Make the goal of a search from a score to another.
 
         A target closer than the tolerance to 0 or 1 is aimed at from the tolerance.
+
+        Parameters
+        ----------
+        start, target : float
+            Scores in 0..1.
+        tolerance : float
+            How far the score may be from the target, more than 0 and less than 0.5.
+
+        Returns
+        -------
+        Goal
 
         Examples
         --------
@@ -58,26 +123,48 @@ class Goal:
         """
         aim = min(max(target, tolerance), 1 - tolerance)
         direction = 1 if target > start else -1  # a start between aim and target lies beyond the aim
-        slack = abs(logit_of(aim + direction * tolerance) - logit_of(aim))
-        shy = abs(logit_of(aim - direction * tolerance) - logit_of(aim)) if slack < TIGHT else 0.0
-        return cls(logit_of(aim), direction, slack, shy)
+        upper = abs(logit_of(aim + direction * tolerance) - logit_of(aim))
+        lower = abs(logit_of(aim - direction * tolerance) - logit_of(aim)) if upper < TIGHT else 0.0
+        return cls(logit_of(aim), direction, upper, lower)
 
-    def excess(self, logit: float) -> float:
-        """How far a logit lies beyond the goal; negative where it falls short."""
+    def margin(self, logit: float) -> float:
+        """Give how far a logit lies beyond the goal; negative where it falls short."""
         return self.direction * (logit - self.logit)
 
+    def shortfall(self, logit: float) -> float:
+        """Give how far a logit falls short of the goal: 0 when it is reached or passed."""
+        return max(-self.margin(logit), 0.0)
+
+    @property
+    def middle(self) -> float:
+        """The margin in the middle of what is tolerated."""
+        return (self.upper_tolerance - self.lower_tolerance) / 2
+
     def offset(self, logit: float) -> float:
-        """How far a logit lies beyond the middle of what is tolerated."""
-        return self.excess(logit) - (self.slack - self.shy) / 2
+        """Give how far a logit lies beyond the middle of what is tolerated."""
+        return self.margin(logit) - self.middle
 
-    def badness(self, logit: float) -> float:
-        """How far a logit lies outside the tolerance: 0 when the goal is met."""
-        excess = self.excess(logit)
-        return max(-excess - self.shy, excess - self.slack, 0.0)
+    def violation(self, logit: float) -> float:
+        """Give how far a logit lies outside the tolerance: 0 within."""
+        margin = self.margin(logit)
+        return max(-margin - self.lower_tolerance, margin - self.upper_tolerance, 0.0)
+
+    def crossing(self, candidate: Candidate) -> tuple[float, ...]:
+        """Rank while the goal is to be crossed, however far."""
+        return self.shortfall(candidate.logit), -candidate.psnr
+
+    def on_target(self, candidate: Candidate) -> tuple[float, ...]:
+        """Rank where the score has to be within tolerance."""
+        return self.violation(candidate.logit), -candidate.psnr
+
+    def robust(self, candidate: Candidate) -> tuple[float, ...]:
+        """Rank where transformations have to be withstood: the original, of which no such thing is known, is last."""
+        is_original = candidate.psnr == math.inf
+        return is_original, not candidate.verified, self.shortfall(candidate.logit), -candidate.psnr
 
 
-class Network:
-    """The scorer seen from a picture's pixels.
+class PixelScorer:
+    """The scorer as a function of a picture's pixels, with its gradient: what is optimised.
 
     Parameters
     ----------
@@ -88,53 +175,203 @@ class Network:
     Attributes
     ----------
     evaluations : int
-        How often the network was asked.
+        How many pictures the network was given.
     """
 
-    def __init__(self, scorer, pipeline: Pipeline):
+    def __init__(self, scorer: Scorer, pipeline: Pipeline):
         self.scorer, self.pipeline, self.evaluations = scorer, pipeline, 0
 
     def logit(self, pixels: np.ndarray) -> float:
-        """Give the logit of a picture's score."""
+        """Give the logit of a picture's score.
+
+        Parameters
+        ----------
+        pixels : ndarray of uint8, shape (height, width, 3)
+
+        Returns
+        -------
+        float
+        """
         self.evaluations += 1
         return float(self.scorer.logits(self.pipeline.forward(pixels)[0][None])[0])
 
-    def logit_and_gradient(self, pixels: np.ndarray, weighting: float) -> tuple[float, np.ndarray]:
-        """Give the logit and its gradient with respect to the pixels, weighted as in `Jpeg.pull_back`."""
+    def logit_and_gradient(self, pixels: np.ndarray, straight_through_exponent: float) -> tuple[float, np.ndarray]:
+        """Give the logit and its gradient with respect to the pixels.
+
+        Parameters
+        ----------
+        pixels : ndarray of uint8, shape (height, width, 3)
+        straight_through_exponent : float
+            See `Jpeg.vjp`.
+
+        Returns
+        -------
+        logit : float
+        gradient : ndarray of float32, shape (height, width, 3)
+        """
         self.evaluations += 1
-        x, memories = self.pipeline.forward(pixels)
+        x, residuals = self.pipeline.forward(pixels)
         logits, gradients = self.scorer.logits_and_gradients(x[None])
-        return float(logits[0]), self.pipeline.pull_back(gradients[0], memories, weighting)
+        return float(logits[0]), self.pipeline.vjp(gradients[0], residuals, straight_through_exponent)
 
     def logit_and_decoded_gradient(self, pixels: np.ndarray) -> tuple[float, np.ndarray]:
-        """Give the logit and its gradient with respect to the 256x256 pixels that JPEG gives back."""
+        """Give the logit and its gradient with respect to the pixels that the last JPEG gives back.
+
+        Parameters
+        ----------
+        pixels : ndarray of uint8, shape (height, width, 3)
+
+        Returns
+        -------
+        logit : float
+        gradient : ndarray of float32, shape (256, 256, 3)
+        """
         self.evaluations += 1
         x, _ = self.pipeline.forward(pixels)
         logits, gradients = self.scorer.logits_and_gradients(x[None])
-        return float(logits[0]), uncropped(gradients[0])
+        return float(logits[0]), network_input_vjp(gradients[0])
+
+
+class Progress:
+    """The history of a search, and the best candidate in it; of equals the later one.
+
+    The history has the pixels of the original and of the best step only; those of all would take gigabytes.
+
+    Parameters
+    ----------
+    original : ndarray of uint8, shape (height, width, 3)
+    scorer : PixelScorer
+        Its evaluations are the steps' numbers.
+    callback : callable, optional
+        Called with a `Step`, pixels and all, for each candidate.
+
+    Attributes
+    ----------
+    rank : Ranking
+        The present phase's. A phase begins by setting it; what was best until then is ranked by it from then on.
+    best : Candidate or None
+        None as long as nothing was noted.
+    history : list of Step
+    first_reached : int or None
+        The number of evaluations when the goal was first met.
+
+    Examples
+    --------
+    >>> class Counting:
+    ...     evaluations = 1
+    >>> grey = np.full((8, 8, 3), 128, np.uint8)
+    >>> goal = Goal(logit=3.0, direction=1, upper_tolerance=0.1)
+    >>> progress = Progress(grey, Counting)
+    >>> progress.rank = goal.crossing
+    >>> for level, logit in ((0, 1.0), (2, 4.0), (3, 3.05)):
+    ...     _ = progress.note(grey + np.uint8(level), logit)
+    >>> progress.best.logit, progress.met                              # the closest that crosses the goal
+    (4.0, True)
+    >>> progress.rank = goal.on_target
+    >>> progress.met
+    False
+    """
+
+    def __init__(self, original: np.ndarray, scorer: PixelScorer, callback: Callable[[Step], None] | None = None):
+        self.original, self.scorer, self.callback = original, scorer, callback
+        self.rank: Ranking = by_distance
+        self.best: Candidate | None = None
+        self.history: list[Step] = []
+        self.first_reached: int | None = None
+        self._best_step = 0
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The best picture so far: ndarray of uint8, shape (height, width, 3)."""
+        return self.original if self.best is None else self.best.pixels
+
+    @property
+    def met(self) -> bool:
+        """Whether the best candidate meets the goal of the present phase."""
+        return self.best is not None and self._meets(self.best)
+
+    def _meets(self, candidate: Candidate) -> bool:
+        return not any(self.rank(candidate)[:-1])
+
+    def note(self, pixels: np.ndarray, logit: float, verified: bool = True) -> Candidate:
+        """Take a candidate into the history, and tell the callback.
+
+        Parameters
+        ----------
+        pixels : ndarray of uint8, shape (height, width, 3)
+        logit : float
+        verified : bool
+            See `Candidate`.
+
+        Returns
+        -------
+        Candidate
+        """
+        candidate = Candidate(pixels, logit, psnr(self.original, pixels), verified)
+        self.best = min(filter(None, (candidate, self.best)), key=self.rank)  # of equals the first of these
+        if self.first_reached is None and self._meets(candidate):
+            self.first_reached = self.scorer.evaluations
+        best_psnr = self.best.psnr if self.met else None
+        step = Step(self.scorer.evaluations, score_of(logit), candidate.psnr, best_psnr, pixels)
+        self._remember(step, improved=candidate is self.best)
+        if self.callback:
+            self.callback(step)
+        return candidate
+
+    def reconsider(self, candidate: Candidate) -> None:
+        """Note a candidate of an earlier phase again if it is better than the best of the present one.
+
+        So a phase never hands back less than the one before.
+
+        Parameters
+        ----------
+        candidate : Candidate
+        """
+        if self.best is None or self.rank(candidate) < self.rank(self.best):
+            self.note(candidate.pixels, candidate.logit, candidate.verified)
+
+    def _remember(self, step: Step, improved: bool) -> None:
+        if improved:
+            if self._best_step:
+                self.history[self._best_step] = replace(self.history[self._best_step], pixels=None)
+            self._best_step = len(self.history)
+        self.history.append(step if improved or not self.history else replace(step, pixels=None))
 
 
 def rounded(values: np.ndarray) -> np.ndarray:
-    """The nearest 8-bit picture."""
+    """Give the nearest 8-bit picture.
+
+    Parameters
+    ----------
+    values : ndarray of float
+
+    Returns
+    -------
+    ndarray of uint8, of the same shape
+
+    Examples
+    --------
+    >>> rounded(np.array([-3.0, 1.5, 99.4, 300.0])).tolist()
+    [0, 2, 99, 255]
+    """
     return np.clip(np.floor(values + 0.5), 0, 255).astype(np.uint8)
 
 
 def search(
-    network: Network, original: np.ndarray, goal: Goal, gradient: np.ndarray, evaluations: int
+    scorer: PixelScorer, original: np.ndarray, goal: Goal, gradient: np.ndarray, evaluations: int
 ) -> Iterator[tuple[np.ndarray, float]]:
-    """Look for small changes that meet the goal: decoupled direction and norm.
+    """Look for small changes that meet the goal: decoupled direction and norm (DDN).
 
     Each step goes along the normalised gradient, then scales the difference to a norm that shrinks when the
-    goal was met and grows when not (Rony et al., "Decoupling Direction and Norm for Efficient Gradient-Based
-    L2 Adversarial Attacks and Defenses", 2019). Until the goal is first met steps are longer and JPEG's
+    goal was met and grows when not [1]_. Until the goal is first met steps are longer and JPEG's
     rounding edges are weighted less, to get there soon; after that only coefficients close to an edge count.
 
     Parameters
     ----------
-    network : Network
+    scorer : PixelScorer
     original : ndarray of uint8, shape (height, width, 3)
     goal : Goal
-    gradient : ndarray, shape (height, width, 3)
+    gradient : ndarray of float32, shape (height, width, 3)
         At the original.
     evaluations : int
         Steps to take.
@@ -144,27 +381,91 @@ def search(
     pixels : ndarray of uint8, shape (height, width, 3)
     logit : float
         Of its score.
+
+    References
+    ----------
+    .. [1] Jerome Rony, Luiz G. Hafemann, Luiz S. Oliveira, Ismail Ben Ayed, Robert Sabourin, Eric Granger, "Decoupling
+       direction and norm for efficient gradient-based L2 adversarial attacks and defenses", CVPR 2019,
+       arXiv:1811.09600.
     """
     scale = math.sqrt(original.size / (256 * 256 * 3))
     start = original.astype(np.float32)
     difference = np.zeros_like(start)
     norm, near = FIRST_NORM * scale, False
     for number in range(evaluations):
-        progress = 0.5 * (1 - math.cos(math.pi * number / evaluations))
-        step = FIRST_STEP + (LAST_STEP - FIRST_STEP) * progress if near else FAR_STEP
-        difference += goal.direction * step * scale / max(np.linalg.norm(gradient), 1e-30) * gradient
-        difference *= norm / max(np.linalg.norm(difference), 1e-30)
+        annealed = 0.5 * (1 - math.cos(math.pi * number / evaluations))
+        step = FIRST_STEP + (LAST_STEP - FIRST_STEP) * annealed if near else FAR_STEP
+        difference += goal.direction * step * scale / np.maximum(np.linalg.norm(gradient), 1e-30) * gradient
+        difference *= norm / np.maximum(np.linalg.norm(difference), 1e-30)
         difference = np.clip(start + difference, 0, 255) - start
         pixels = rounded(start + difference)
-        logit, gradient = network.logit_and_gradient(pixels, NEAR_WEIGHTING if near else FAR_WEIGHTING)
+        logit, gradient = scorer.logit_and_gradient(pixels, NEAR_EXPONENT if near else FAR_EXPONENT)
         yield pixels, logit
-        met = goal.excess(logit) >= 0
+        met = goal.margin(logit) >= 0
         near = near or met
         norm *= 1 - NORM_CHANGE if met else 1 + (NORM_CHANGE if near else FIRST_GROWTH)
 
 
-def settle(
-    network: Network,
+@dataclass
+class Bracket:
+    """Two numbers of changes taken back: with `low` of them the goal is still met, with `high` it is not.
+
+    Attributes
+    ----------
+    low, high : int
+    margin : float
+        By how much the logit passes the goal with `low`.
+    shortfall : float
+        By how much it falls short with `high`.
+    measured : bool
+        Whether `high` was tried, or `shortfall` is only assumed.
+    """
+
+    low: int
+    high: int
+    margin: float
+    shortfall: float
+    measured: bool = False
+
+    def propose(self, margin: float, bisect: bool = False) -> int:
+        """Give the number to try next.
+
+        Parameters
+        ----------
+        margin : float
+            To be met by interpolation.
+        bisect : bool
+            Take the middle instead, if both ends were measured.
+
+        Returns
+        -------
+        int
+            More than `low` and less than `high`, where there is such a number.
+
+        Examples
+        --------
+        >>> Bracket(low=0, high=100, margin=3.0, shortfall=1.0).propose(0.0)
+        75
+        """
+        share = 0.5 if bisect and self.measured else (self.margin - margin) / (self.margin + self.shortfall)
+        between = round(self.low + share * (self.high - self.low))
+        return min(max(between, self.low + 1), max(self.high - 1, self.low + 1))
+
+    def narrow(self, count: int, margin: float) -> None:
+        """Replace an end by a number that was tried; a negative margin falls short."""
+        if margin >= 0:
+            self.low, self.margin = count, margin
+        else:
+            self.high, self.shortfall, self.measured = count, -margin, True
+
+    @property
+    def closed(self) -> bool:
+        """Whether no number lies between the ends."""
+        return self.high - self.low <= 1
+
+
+def boundary_search(
+    scorer: PixelScorer,
     original: np.ndarray,
     original_logit: float,
     pixels: np.ndarray,
@@ -173,64 +474,76 @@ def settle(
     goal: Goal,
     evaluations: int,
 ) -> Iterator[tuple[np.ndarray, float]]:
-    """Take back the changes that buy least, until the score is within tolerance of the goal.
+    """Take back the changes that do least, until the score is within tolerance of the goal.
 
-    All changes by one grey level are put in the order of what they buy for the squared error they cost; how
-    many of them can go is found by interpolation between a number that still meets the goal and one that does
-    not. Where a single change makes the difference, it is kept, and the search goes on behind it.
+    All changes by one grey level are put in the order of what they do for the squared error they cost; how
+    many of them can go is found by interpolation in a `Bracket`, with a bisection now and then, where interpolation
+    creeps. Where a single change makes the difference, it is kept, and the search goes on behind it.
 
     Parameters
     ----------
-    network : Network
+    scorer : PixelScorer
     original : ndarray of uint8, shape (height, width, 3)
     original_logit : float
         Short of the goal.
-    pixels, logit, gradient
-        A picture that meets the goal, and what the network says of it.
+    pixels : ndarray of uint8, shape (height, width, 3)
+        A picture that meets the goal.
+    logit : float
+    gradient : ndarray of float32, shape (height, width, 3)
+        At that picture.
     goal : Goal
     evaluations : int
         At most so many.
 
     Yields
     ------
-    As `search`.
+    pixels : ndarray of uint8, shape (height, width, 3)
+    logit : float
+        Of its score.
     """
-    entries, steps = _changes_by_worth(original, pixels, goal.direction * gradient)
-    kept = pixels
-    fewest, excess = 0, goal.excess(logit)
-    most, shortfall, measured = len(entries), -goal.excess(original_logit), False
+    entries, steps = _least_effective_first(original, pixels, goal.direction * gradient)
+    bracket = Bracket(0, len(entries), goal.margin(logit), -goal.margin(original_logit))
     for number in range(evaluations):
-        if goal.badness(logit) == 0 or not len(entries):
+        if goal.violation(logit) == 0 or not len(entries):
             return
-        share = goal.offset(goal.logit + goal.direction * excess) / (excess + shortfall)
-        if measured and number % 4 == 3:  # a bisection now and then, where interpolation creeps
-            share = 0.5
-        count = min(max(round(fewest + share * (most - fewest)), fewest + 1), max(most - 1, fewest + 1))
-        trial = _without(kept, entries[:count], steps[:count])
-        logit = network.logit(trial)
+        count = bracket.propose(goal.middle, bisect=number % 4 == 3)
+        trial = _without(pixels, entries[:count], steps[:count])
+        logit = scorer.logit(trial)
         yield trial, logit
-        if goal.excess(logit) >= 0:
-            fewest, excess = count, goal.excess(logit)
-        else:
-            most, shortfall, measured = count, -goal.excess(logit), True
-        if most - fewest <= 1:
-            kept = _without(kept, entries[:fewest], steps[:fewest])
-            entries, steps = entries[most:], steps[most:]
-            fewest, most, shortfall, measured = 0, len(entries), -goal.excess(original_logit), False
+        bracket.narrow(count, goal.margin(logit))
+        if bracket.closed:
+            pixels = _without(pixels, entries[: bracket.low], steps[: bracket.low])
+            entries, steps = entries[bracket.high :], steps[bracket.high :]
+            bracket = Bracket(0, len(entries), bracket.margin, -goal.margin(original_logit))
 
 
-def adjust(
-    network: Network, original: np.ndarray, pixels: np.ndarray, goal: Goal, evaluations: int
+def _least_effective_first(
+    original: np.ndarray, pixels: np.ndarray, gradient: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """All changes by one grey level, flat indices and +1 or -1: those first that do least for their squared error."""
+    entries, levels, steps = unit_changes(original, pixels)
+    order = np.argsort(gradient.ravel()[entries] * steps / (2 * levels - 1), kind="stable")
+    return entries[order], steps[order]
+
+
+def _without(pixels: np.ndarray, entries: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    values = pixels.astype(int)
+    np.subtract.at(values.ravel(), entries, steps)
+    return values.astype(np.uint8)
+
+
+def greedy_correction(
+    scorer: PixelScorer, original: np.ndarray, pixels: np.ndarray, goal: Goal, evaluations: int
 ) -> Iterator[tuple[np.ndarray, float]]:
     """Take back single changes whose effect is predicted, until the score is within a tight tolerance.
 
     What a change does to JPEG's coefficients is computed, and what they do to the logit follows from the
     gradient. What that leaves out are mostly the roundings of the decoded pixels, so changes are preferred in
-    tiles where these matter little.
+    MCUs where these matter little. A change that brings the score closer is kept, and all are predicted anew.
 
     Parameters
     ----------
-    network : Network
+    scorer : PixelScorer
         At 256x256, so that JPEG sees the picture's own pixels.
     original, pixels : ndarray of uint8, shape (256, 256, 3)
         `pixels` is close to the goal, on either side.
@@ -240,58 +553,58 @@ def adjust(
 
     Yields
     ------
-    As `search`.
+    pixels : ndarray of uint8, shape (256, 256, 3)
+    logit : float
+        Of its score.
     """
-    tiles = Tiles(PILLOWS_JPEG, original.shape[:2])
-    before = tiles.cut(original).astype(np.int16)
-    trial, accepted, offset, predictions = pixels, None, math.inf, None
+    grid = McuGrid(PILLOWS_JPEG, original.shape[:2])
+    before, trial, offset = grid.cut(original).astype(np.int16), pixels, math.inf
+    proposals: Iterator[tuple[int, np.ndarray]] = iter(())
     for _ in range(evaluations):
-        logit, gradient = network.logit_and_decoded_gradient(trial)
+        logit, gradient = scorer.logit_and_decoded_gradient(trial)
         yield trial, logit
-        if goal.badness(logit) == 0:
+        if goal.violation(logit) == 0:
             return
         if abs(goal.offset(logit)) < abs(offset):
-            accepted, offset = tiles.cut(trial).astype(np.int16), goal.offset(logit)
-            variants, predictions, doubts = _predicted_effects(tiles, before, accepted, goal.direction * gradient)
-        if not predictions.size:
+            accepted, offset = grid.cut(trial).astype(np.int16), goal.offset(logit)
+            proposals = _proposals(grid, before, accepted, goal.direction * gradient, offset)
+        proposal = next(proposals, None)
+        if proposal is None:
             return
-        chosen = np.hypot(predictions + offset, doubts).argmin()
-        tile, variant = variants[chosen]
-        predictions[predictions == predictions[chosen]] = math.inf  # not again, should it turn out worse
-        nudged = accepted.copy()
-        nudged[tile] = variant
-        trial = tiles.join(nudged).astype(np.uint8)
+        mcu, values = proposal
+        corrected = accepted.copy()
+        corrected[mcu] = values
+        trial = grid.join(corrected).astype(np.uint8)
 
 
-def _predicted_effects(tiles, before, after, gradient):
-    """Tiles with one change taken back, (tile, values) each, how the logit changes, and the error of that."""
-    luma, chroma = tiles.jpeg.pull_back_decoding(gradient)
-    luma_steps, chroma_steps = (np.tile(steps, (256 // BLOCK, 256 // BLOCK)) for steps in tiles.jpeg.steps)
+def _proposals(
+    grid: McuGrid, before: np.ndarray, after: np.ndarray, gradient: np.ndarray, offset: float
+) -> Iterator[tuple[int, np.ndarray]]:
+    """MCUs and their values with one change taken back: least predicted error first, each effect once."""
+    if np.array_equal(before, after):
+        return  # nothing is left to take back
+    mcus, variants, effects, errors = _predicted_effects(grid, before, after, gradient)
+    tried = set()
+    for chosen in np.argsort(np.hypot(effects + offset, errors), kind="stable"):
+        if effects[chosen] not in tried:
+            tried.add(effects[chosen])
+            yield mcus[chosen], variants[chosen]
+
+
+def _predicted_effects(
+    grid: McuGrid, before: np.ndarray, after: np.ndarray, gradient: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """MCUs, their values with one change taken back, how the logit changes, and the standard error of that."""
+    luma, chroma = grid.jpeg.decoding_vjp(gradient)
+    luma_steps, chroma_steps = (np.tile(steps, (256 // BLOCK, 256 // BLOCK)) for steps in grid.jpeg.steps)
     half = chroma.shape[1]
-    per_step = tiles.cut_coefficients((luma * luma_steps, chroma * chroma_steps[:half, :half]))
+    per_step = grid.cut_coefficients((luma * luma_steps, chroma * chroma_steps[:half, :half]))
     entries, steps = changes_in_order(before, after, np.zeros(before.shape))
-    tile, item = np.nonzero(steps[:, :VARIANTS])
-    varied = after[tile]
-    varied[np.arange(len(tile)), entries[tile, item]] -= steps[tile, item].astype(np.int16)
-    effects = ((tiles.codes(varied) - tiles.codes(after)[tile]) * per_step[tile]).sum(1)
-    rounding = np.sqrt(1 / 12) / 2  # a luminance coefficient touches a quarter of the tile
-    doubts = rounding * np.linalg.norm(tiles.cut_coefficients((luma, chroma)), axis=1)
-    return list(zip(tile, varied)), effects, doubts[tile]
-
-
-def _changes_by_worth(original, pixels, gradient):
-    """All changes by one grey level: flat indices and +1 or -1, least worth for its squared error first."""
-    change = pixels.astype(int).ravel() - original.ravel()
-    changed = np.flatnonzero(change)
-    size = np.abs(change[changed])
-    entries = np.repeat(changed, size)
-    level = np.arange(size.sum()) - np.repeat(size.cumsum() - size, size) + 1
-    steps = np.sign(change)[entries]
-    order = np.argsort(gradient.ravel()[entries] * steps / (2 * level - 1), kind="stable")
-    return entries[order], steps[order]
-
-
-def _without(pixels, entries, steps):
-    values = pixels.astype(int)
-    np.subtract.at(values.ravel(), entries, steps)
-    return values.astype(np.uint8)
+    mcus, items = np.nonzero(steps[:, :VARIANTS])
+    variants = after[mcus]
+    variants[np.arange(len(mcus)), entries[mcus, items]] -= steps[mcus, items].astype(np.int16)
+    changes = grid.quantised_coefficients(variants) - grid.quantised_coefficients(after)[mcus]
+    effects = (changes * per_step[mcus]).sum(1)
+    rounding = np.sqrt(1 / 12) / 2  # a luminance coefficient touches a quarter of the MCU
+    errors = rounding * np.linalg.norm(grid.cut_coefficients((luma, chroma)), axis=1)
+    return mcus, variants, effects, errors[mcus]

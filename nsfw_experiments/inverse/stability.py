@@ -1,8 +1,14 @@
-"""How firmly does a picture hold its score?
+"""Stability under transformations: how firmly does a picture hold its score?
 
 A picture whose score was changed on purpose by a change too small to see owes that score to one exact way of
-looking at it. `fragility` scores a picture again after changes that nobody sees either, and sums up how far
-the score moves: an ordinary picture's hardly does.
+looking at it. `fragility` scores a picture again after transformations that nobody sees either, and sums up how far
+the score moves: an ordinary picture's hardly does. Telling adversarial examples by how a prediction changes when the
+input is transformed is the idea of feature squeezing [1]_.
+
+References
+----------
+.. [1] Weilin Xu, David Evans, Yanjun Qi, "Feature squeezing: detecting adversarial examples in deep neural networks",
+   NDSS 2018, arXiv:1704.01155.
 """
 
 from __future__ import annotations
@@ -16,6 +22,7 @@ from PIL import Image
 from nsfw_experiments.pillow.jpeg import Jpeg
 from nsfw_model.logit import score_of
 from nsfw_model.preprocess import Picture, prepare, read_picture
+from nsfw_model.scorer import Scorer
 from open_nsfw import get_scorer
 
 QUALITIES = (95, 90, 85, 80, 75, 70, 60, 50)
@@ -26,16 +33,16 @@ NOISES = 4
 
 @dataclass(frozen=True)
 class Fragility:
-    """How a picture's score moves under changes that should not matter.
+    """How a picture's score moves under transformations that should not matter.
 
     Attributes
     ----------
     score : float
         Of the picture itself, 0..1.
     scores : dict of str to float
-        After each change, by its name.
+        After each transformation, by its name.
     number : float
-        The median distance of the logits from the picture's own, after changes that leave every pixel's
+        The median distance of the logits from the picture's own, after transformations that leave every pixel's
         value within a few levels of itself or of its neighbour (JPEG of quality 80 and more, noise of one
         level, shifts by one pixel): near 0 for an ordinary picture; a score that was put there comes off.
 
@@ -48,13 +55,13 @@ class Fragility:
     scores: dict[str, float]
     number: float
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [f"{'as it is':<16} {self.score:.6f}"]
         lines += [f"{name:<16} {score:.6f}  {score - self.score:+.6f}" for name, score in self.scores.items()]
         return "\n".join([*lines, f"fragility {self.number:.3f}"])
 
 
-def fragility(image: Picture, seed: int = 0, scorer=None) -> Fragility:
+def fragility(image: Picture, seed: int = 0, scorer: Scorer | None = None) -> Fragility:
     """Score a picture again after JPEG, shifts, scaling, mirroring and noise.
 
     Parameters
@@ -64,10 +71,12 @@ def fragility(image: Picture, seed: int = 0, scorer=None) -> Fragility:
     seed : int
         Of the noise.
     scorer : nsfw_model.scorer.Scorer, optional
+        Instead of the published network.
 
     Returns
     -------
     Fragility
+        After 23 transformations.
 
     Raises
     ------
@@ -83,7 +92,7 @@ def fragility(image: Picture, seed: int = 0, scorer=None) -> Fragility:
     pixels = np.asarray(read_picture(image))
     names, logits = ["as it is"], [_logit(pixels, scorer)]
     telling = []
-    for name, small, changed in _changes(pixels, np.random.default_rng(seed)):
+    for name, small, changed in _transformed(pixels, np.random.default_rng(seed)):
         names.append(name)
         logits.append(_logit(changed, scorer))
         if small:
@@ -92,12 +101,12 @@ def fragility(image: Picture, seed: int = 0, scorer=None) -> Fragility:
     return Fragility(scores[0], dict(zip(names[1:], scores[1:])), float(np.median(telling)))
 
 
-def _logit(pixels, scorer):
+def _logit(pixels: np.ndarray, scorer: Scorer | None) -> float:
     return float((scorer or get_scorer()).logits(prepare(pixels)[None])[0])
 
 
-def _changes(pixels, random) -> Iterator[tuple[str, bool, np.ndarray]]:
-    """Names of changes, whether they are small, and the changed pictures."""
+def _transformed(pixels: np.ndarray, random: np.random.Generator) -> Iterator[tuple[str, bool, np.ndarray]]:
+    """Names of transformations, whether they are small, and the transformed pictures."""
     for quality in QUALITIES:
         yield f"JPEG {quality}", quality >= 80, Jpeg(quality)(pixels)
     for down, right in SHIFTS:
@@ -113,7 +122,7 @@ def _changes(pixels, random) -> Iterator[tuple[str, bool, np.ndarray]]:
         yield f"noise {number + 1}", True, np.clip(pixels + noise, 0, 255).astype(np.uint8)
 
 
-def _shifted(pixels, down, right):
+def _shifted(pixels: np.ndarray, down: int, right: int) -> np.ndarray:
     """Moved by a pixel, the edge repeated."""
     padded = np.pad(pixels, ((1, 1), (1, 1), (0, 0)), "edge")
     height, width = pixels.shape[:2]

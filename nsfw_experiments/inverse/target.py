@@ -11,6 +11,15 @@ NAMED_TARGETS = {"sfw": 0.0, "nsfw": 1.0}
 def check_target(target: float | str) -> float:
     """Give the target as a number in 0..1.
 
+    Parameters
+    ----------
+    target : float or str
+        A number, also as text, or a name of `NAMED_TARGETS`.
+
+    Returns
+    -------
+    float
+
     Raises
     ------
     ValueError
@@ -30,6 +39,14 @@ def check_target(target: float | str) -> float:
 def check_tolerance(tolerance: float | str) -> float:
     """Give the tolerance as a number.
 
+    Parameters
+    ----------
+    tolerance : float or str
+
+    Returns
+    -------
+    float
+
     Raises
     ------
     ValueError
@@ -46,7 +63,7 @@ def check_tolerance(tolerance: float | str) -> float:
     return number
 
 
-def _number(value) -> float:
+def _number(value: float | str) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):

@@ -1,8 +1,8 @@
 """Pillow's JPEG, value for value, in NumPy, and the gradient through it.
 
 ``Image.save(format="JPEG")`` followed by ``Image.open`` is, in Pillow's builds, libjpeg-turbo's baseline
-coder with the "islow" integer DCT and "fancy" chroma upsampling. Entropy coding loses nothing, so what a
-picture suffers on that way is a chain of small integer computations:
+coder [1]_ [2]_ with the "islow" integer DCT and "fancy" chroma upsampling. Entropy coding loses nothing, so what a
+picture suffers on that way is a chain of small integer computations (names of files are libjpeg-turbo's):
 
 1. RGB to YCbCr in 16-bit fixed point, rounded to a byte (jccolor.c);
 2. chroma averaged over 2x1 or 2x2 pixels with an alternating rounding bias (jcsample.c), edges repeated
@@ -17,17 +17,36 @@ One pass of the islow DCT is additions and multiplications followed by one round
 product with an 8x8 integer matrix followed by that shift, and the inverse's matrix is its transpose. All
 products and sums stay far below 2**53, so they are computed exactly in float64, where NumPy has BLAS.
 
-The gradient (:meth:`Jpeg.pull_back`) is that of the same chain without roundings and clippings: they are
-passed straight through. A quantiser's rounding may instead be weighted, see there.
+The gradient (`Jpeg.vjp`) is that of the same chain without roundings and clippings: they are passed straight through,
+as by the straight-through estimator [3]_. A quantiser's rounding may instead be weighted by how close a coefficient is
+to the edge of its step; another differentiable quantiser is that of [4]_.
+
+References
+----------
+.. [1] ITU-T Recommendation T.81, "Digital compression and coding of continuous-tone still images: requirements and
+   guidelines", 1992.
+.. [2] libjpeg-turbo, https://github.com/libjpeg-turbo/libjpeg-turbo
+.. [3] Yoshua Bengio, Nicholas Leonard, Aaron Courville, "Estimating or propagating gradients through stochastic
+   neurons for conditional computation", 2013, arXiv:1308.3432.
+.. [4] Richard Shin, Dawn Song, "JPEG-resistant adversarial images", NIPS 2017 Workshop on Machine Learning and
+   Computer Security.
 """
 
+from __future__ import annotations
+
+import warnings
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Literal
 
 import numpy as np
 
+#: Luminance, and Cb and Cr: float arrays of shapes (rows, columns) and (2, rows, columns), the second in the
+#: subsampled size, as `Jpeg.unrounded_coefficients` gives them.
+Coefficients = tuple[np.ndarray, np.ndarray]
+
+#: Chroma samples are averages over (columns, rows) of this many pixels.
 SUBSAMPLINGS = {"4:4:4": (1, 1), "4:2:2": (2, 1), "4:2:0": (2, 2)}
-"""Chroma samples are averages over (columns, rows) of this many pixels."""
 
 BLOCK = 8
 
@@ -54,8 +73,8 @@ CR_TO_RED, CB_TO_GREEN, CR_TO_GREEN, CB_TO_BLUE = 91881, -22554, -46802, 116130
 COLOUR_BITS = 16
 
 
-def quantisation_steps(quality):
-    """The luminance and chrominance quantisation tables that Pillow writes.
+def quantisation_steps(quality: int) -> tuple[np.ndarray, np.ndarray]:
+    """Give the luminance and chrominance quantisation tables that Pillow writes.
 
     Parameters
     ----------
@@ -64,13 +83,13 @@ def quantisation_steps(quality):
 
     Returns
     -------
-    tuple of two (8, 8) integer arrays
+    luminance, chrominance : ndarray of int, shape (8, 8)
         Steps of 1 to 255; rows are vertical frequencies.
 
     Notes
     -----
-    jcparam.c, ``jpeg_set_quality`` with ``force_baseline``: the scale is 5000/quality below 50 and
-    200 - 2*quality from there, in whole percent.
+    Tables K.1 and K.2 of ITU-T T.81, scaled by libjpeg-turbo's jcparam.c, ``jpeg_set_quality`` with
+    ``force_baseline``: by 5000/quality below 50 and 200 - 2*quality from there, in whole percent.
 
     Examples
     --------
@@ -78,13 +97,16 @@ def quantisation_steps(quality):
     [8, 6, 5, 8, 12, 20, 26, 31]
     """
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return tuple(np.clip((steps * percent + 50) // 100, 1, 255) for steps in (LUMINANCE_STEPS, CHROMINANCE_STEPS))
+    luminance, chrominance = (
+        np.clip((steps * percent + 50) // 100, 1, 255) for steps in (LUMINANCE_STEPS, CHROMINANCE_STEPS)
+    )
+    return luminance, chrominance
 
 
-def _islow_matrix():
+def _islow_matrix() -> np.ndarray:
     """The 8x8 matrix of one islow DCT pass, times 2**13 (jfdctint.c written out)."""
 
-    def fix(value):
+    def fix(value: float) -> int:
         return int(value * 8192 + 0.5)
 
     c0_298, c0_390, c0_541, c0_765 = fix(0.298631336), fix(0.390180644), fix(0.541196100), fix(0.765366865)
@@ -116,51 +138,51 @@ DCT = np.cos((2 * _position + 1) * _frequency * np.pi / 16) / 2
 DCT[0] /= np.sqrt(2)
 
 
-def _on_rows(matrix, planes):
+def _on_rows(matrix: np.ndarray, planes: np.ndarray) -> np.ndarray:
     """matrix @ (each run of 8 samples along a row)."""
     # A small product for each row of samples: one tall product wakes BLAS's threads and takes far longer.
     return (planes.reshape(-1, planes.shape[-1] // BLOCK, BLOCK) @ matrix.T).reshape(planes.shape)
 
 
-def _on_columns(matrix, planes):
+def _on_columns(matrix: np.ndarray, planes: np.ndarray) -> np.ndarray:
     """matrix @ (each run of 8 samples down a column)."""
     width = planes.shape[-1]
     return (matrix @ planes.reshape(-1, BLOCK, width)).reshape(planes.shape)
 
 
-def _recoloured(matrix, pixels):
-    """matrix @ (each pixel of (height, width, 3)), as (3, height, width)."""
+def _recoloured(matrix: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """matrix @ (each pixel of an array of shape (height, width, 3)), as one of shape (3, height, width)."""
     rows = np.ascontiguousarray(pixels.transpose(0, 2, 1), matrix.dtype)
     return (matrix @ rows).transpose(1, 0, 2)
 
 
-def _descale(values, bits):
+def _descale(values: np.ndarray, bits: int) -> np.ndarray:
     """``(values + 2**(bits - 1)) >> bits`` of whole numbers kept in float64, in place."""
     values *= 0.5**bits
     values += 0.5
     return np.floor(values, out=values)
 
 
-def _in_blocks(planes):
-    """A view of (..., height, width) as (..., rows of blocks, 8, columns of blocks, 8)."""
+def _in_blocks(planes: np.ndarray) -> np.ndarray:
+    """A view of shape (..., height, width) as (..., rows of blocks, 8, columns of blocks, 8)."""
     *lead, height, width = planes.shape
     return planes.reshape(*lead, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
 
 
-def _table(steps):
-    """An (8, 8) table shaped to broadcast over what :func:`_in_blocks` gives."""
+def _table(steps: np.ndarray) -> np.ndarray:
+    """A quantisation table, shaped to broadcast over what `_in_blocks` gives."""
     return steps[None, :, None, :]
 
 
-def _extended(planes, rows, columns, mode):
+def _extended(planes: np.ndarray, rows: int, columns: int, mode: Literal["edge", "constant"]) -> np.ndarray:
     """np.pad below and to the right; nothing to do for whole blocks, which are the rule."""
     if not rows and not columns:
         return planes
     return np.pad(planes, [(0, 0)] * (planes.ndim - 2) + [(0, rows), (0, columns)], mode)
 
 
-def _fold_edge(gradient, size, axis):
-    """Adjoint of repeating the last sample along an axis: the repeated ones' gradients go to it."""
+def _fold_edge(gradient: np.ndarray, size: int, axis: int) -> np.ndarray:
+    """VJP of repeating the last sample along an axis: the repeated ones' gradients go to it."""
     if gradient.shape[axis] == size:
         return gradient
     gradient = np.moveaxis(gradient, axis, 0)
@@ -169,33 +191,33 @@ def _fold_edge(gradient, size, axis):
     return np.moveaxis(folded, 0, axis)
 
 
-def _neighbours(samples):
+def _neighbours(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The samples before and after, along the last axis, the ends repeated."""
     before = np.concatenate([samples[..., :1], samples[..., :-1]], -1)
     after = np.concatenate([samples[..., 1:], samples[..., -1:]], -1)
     return before, after
 
 
-def _interleave(even, odd):
+def _interleave(even: np.ndarray, odd: np.ndarray) -> np.ndarray:
     return np.stack([even, odd], -1).reshape(*even.shape[:-1], -1)
 
 
-def _pull_back_triangle(gradient):
-    """Adjoint of the triangle filter (3/4 nearer sample, 1/4 farther, ends repeated) along the last axis."""
+def _triangle_vjp(gradient: np.ndarray) -> np.ndarray:
+    """VJP of the triangle filter (3/4 nearer sample, 1/4 farther, ends repeated) along the last axis."""
     even, odd = gradient[..., 0::2], gradient[..., 1::2]
-    pulled = 0.75 * (even + odd)
-    pulled[..., :-1] += 0.25 * even[..., 1:]
-    pulled[..., 1:] += 0.25 * odd[..., :-1]
-    pulled[..., 0] += 0.25 * even[..., 0]
-    pulled[..., -1] += 0.25 * odd[..., -1]
-    return pulled
+    samples = 0.75 * (even + odd)
+    samples[..., :-1] += 0.25 * even[..., 1:]
+    samples[..., 1:] += 0.25 * odd[..., :-1]
+    samples[..., 0] += 0.25 * even[..., 0]
+    samples[..., -1] += 0.25 * odd[..., -1]
+    return samples
 
 
-def _swapped(planes):
+def _swapped(planes: np.ndarray) -> np.ndarray:
     return np.swapaxes(planes, -1, -2)
 
 
-def _ceil_div(a, b):
+def _ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
@@ -229,46 +251,56 @@ class Jpeg:
     quality: int = 75
     subsampling: str = "4:2:0"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.quality, (int, np.integer)) or not 1 <= self.quality <= 95:
             raise ValueError(f"JPEG quality: got {self.quality!r}, expected a whole number from 1 to 95")
         if self.subsampling not in SUBSAMPLINGS:
             raise ValueError(f"JPEG subsampling: got {self.subsampling!r}, expected 4:2:0, 4:2:2 or 4:4:4")
 
     @cached_property
-    def steps(self):
-        """The luminance and chrominance quantisation tables, see :func:`quantisation_steps`."""
+    def steps(self) -> tuple[np.ndarray, np.ndarray]:
+        """The luminance and chrominance quantisation tables, see `quantisation_steps`."""
         return quantisation_steps(self.quality)
 
-    def __call__(self, pixels):
-        """The picture that Pillow gives back after saving and opening.
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Give the picture that Pillow gives back after saving and opening.
 
         Parameters
         ----------
-        pixels : (height, width, 3) uint8
+        pixels : ndarray of uint8, shape (height, width, 3)
             RGB.
 
         Returns
         -------
-        (height, width, 3) uint8
+        ndarray of uint8, shape (height, width, 3)
+
+        Raises
+        ------
+        ValueError
+            If `pixels` is no such array.
         """
-        return self.decode(self.ratios(pixels), pixels.shape[:2])
+        return self.decode(self.unrounded_coefficients(pixels), pixels.shape[:2])
 
-    def ratios(self, pixels):
-        """The DCT coefficients in units of their quantisation steps, before rounding.
+    def unrounded_coefficients(self, pixels: np.ndarray) -> Coefficients:
+        """Give the DCT coefficients in units of their quantisation steps, before they are rounded.
 
         Parameters
         ----------
-        pixels : (height, width, 3) uint8
+        pixels : ndarray of uint8, shape (height, width, 3)
             RGB.
 
         Returns
         -------
-        luminance : (rows, columns) float64
+        luminance : ndarray of float64, shape (rows, columns)
             Rows and columns are rounded up to multiples of 8; the coefficient of frequency (u, v) of a block
             stands where the block's pixel (u, v) stood.
-        chrominance : (2, rows, columns) float64
+        chrominance : ndarray of float64, shape (2, rows, columns)
             Cb and Cr, in the subsampled size.
+
+        Raises
+        ------
+        ValueError
+            If `pixels` is no such array.
         """
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
             raise ValueError(f"pixels: got {pixels.dtype} {pixels.shape}, expected uint8 (height, width, 3)")
@@ -276,11 +308,10 @@ class Jpeg:
         ycc += RGB_TO_YCC_OFFSET[:, None, None]
         ycc *= 0.5**COLOUR_BITS
         ycc = np.floor(ycc, out=ycc)
-        return tuple(
-            self._transform(planes, steps) for planes, steps in zip((ycc[0], self._subsample(ycc[1:])), self.steps)
-        )
+        luma_steps, chroma_steps = self.steps
+        return self._transform(ycc[0], luma_steps), self._transform(self._subsample(ycc[1:]), chroma_steps)
 
-    def _subsample(self, chroma):
+    def _subsample(self, chroma: np.ndarray) -> np.ndarray:
         """jcsample.c: averages over columns and rows; the last column, and an odd last row, is repeated."""
         across, down = SUBSAMPLINGS[self.subsampling]
         height, width = chroma.shape[1:]
@@ -299,7 +330,7 @@ class Jpeg:
         return np.floor(sums, out=sums)
 
     @staticmethod
-    def _transform(planes, steps):
+    def _transform(planes: np.ndarray, steps: np.ndarray) -> np.ndarray:
         """Level shift, edge repetition to whole blocks, islow DCT, division by the steps."""
         height, width = planes.shape[-2:]
         shifted = _extended(planes - 128, -height % BLOCK, -width % BLOCK, "edge")
@@ -310,22 +341,22 @@ class Jpeg:
         _in_blocks(coefficients)[...] /= _table(8.0 * steps)
         return coefficients
 
-    def decode(self, ratios, size):
+    def decode(self, coefficients: Coefficients, size: tuple[int, ...]) -> np.ndarray:
         """Quantise coefficients and turn them back into pixels.
 
         Parameters
         ----------
-        ratios : tuple of arrays
-            As :meth:`ratios` gives them.
+        coefficients : luminance, chrominance
+            As `unrounded_coefficients` gives them.
         size : (int, int)
             Height and width of the picture.
 
         Returns
         -------
-        (height, width, 3) uint8
+        ndarray of uint8, shape (height, width, 3)
         """
         (height, width), (across, down) = size, SUBSAMPLINGS[self.subsampling]
-        luma, chroma = (self._reconstruct(planes, steps) for planes, steps in zip(ratios, self.steps))
+        luma, chroma = (self._reconstruct(planes, steps) for planes, steps in zip(coefficients, self.steps))
         luma = luma[:height, :width]
         chroma = self._upsample(chroma[:, : _ceil_div(height, down), : _ceil_div(width, across)])
         blue, red = chroma[:, :height, :width] - 128
@@ -339,16 +370,16 @@ class Jpeg:
         return rgb
 
     @staticmethod
-    def _reconstruct(ratios, steps):
+    def _reconstruct(unrounded: np.ndarray, steps: np.ndarray) -> np.ndarray:
         """Quantisation, multiplication by the steps, islow inverse DCT, clipping."""
-        coefficients = quantised(ratios)
+        coefficients = quantised(unrounded)
         _in_blocks(coefficients)[...] *= _table(steps)
         columns = _descale(_on_columns(ISLOW.T, coefficients), 11)
         samples = _descale(_on_rows(ISLOW.T, columns), 18)
         samples += 128
         return np.clip(samples, 0, 255, out=samples)
 
-    def _upsample(self, chroma):
+    def _upsample(self, chroma: np.ndarray) -> np.ndarray:
         """jdsample.c: the triangle filter, or repetition where a picture is too narrow for it."""
         across, down = SUBSAMPLINGS[self.subsampling]
         if across == 1:
@@ -367,75 +398,97 @@ class Jpeg:
         pixels *= 0.5**bits
         return np.floor(pixels, out=pixels)
 
-    def pull_back(self, gradient, ratios=None, weighting=0.0):
-        """Gradient with respect to the pixels that went in, from one with respect to those that came out.
+    def vjp(
+        self,
+        gradient: np.ndarray,
+        coefficients: Coefficients | None = None,
+        straight_through_exponent: float = 0.0,
+    ) -> np.ndarray:
+        """Give the gradient with respect to the pixels that went in, from one with respect to those that came out.
 
-        The derivative is that of the float JPEG: the same chain with its roundings and clippings passed
-        straight through. With ``weighting`` p > 0 the quantiser's part is multiplied, for each coefficient,
-        by ``f**p`` with ``f = 2*|r - round(r)|`` and r the coefficient in units of its step: 0 in the middle
-        of a quantisation step, where a small change of the coefficient is undone, and 1 at its edges, where
+        The vector-Jacobian product of the float JPEG: the same chain with its roundings and clippings passed
+        straight through. With ``straight_through_exponent`` p > 0 the quantiser's part is multiplied, for each
+        coefficient, by ``f**p`` with ``f = 2*|r - round(r)|`` and r the coefficient in units of its step: 0 in the
+        middle of a quantisation step, where a small change of the coefficient is undone, and 1 at its edges, where
         it moves the result by a whole step. That is the exact derivative of a chain whose quantiser is
         ``round(r) + sign(e)*|2*e|**(p + 1)/(2*(p + 1))``, ``e = r - round(r)``.
 
         Parameters
         ----------
-        gradient : (height, width, 3) array
+        gradient : ndarray of float, shape (height, width, 3)
             RGB.
-        ratios : tuple of arrays, optional
-            :meth:`ratios` of the picture; needed when ``weighting`` is not 0.
-        weighting : float
+        coefficients : luminance, chrominance, optional
+            `unrounded_coefficients` of the picture; needed when the exponent is not 0.
+        straight_through_exponent : float
             p above.
 
         Returns
         -------
-        (height, width, 3) array
-            float64 if ``gradient`` is, else float32.
-        """
-        if not weighting:
-            return self.pull_back_encoding(self.pull_back_decoding(gradient), gradient.shape[:2])
-        if ratios is None:
-            raise ValueError("pull_back: weighting needs the ratios of the picture")
-        weighted = [
-            part * edge_nearness(part_ratios.astype(part.dtype)) ** weighting
-            for part, part_ratios in zip(self.pull_back_decoding(gradient), ratios)
-        ]
-        return self.pull_back_encoding(weighted, gradient.shape[:2])
+        ndarray, shape (height, width, 3)
+            Of float64 if `gradient` is, else of float32.
 
-    def pull_back_decoding(self, gradient):
-        """Gradient with respect to the dequantised coefficients, from one with respect to the decoded pixels.
+        Raises
+        ------
+        ValueError
+            If the coefficients are needed and left out.
+
+        References
+        ----------
+        .. [1] Yoshua Bengio, Nicholas Leonard, Aaron Courville, "Estimating or propagating gradients through
+           stochastic neurons for conditional computation", 2013, arXiv:1308.3432.
+
+        Examples
+        --------
+        >>> grey = np.full((16, 16, 3), 100, np.uint8)
+        >>> Jpeg().vjp(np.ones(grey.shape)).sum().round(6)
+        768.0
+        """
+        if not straight_through_exponent:
+            return self.encoding_vjp(self.decoding_vjp(gradient), gradient.shape[:2])
+        if coefficients is None:
+            raise ValueError("coefficients: got None, expected those of the picture, since the exponent is not 0")
+        luma, chroma = (
+            part * edge_nearness(unrounded.astype(part.dtype)) ** straight_through_exponent
+            for part, unrounded in zip(self.decoding_vjp(gradient), coefficients)
+        )
+        return self.encoding_vjp((luma, chroma), gradient.shape[:2])
+
+    def decoding_vjp(self, gradient: np.ndarray) -> Coefficients:
+        """Give the gradient with respect to the dequantised coefficients, from one with respect to the decoded pixels.
 
         Parameters
         ----------
-        gradient : (height, width, 3) array
+        gradient : ndarray of float, shape (height, width, 3)
 
         Returns
         -------
-        luminance, chrominance : arrays
-            Shaped as :meth:`ratios` gives them; per level, not per quantisation step.
+        luminance, chrominance : ndarray of float
+            Shaped as `unrounded_coefficients` gives them; per grey level, not per quantisation step.
         """
         dtype = np.result_type(gradient.dtype, np.float32)
         ycc = _recoloured(_ycc_to_rgb(dtype).T, gradient)
         dct = DCT.astype(dtype)
-        coefficients = []
-        for planes in (ycc[0], self._pull_back_upsample(ycc[1:])):
+        parts = []
+        for planes in (ycc[0], self._upsample_vjp(ycc[1:])):
             height, width = planes.shape[-2:]
             whole = _extended(planes, -height % BLOCK, -width % BLOCK, "constant")
-            coefficients.append(_on_columns(dct, _on_rows(dct, whole)))
-        return tuple(coefficients)
+            parts.append(_on_columns(dct, _on_rows(dct, whole)))
+        luma, chroma = parts
+        return luma, chroma
 
-    def pull_back_encoding(self, gradient, size):
-        """Gradient with respect to the pixels, from one with respect to their unquantised coefficients.
+    def encoding_vjp(self, gradient: Coefficients, size: tuple[int, ...]) -> np.ndarray:
+        """Give the gradient with respect to the pixels, from one with respect to their unquantised coefficients.
 
         Parameters
         ----------
         gradient : luminance, chrominance
-            As :meth:`pull_back_decoding` gives them.
+            As `decoding_vjp` gives them.
         size : (int, int)
             Height and width of the picture.
 
         Returns
         -------
-        (height, width, 3) array
+        ndarray of float, shape (height, width, 3)
         """
         (height, width), (across, down) = size, SUBSAMPLINGS[self.subsampling]
         dct = DCT.astype(gradient[0].dtype)
@@ -447,8 +500,8 @@ class Jpeg:
         ycc = np.concatenate([luma[None], chroma]).transpose(1, 2, 0)
         return np.ascontiguousarray(_recoloured(_rgb_to_ycc(luma.dtype).T, ycc).transpose(1, 2, 0))
 
-    def _pull_back_upsample(self, gradient):
-        """Adjoint of :meth:`_upsample` (roundings passed through) and of cropping to the picture's size."""
+    def _upsample_vjp(self, gradient: np.ndarray) -> np.ndarray:
+        """VJP of `_upsample` (roundings passed through) and of cropping to the picture's size."""
         across, down = SUBSAMPLINGS[self.subsampling]
         height, width = gradient.shape[1:]
         gradient = _extended(gradient, -height % down, -width % across, "constant")
@@ -457,23 +510,80 @@ class Jpeg:
         if gradient.shape[2] <= 4:
             gradient = gradient[..., 0::2] + gradient[..., 1::2]
             return gradient if down == 1 else gradient[:, 0::2] + gradient[:, 1::2]
-        gradient = _pull_back_triangle(gradient)
-        return gradient if down == 1 else _swapped(_pull_back_triangle(_swapped(gradient)))
+        gradient = _triangle_vjp(gradient)
+        return gradient if down == 1 else _swapped(_triangle_vjp(_swapped(gradient)))
+
+    # Old names
+
+    def ratios(self, pixels: np.ndarray) -> Coefficients:
+        """Deprecated: `unrounded_coefficients`."""
+        _warn_of_old_name("ratios", "unrounded_coefficients")
+        return self.unrounded_coefficients(pixels)
+
+    def pull_back(self, gradient: np.ndarray, ratios: Coefficients | None = None, weighting: float = 0.0) -> np.ndarray:
+        """Deprecated: `vjp`."""
+        _warn_of_old_name("pull_back", "vjp")
+        return self.vjp(gradient, ratios, weighting)
+
+    def pull_back_decoding(self, gradient: np.ndarray) -> Coefficients:
+        """Deprecated: `decoding_vjp`."""
+        _warn_of_old_name("pull_back_decoding", "decoding_vjp")
+        return self.decoding_vjp(gradient)
+
+    def pull_back_encoding(self, gradient: Coefficients, size: tuple[int, ...]) -> np.ndarray:
+        """Deprecated: `encoding_vjp`."""
+        _warn_of_old_name("pull_back_encoding", "encoding_vjp")
+        return self.encoding_vjp(gradient, size)
 
 
-def quantised(ratios):
-    """What a coder stores of coefficients in units of their steps: whole numbers, halves away from zero."""
-    return np.copysign(np.floor(np.abs(ratios) + 0.5), ratios)
+def _warn_of_old_name(old: str, new: str) -> None:
+    warnings.warn(f"Jpeg.{old} is now Jpeg.{new}", DeprecationWarning, stacklevel=3)
 
 
-def edge_nearness(ratios):
-    """0 in the middle of a quantisation step, 1 at its edges."""
-    return 2 * np.abs(ratios - np.rint(ratios))
+def quantised(unrounded: np.ndarray) -> np.ndarray:
+    """Give the whole numbers that a coder stores of coefficients.
+
+    Parameters
+    ----------
+    unrounded : ndarray of float
+        Coefficients in units of their quantisation steps.
+
+    Returns
+    -------
+    ndarray of float, of the same shape
+        Rounded, halves away from zero.
+
+    Examples
+    --------
+    >>> quantised(np.array([-1.5, -0.4, 0.5])).tolist()
+    [-2.0, -0.0, 1.0]
+    """
+    return np.copysign(np.floor(np.abs(unrounded) + 0.5), unrounded)
+
+
+def edge_nearness(unrounded: np.ndarray) -> np.ndarray:
+    """Tell how near coefficients are to an edge of their quantisation step: 0 in its middle, 1 at its edges.
+
+    Parameters
+    ----------
+    unrounded : ndarray of float
+        Coefficients in units of their quantisation steps.
+
+    Returns
+    -------
+    ndarray of float, of the same shape
+
+    Examples
+    --------
+    >>> edge_nearness(np.array([3.0, 3.25, 3.5])).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    return 2 * np.abs(unrounded - np.rint(unrounded))
 
 
 @cache
-def _rgb_to_ycc(dtype):
-    """The float JPEG's colour matrix: JFIF's, of which :data:`RGB_TO_YCC` is the rounded form."""
+def _rgb_to_ycc(dtype: np.dtype) -> np.ndarray:
+    """The float JPEG's colour matrix: JFIF's, of which `RGB_TO_YCC` is the rounded form."""
     red, blue = 0.299, 0.114
     luma = np.array([red, 1 - red - blue, blue])
     cb = (np.array([0, 0, 1]) - luma) / (2 * (1 - blue))
@@ -482,5 +592,5 @@ def _rgb_to_ycc(dtype):
 
 
 @cache
-def _ycc_to_rgb(dtype):
+def _ycc_to_rgb(dtype: np.dtype) -> np.ndarray:
     return np.linalg.inv(_rgb_to_ycc(np.dtype(np.float64))).astype(dtype)

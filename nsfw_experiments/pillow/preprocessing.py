@@ -1,34 +1,59 @@
 """What happens to a picture before the network sees it: forwards exactly, backwards as a gradient.
 
-A step's ``forward(pixels)`` gives the pixels it makes and whatever of them its ``pull_back(gradient, memory,
-weighting)`` needs; the weighting is that of `Jpeg.pull_back`. `Pipeline` strings steps together and ends
-where the scorer's own preprocessing ends, at the network's input; `preprocessing` is that preprocessing.
+A step's ``forward(pixels)`` gives the pixels it makes and its residuals, whatever of them its
+``vjp(gradient, residuals, straight_through_exponent)`` needs (the vector-Jacobian product; the exponent is that of
+`Jpeg.vjp`). `Pipeline` strings steps together and ends where the scorer's own preprocessing ends, at the network's
+input; `preprocessing` is that preprocessing.
+
+Where the forward way rounds, the backward way differentiates what comes closest to it, as BPDA [1]_ does.
+
+References
+----------
+.. [1] Anish Athalye, Nicholas Carlini, David Wagner, "Obfuscated gradients give a false sense of security:
+   circumventing defenses to adversarial examples", ICML 2018, arXiv:1802.00420.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
-from nsfw_experiments.pillow.jpeg import Jpeg
+from nsfw_experiments.pillow.jpeg import Coefficients, Jpeg
 from nsfw_experiments.pillow.resize import BilinearResize
-from nsfw_model.preprocess import CENTRE, CHANNEL_MEANS, RESIZED
+from nsfw_model.preprocess import CENTRE, RESIZED, process
+from theano_compat.deprecation import deprecated_names
+
+__getattr__ = deprecated_names(
+    __name__, {"Coding": f"{__name__}:JpegRoundTrip", "Mirroring": f"{__name__}:HorizontalFlip"}
+)
+
+
+class Transform(Protocol):
+    """A step of a `Pipeline`: pixels are arrays of uint8, gradients of float32, both of shape (height, width, 3)."""
+
+    def forward(self, pixels: np.ndarray) -> tuple[np.ndarray, Any]:
+        """Give the pixels that the step makes, and its residuals."""
+
+    def vjp(self, gradient: np.ndarray, residuals: Any, straight_through_exponent: float) -> np.ndarray:
+        """Give the gradient with respect to what went in, from one with respect to what came out."""
 
 
 @dataclass(frozen=True)
-class Coding:
+class JpegRoundTrip:
     """Saving as JPEG and opening again, see `Jpeg`."""
 
     jpeg: Jpeg = Jpeg()
 
-    def forward(self, pixels):
-        ratios = self.jpeg.ratios(pixels)
-        return self.jpeg.decode(ratios, pixels.shape[:2]), ratios
+    def forward(self, pixels: np.ndarray) -> tuple[np.ndarray, Coefficients]:
+        coefficients = self.jpeg.unrounded_coefficients(pixels)
+        return self.jpeg.decode(coefficients, pixels.shape[:2]), coefficients
 
-    def pull_back(self, gradient, ratios, weighting):
-        return self.jpeg.pull_back(gradient, ratios, weighting)
+    def vjp(self, gradient: np.ndarray, residuals: Coefficients, straight_through_exponent: float) -> np.ndarray:
+        return self.jpeg.vjp(gradient, residuals, straight_through_exponent)
 
 
 class Resizing:
@@ -37,20 +62,20 @@ class Resizing:
     def __init__(self, source: tuple[int, int], target: tuple[int, int]):
         self._resize = BilinearResize(source, target)
 
-    def forward(self, pixels):
+    def forward(self, pixels: np.ndarray) -> tuple[np.ndarray, None]:
         return self._resize(pixels), None
 
-    def pull_back(self, gradient, _, weighting):
+    def vjp(self, gradient: np.ndarray, residuals: None, straight_through_exponent: float) -> np.ndarray:
         return self._resize.adjoint(gradient)
 
 
-class Mirroring:
+class HorizontalFlip:
     """Left and right exchanged."""
 
-    def forward(self, pixels):
+    def forward(self, pixels: np.ndarray) -> tuple[np.ndarray, None]:
         return np.ascontiguousarray(pixels[:, ::-1]), None
 
-    def pull_back(self, gradient, _, weighting):
+    def vjp(self, gradient: np.ndarray, residuals: None, straight_through_exponent: float) -> np.ndarray:
         return gradient[:, ::-1]
 
 
@@ -59,15 +84,23 @@ class Pipeline:
 
     Parameters
     ----------
-    steps : sequence of steps
+    steps : sequence of Transform
         The first takes the picture, the last gives an array of shape (256, 256, 3).
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    >>> pipeline = Pipeline([HorizontalFlip(), JpegRoundTrip(Jpeg(quality=90))])
+    >>> x, residuals = pipeline.forward(noise)
+    >>> x.shape, pipeline.vjp(x, residuals).shape
+    ((3, 224, 224), (256, 256, 3))
     """
 
-    def __init__(self, steps: Sequence):
+    def __init__(self, steps: Sequence[Transform]):
         self.steps = tuple(steps)
 
     def forward(self, pixels: np.ndarray) -> tuple[np.ndarray, list]:
-        """Give the network input and what `pull_back` needs.
+        """Give the network input and what `vjp` needs.
 
         Parameters
         ----------
@@ -77,46 +110,75 @@ class Pipeline:
         Returns
         -------
         x : ndarray of float32, shape (3, 224, 224)
-            Exactly what `open_nsfw.prepare` gives for the same picture.
-        memories : list
+            After the scorer's own steps, exactly what `open_nsfw.prepare` gives for the same picture.
+        residuals : list
         """
-        memories = []
+        residuals = []
         for step in self.steps:
-            pixels, memory = step.forward(pixels)
-            memories.append(memory)
-        blue_first = pixels[CENTRE][:, :, ::-1].transpose(2, 0, 1)
-        return blue_first.astype(np.float32) - CHANNEL_MEANS, memories
+            pixels, residual = step.forward(pixels)
+            residuals.append(residual)
+        return process(pixels[CENTRE])[0], residuals
 
-    def pull_back(self, gradient: np.ndarray, memories: list, weighting: float = 0.0) -> np.ndarray:
-        """Give the gradient with respect to the picture from one with respect to the network input.
+    def vjp(self, gradient: np.ndarray, residuals: list, straight_through_exponent: float = 0.0) -> np.ndarray:
+        """Give the gradient with respect to the picture, from one with respect to the network input.
 
         Parameters
         ----------
         gradient : ndarray of float32, shape (3, 224, 224)
-        memories : list
+        residuals : list
             From `forward`.
-        weighting : float
-            See `Jpeg.pull_back`.
+        straight_through_exponent : float
+            See `Jpeg.vjp`.
 
         Returns
         -------
         ndarray of float32, shape (height, width, 3)
         """
-        pulled = uncropped(gradient)
-        for step, memory in zip(reversed(self.steps), reversed(memories)):
-            pulled = step.pull_back(pulled, memory, weighting)
-        return pulled
+        gradient = network_input_vjp(gradient)
+        for step, residual in zip(reversed(self.steps), reversed(residuals)):
+            gradient = step.vjp(gradient, residual, straight_through_exponent)
+        return gradient
+
+    def pull_back(self, gradient: np.ndarray, memories: list, weighting: float = 0.0) -> np.ndarray:
+        """Deprecated: `vjp`."""
+        warnings.warn("Pipeline.pull_back is now Pipeline.vjp", DeprecationWarning, stacklevel=2)
+        return self.vjp(gradient, memories, weighting)
 
 
-def uncropped(gradient: np.ndarray) -> np.ndarray:
-    """Gradient with respect to the 256x256 RGB pixels, from one with respect to the network input."""
-    pulled = np.zeros((*RESIZED[::-1], 3), np.float32)
-    pulled[CENTRE] = gradient.transpose(1, 2, 0)[:, :, ::-1]
-    return pulled
+def network_input_vjp(gradient: np.ndarray) -> np.ndarray:
+    """Give the gradient with respect to 256x256 pixels, from one with respect to the network input they become.
+
+    Parameters
+    ----------
+    gradient : ndarray of float32, shape (3, 224, 224)
+        In the order blue, green, red.
+
+    Returns
+    -------
+    ndarray of float32, shape (256, 256, 3)
+        In the order red, green, blue; 0 outside the centre.
+
+    Examples
+    --------
+    >>> network_input_vjp(np.ones((3, 224, 224), np.float32)).sum() == 3 * 224 * 224
+    True
+    """
+    whole = np.zeros((*RESIZED[::-1], 3), np.float32)
+    whole[CENTRE] = gradient.transpose(1, 2, 0)[:, :, ::-1]
+    return whole
 
 
 def preprocessing(size: tuple[int, int]) -> Pipeline:
-    """Yahoo's preprocessing of pictures of one size (height, width).
+    """Make Yahoo's preprocessing for pictures of one size.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width.
+
+    Returns
+    -------
+    Pipeline
 
     Examples
     --------
@@ -126,9 +188,24 @@ def preprocessing(size: tuple[int, int]) -> Pipeline:
     >>> bool((x == prepare(noise)).all())
     True
     """
-    return Pipeline([*resizing(size, RESIZED[::-1]), Coding()])
+    return Pipeline([*resizing(size, RESIZED[::-1]), JpegRoundTrip()])
 
 
 def resizing(source: tuple[int, int], target: tuple[int, int]) -> list[Resizing]:
-    """A resize step, or none where the size is right already (as Pillow does)."""
+    """Make a resize step, or none where the size is right already (as Pillow does).
+
+    Parameters
+    ----------
+    source, target : (int, int)
+        Heights and widths.
+
+    Returns
+    -------
+    list of Resizing
+
+    Examples
+    --------
+    >>> resizing((256, 256), (256, 256))
+    []
+    """
     return [] if tuple(source) == tuple(target) else [Resizing(source, target)]

@@ -1,11 +1,17 @@
 """Pillow's BILINEAR resize as a linear operator, value for value, with its adjoint.
 
 ``Image.resize(size, Image.BILINEAR)`` is a sparse matrix per axis: a triangle filter, stretched by the scale
-when a picture shrinks, in 22-bit fixed point, rounded and clipped to a byte after each axis (Resample.c). The
-width comes first; from Pillow 13 on the height does when it loses more than twice as many pixels as the
-width. Without those two roundings the operator is linear, and the gradient of anything computed from the
-resized picture reaches the original's pixels through the transposed matrices.
+when a picture shrinks, in 22-bit fixed point, rounded and clipped to a byte after each axis [1]_. The width comes
+first; from Pillow 13 on the height does when it loses more than twice as many pixels as the width. Without those two
+roundings the operator is linear, and the gradient of anything computed from the resized picture reaches the original's
+pixels through the transposed matrices.
+
+References
+----------
+.. [1] Pillow, src/libImaging/Resample.c, https://github.com/python-pillow/Pillow
 """
+
+from __future__ import annotations
 
 import numpy as np
 import PIL
@@ -15,8 +21,8 @@ PRECISION_BITS = 22
 CHOOSES_THE_ORDER = int(PIL.__version__.split(".")[0]) >= 13
 
 
-def filter_matrix(source, target):
-    """The matrix of one axis: target samples from source samples, times 2**22.
+def filter_matrix(source: int, target: int) -> sparse.csr_array:
+    """Make the matrix of one axis: target samples from source samples, times 2**22.
 
     Parameters
     ----------
@@ -25,11 +31,11 @@ def filter_matrix(source, target):
 
     Returns
     -------
-    (target, source) scipy.sparse.csr_array of int32
+    scipy.sparse.csr_array of int32, shape (target, source)
 
     Notes
     -----
-    Resample.c, ``precompute_coeffs`` and ``normalize_coeffs_8bpc``.
+    Pillow's Resample.c, ``precompute_coeffs`` and ``normalize_coeffs_8bpc``.
 
     Examples
     --------
@@ -75,27 +81,32 @@ class BilinearResize:
     True
     """
 
-    def __init__(self, source, target):
+    def __init__(self, source: tuple[int, int], target: tuple[int, int]):
         if min(*source, *target) < 1:
-            raise ValueError(f"resize from {source} to {target}: sizes must be positive")
-        self.source, self.target = tuple(source), tuple(target)
+            raise ValueError(f"resize: got {source} and {target}, expected sizes of at least 1")
         (height, width), (new_height, new_width) = source, target
+        self.source, self.target = (height, width), (new_height, new_width)
         self.height_first = CHOOSES_THE_ORDER and height > new_height and height - new_height > 2 * (width - new_width)
         # Pillow leaves an axis that keeps its size alone: its filter is the identity.
         self._fixed = [filter_matrix(s, t) for s, t in zip(self.source, self.target)]
         self._float = [matrix.astype(np.float64) / 2**PRECISION_BITS for matrix in self._fixed]
         self._single = [matrix.astype(np.float32) for matrix in self._float]
 
-    def __call__(self, pixels):
-        """The resized picture, as Pillow gives it.
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Give the resized picture, as Pillow gives it.
 
         Parameters
         ----------
-        pixels : (height, width, channels) uint8
+        pixels : ndarray of uint8, shape (height, width, channels)
 
         Returns
         -------
-        (target height, target width, channels) uint8
+        ndarray of uint8, shape (target height, target width, channels)
+
+        Raises
+        ------
+        ValueError
+            If `pixels` is no such array.
         """
         self._check(pixels, self.source)
         if pixels.dtype != np.uint8:
@@ -108,48 +119,58 @@ class BilinearResize:
             values = _rounded(_along_height(vertical, _rounded(_along_width(horizontal, values))))
         return values.astype(np.uint8)
 
-    def linear(self, values):
-        """The operator without its roundings, on any (height, width, channels) array of floats."""
+    def linear(self, values: np.ndarray) -> np.ndarray:
+        """Apply the operator without its roundings.
+
+        Parameters
+        ----------
+        values : ndarray of float, shape (height, width, channels)
+
+        Returns
+        -------
+        ndarray, shape (target height, target width, channels)
+            Of float64 if `values` are, else of float32.
+        """
         self._check(values, self.source)
         vertical, horizontal = self._matrices(values)
         return _along_height(vertical, _along_width(horizontal, values))
 
-    def adjoint(self, gradient):
-        """Gradient with respect to the source, from one with respect to the resized picture.
+    def adjoint(self, gradient: np.ndarray) -> np.ndarray:
+        """Give the gradient with respect to the source, from one with respect to the resized picture.
 
         ``(linear(x) * y).sum() == (x * adjoint(y)).sum()`` for all x and y.
 
         Parameters
         ----------
-        gradient : (target height, target width, channels) array of floats
+        gradient : ndarray of float, shape (target height, target width, channels)
 
         Returns
         -------
-        (height, width, channels) array
-            float64 if ``gradient`` is, else float32.
+        ndarray, shape (height, width, channels)
+            Of float64 if `gradient` is, else of float32.
         """
         self._check(gradient, self.target)
         vertical, horizontal = self._matrices(gradient)
         return _along_width(horizontal.T, _along_height(vertical.T, gradient))
 
-    def _matrices(self, values):
+    def _matrices(self, values: np.ndarray) -> list[sparse.csr_array]:
         return self._float if values.dtype == np.float64 else self._single
 
     @staticmethod
-    def _check(values, size):
+    def _check(values: np.ndarray, size: tuple[int, int]) -> None:
         if values.ndim != 3 or values.shape[:2] != size:
             raise ValueError(f"resize: got an array of shape {values.shape}, expected {size} and channels")
 
 
-def _along_height(matrix, values):
+def _along_height(matrix: sparse.csr_array, values: np.ndarray) -> np.ndarray:
     height, width, channels = values.shape
     return (matrix @ values.reshape(height, width * channels)).reshape(-1, width, channels)
 
 
-def _along_width(matrix, values):
+def _along_width(matrix: sparse.csr_array, values: np.ndarray) -> np.ndarray:
     return _along_height(matrix, values.transpose(1, 0, 2)).transpose(1, 0, 2)
 
 
-def _rounded(values):
+def _rounded(values: np.ndarray) -> np.ndarray:
     """Fixed point back to bytes: rounded, clipped."""
     return np.clip((values + (1 << (PRECISION_BITS - 1))) >> PRECISION_BITS, 0, 255)

@@ -7,29 +7,18 @@ import pytest
 from PIL import Image
 from skimage.metrics import structural_similarity
 
+from nsfw_experiments.image_metrics import psnr
 from nsfw_experiments.inverse import inverse, read_pixels
 from nsfw_experiments.inverse.attack import LARGEST_AREA, LARGEST_ROBUST_AREA
-from nsfw_experiments.inverse.callbacks import LiveView, ProgressBar, amplified_difference, closest, draw_history
-from nsfw_model.logit import logit_of, score_of
-from nsfw_experiments.pillow.preprocessing import Mirroring, Pipeline, preprocessing
-from nsfw_experiments.inverse.search import Goal, Network, settle
-from nsfw_experiments.image_metrics import norm_of_psnr, psnr, ssim
+from nsfw_experiments.inverse.callbacks import closest
 from nsfw_experiments.inverse.target import check_target
-from open_nsfw import PictureError, get_scorer, nsfw_score, prepare, resize_image
+from open_nsfw import PictureError, nsfw_score, resize_image
 
 CHELSEA, COFFEE = "img/chelsea.png", "img/coffee.jpg"
 
 
 def noise(*shape, seed=0):
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def raised():
-    """A picture raised to 0.98 within 24 evaluations, with what a watcher saw."""
-    seen = []
-    picture, record = inverse(CHELSEA, 0.98, iterations=24, watch=seen.append)
-    return picture, record, seen
 
 
 def saved(picture):
@@ -59,7 +48,7 @@ def test_the_record_describes_the_saved_file(raised):
     assert "reached" in str(record) and "NOT" not in str(record)
 
 
-def test_the_history_has_every_evaluation_and_is_what_a_watcher_sees(raised):
+def test_the_history_has_every_evaluation_and_is_what_a_callback_sees(raised):
     _, record, seen = raised
     assert record.history == seen
     assert [step.evaluation for step in seen] == list(range(1, record.evaluations + 1))
@@ -85,10 +74,10 @@ def test_a_score_in_between_is_met_from_both_sides():
 
 
 def test_full_resolution_keeps_the_pictures_size():
-    picture, record = inverse("img/rocket.jpg", 0.9, iterations=24, full_resolution=True)
+    picture, record = inverse("img/rocket.jpg", 0.9, iterations=24, tolerance=0.05, full_resolution=True)
     assert picture.size == Image.open("img/rocket.jpg").size
     assert record.reached and record.psnr > 48
-    assert abs(nsfw_score(saved(picture)) - 0.9) <= 0.01
+    assert abs(nsfw_score(saved(picture)) - 0.9) <= 0.05
 
 
 def test_a_picture_that_has_the_score_already_stays_as_it_is():
@@ -102,7 +91,7 @@ def test_ctrl_c_returns_the_best_so_far():
         if step.best_psnr is not None or step.evaluation == 15:
             raise KeyboardInterrupt
 
-    picture, record = inverse(CHELSEA, 0.9, watch=stop)
+    picture, record = inverse(CHELSEA, 0.9, callback=stop)
     assert record.first_reached == record.evaluations
     assert nsfw_score(picture) == record.final_score >= 0.9
 
@@ -112,7 +101,7 @@ def test_the_history_has_the_pixels_of_the_original_and_of_the_best_only(raised)
     assert len(with_pixels) == 2 and with_pixels[0].evaluation == 1
     assert closest(raised[1].history) is with_pixels[1]
     assert with_pixels[1].psnr == raised[1].history[-1].best_psnr
-    assert all(step.pixels is not None for step in raised[2])  # a watcher gets them all
+    assert all(step.pixels is not None for step in raised[2])  # a callback gets them all
 
 
 @pytest.mark.parametrize("iterations", [13, 15, 18])
@@ -163,137 +152,24 @@ def test_full_resolution_refuses_sizes_it_cannot_take():
     assert read_pixels(noise(70, 63, 3), full_resolution=False).shape == (256, 256, 3)
 
 
-# The parts
-
-
-@pytest.mark.parametrize("size", [(256, 256), (300, 400), (500, 200), (100, 90)])
-def test_the_pipeline_is_the_scorers_preprocessing(size):
-    pixels = noise(*size, 3)
-    x, _ = preprocessing(size).forward(pixels)
-    np.testing.assert_array_equal(x, prepare(pixels))
-
-
-def test_the_pipelines_gradient_is_its_steps_gradients_backwards():
-    pixels = noise(120, 90, 3)
-    mirrored = Pipeline([Mirroring(), *preprocessing((120, 90)).steps])
-    plain = preprocessing((120, 90))
-    gradient = np.random.default_rng(0).normal(size=(3, 224, 224)).astype(np.float32)
-    x, memories = mirrored.forward(pixels)
-    expected_x, expected_memories = plain.forward(np.ascontiguousarray(pixels[:, ::-1]))
-    np.testing.assert_array_equal(x, expected_x)
-    np.testing.assert_array_equal(
-        mirrored.pull_back(gradient, memories, 6.0), plain.pull_back(gradient, expected_memories, 6.0)[:, ::-1]
-    )
-
-
-def test_the_logit_rises_along_the_gradient():
-    """A long step through all roundings, predicted in sign only."""
-    network = Network(get_scorer(), preprocessing((256, 256)))
-    original = resize_image(CHELSEA)
-    logit, gradient = network.logit_and_gradient(original, 2.0)
-    step = 300 * gradient / np.linalg.norm(gradient)
-    moved = np.clip(np.rint(original + step), 0, 255).astype(np.uint8)
-    assert network.logit(moved) > logit + 1
-
-
-def test_goals_are_aimed_at_from_the_tolerance_and_know_their_side():
-    assert score_of(Goal.between(0.1, 1.0, 0.01).logit) == pytest.approx(0.99)
-    assert score_of(Goal.between(0.9, 0.0, 0.02).logit) == pytest.approx(0.02)
-    assert Goal.between(0.995, 1.0, 0.01).direction == 1  # even beyond what is aimed at
-    assert Goal.between(0.005, 0.0, 0.01).direction == -1
-    falling = Goal.between(0.9, 0.5, 0.01)
-    assert falling.excess(0.1) < 0 < falling.excess(-0.1)
-    assert falling.badness(-0.03) == falling.badness(0.03) == 0  # a tight tolerance counts on both sides
-    assert falling.badness(-0.1) > 0 and falling.badness(0.1) > 0
-    assert Goal.between(0.1, 0.98, 0.01).badness(Goal.between(0.1, 0.98, 0.01).logit - 0.01) > 0
-
-
-def test_settling_takes_changes_back_until_the_score_is_within_tolerance():
-    class Sum:
-        """A network whose logit is how much the picture changed, so that every step can be foreseen."""
-
-        def logit(self, pixels):
-            return float(pixels.astype(int).sum() - original.astype(int).sum()) / 100
-
-    original = noise(20, 20, 3) // 2
-    changed = original + noise(20, 20, 3, seed=1) // 64
-    goal = Goal(logit=5.0, direction=1, slack=0.02)
-    *_, (pixels, logit) = settle(Sum(), original, 0.0, changed, Sum().logit(changed), np.ones(changed.shape), goal, 10)
-    assert 5.0 <= logit <= 5.02
-    assert (pixels >= original).all() and (pixels <= changed).all()
-
-
-def test_logits_of_any_size_have_a_score():
-    for logit in (-1000.0, -701.0, -30.0, 0.0, 3.0, 30.0, 1000.0):
-        assert 0 <= score_of(logit) <= 1
-        assert logit_of(score_of(logit)) == pytest.approx(logit, rel=1e-3) or abs(logit) > 40
-    assert logit_of(score_of(-699.0)) == pytest.approx(-699)
-
-
-def test_a_score_that_the_search_met_is_kept_where_settling_misses_it():
+def test_a_score_that_the_search_met_is_kept_where_the_boundary_search_misses_it():
     _, record = inverse(CHELSEA, 0.5, iterations=60)
     assert record.reached and record.psnr > 57
 
 
-def test_similarity_measures():
-    a, b = noise(40, 50, 3), noise(40, 50, 3, seed=1)
-    assert psnr(a, a) == np.inf and ssim(a, a) == 1
-    assert abs(ssim(a, b)) < 0.05  # noise is like no other noise
-    assert psnr(a, np.where(a > 0, a - 1, 1).astype(np.uint8)) == pytest.approx(20 * np.log10(255))
-    difference = np.linalg.norm(a.astype(float) - b)
-    assert norm_of_psnr(psnr(a, b), a.size) == pytest.approx(difference)
+def test_a_later_phase_never_hands_back_less_than_an_earlier_one_had(monkeypatch, scorer_giving):
+    original = resize_image(CHELSEA)
+    almost, beyond = (np.clip(original.astype(int) + levels, 0, 255).astype(np.uint8) for levels in (16, 8))
 
+    def search(scorer, original, goal, gradient, evaluations):
+        yield almost, goal.logit + goal.upper_tolerance + 0.01
+        yield beyond, goal.logit + 9.0
 
-# Watching
-
-
-def test_a_search_can_be_drawn(raised):
-    figure = draw_history(raised[1].history)
-    titles = [axes.get_title().split(",")[0] for axes in figure.axes[:3]]
-    assert titles == ["original", "changed", "difference"]
-    assert len(figure.axes[3].lines[0].get_xdata()) == len(raised[1].history)
-
-
-def test_a_live_view_is_renewed_in_place(raised, monkeypatch):
-    shown = []
-
-    class Handle:
-        update = shown.append
-
-    monkeypatch.setattr("IPython.display.display", lambda picture, display_id: shown.append(picture) or Handle)
-    with LiveView(seconds=0) as view:
-        for step in raised[2][:3]:
-            view(step)
-    assert len(shown) == 4  # the end is drawn once more
-    assert all(picture.data.startswith(b"\x89PNG") for picture in shown)
-
-
-def test_a_live_view_keeps_the_pixels_of_original_best_and_latest_only(raised, monkeypatch):
-    monkeypatch.setattr(LiveView, "show", lambda self: None)
-    seen, view = raised[2], LiveView()
-    for step in seen:
-        view(step)
-        kept = [step for step in view._history if step.pixels is not None]
-        assert kept[0].pixels is seen[0].pixels and kept[-1].pixels is step.pixels
-        assert len(kept) <= 3
-        assert closest(view._history).psnr == (step.best_psnr or step.psnr)
-    assert view._history == seen
-
-
-def test_the_progress_bar_tells_score_and_psnr(raised, monkeypatch):
-    terminal = io.StringIO()
-    terminal.isatty = lambda: True
-    monkeypatch.setattr("sys.stderr", terminal)
-    with ProgressBar(24) as bar:
-        for step in raised[2]:
-            bar(step)
-    assert bar.n == len(raised[2])
-    assert f"score {raised[2][-1].score:.4f}" in terminal.getvalue() and "best" in terminal.getvalue()
-
-
-def test_differences_are_amplified_around_grey():
-    original = np.full((4, 4, 3), 100, np.uint8)
-    changed = original.copy()
-    changed[0, 0] = 101, 99, 102
-    assert amplified_difference(original, changed)[0, 0].tolist() == [192, 64, 255]
-    assert amplified_difference(original, original)[1, 1].tolist() == [128, 128, 128]
+    for phase in ("boundary_search", "greedy_correction"):
+        monkeypatch.setattr(f"nsfw_experiments.inverse.attack.{phase}", lambda *arguments: iter(()))
+    monkeypatch.setattr("nsfw_experiments.inverse.attack.search", search)
+    _, record = inverse(CHELSEA, 0.5, iterations=20, scorer=scorer_giving(0.3))
+    assert record.history[-1].score == pytest.approx(0.51, abs=0.01) and record.history[-1].psnr == psnr(
+        original, almost
+    )
+    assert closest(record.history) is record.history[-1]

@@ -1,4 +1,4 @@
-"""Taking back what JPEG does not show."""
+"""Pruning: taking back what JPEG does not show."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nsfw_experiments.pillow.jpeg import SUBSAMPLINGS, Jpeg
-from nsfw_experiments.inverse.prune import spare
+from nsfw_experiments.inverse.prune import changes_in_order, prune, unit_changes
 
 
 def pictures(seed, height, width, largest):
@@ -28,29 +28,48 @@ def pictures(seed, height, width, largest):
 def test_jpeg_cannot_tell_the_result_from_the_changed_picture(seed, rows, columns, largest, subsampling, quality):
     original, changed = pictures(seed, 16 * rows, 16 * columns, largest)
     jpeg = Jpeg(quality, subsampling)
-    spared = spare(original, changed, jpeg)
-    np.testing.assert_array_equal(jpeg(spared), jpeg(changed))
+    pruned = prune(original, changed, jpeg)
+    np.testing.assert_array_equal(jpeg(pruned), jpeg(changed))
     low, high = np.minimum(original, changed), np.maximum(original, changed)
-    assert ((low <= spared) & (spared <= high)).all()
+    assert ((low <= pruned) & (pruned <= high)).all()
 
 
 def test_every_change_that_is_left_matters():
     original, changed = pictures(0, 16, 32, 2)
-    spared = spare(original, changed)
-    for entry in map(tuple, np.argwhere(spared != original)):
-        closer = spared.copy()
+    pruned = prune(original, changed)
+    for entry in map(tuple, np.argwhere(pruned != original)):
+        closer = pruned.copy()
         closer[entry] = closer[entry] + 1 if closer[entry] < original[entry] else closer[entry] - 1
-        assert (Jpeg()(closer) != Jpeg()(spared)).any()
+        assert (Jpeg()(closer) != Jpeg()(pruned)).any()
 
 
 def test_a_change_that_jpeg_erases_altogether_is_taken_back_altogether():
     original = np.full((32, 48, 3), 100, np.uint8)
     changed = original.copy()
     changed[3, 5] += 1
-    np.testing.assert_array_equal(spare(original, changed), original)
+    np.testing.assert_array_equal(prune(original, changed), original)
 
 
-def test_sizes_must_be_whole_tiles():
-    with pytest.raises(ValueError, match=r"got \(20, 32\), expected multiples of \(16, 16\)"):
-        spare(*pictures(0, 20, 32, 1))
-    spare(*pictures(0, 24, 8, 1), Jpeg(75, "4:4:4"))
+def test_sizes_must_be_whole_mcus():
+    with pytest.raises(ValueError, match=r"size: got \(20, 32\), expected multiples of \(16, 16\)"):
+        prune(*pictures(0, 20, 32, 1))
+    prune(*pictures(0, 24, 8, 1), Jpeg(75, "4:4:4"))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 5))
+def test_unit_changes_lead_from_one_picture_to_the_other(seed, largest):
+    original, changed = pictures(seed, 4, 5, largest)
+    entries, levels, steps = unit_changes(original, changed)
+    values = original.astype(int).ravel()
+    np.add.at(values, entries, steps)
+    np.testing.assert_array_equal(values, changed.ravel())
+    sizes = np.abs(changed.astype(int) - original).ravel()
+    assert list(zip(entries, levels)) == [(i, level) for i, size in enumerate(sizes) for level in range(1, size + 1)]
+
+
+def test_outer_levels_are_taken_back_first_then_what_does_least():
+    before, after = np.array([[0, 0, 0], [9, 9, 9]]), np.array([[1, 3, 2], [9, 8, 10]])
+    gradient = np.array([[3.0, 2.0, 1.0], [0.0, 1.0, 1.0]])
+    entries, steps = changes_in_order(before, after, gradient)
+    assert entries.tolist() == [[1, 2, 1, 2, 1, 0], [1, 2, 0, 0, 0, 0]]
+    assert steps.tolist() == [[1, 1, 1, 1, 1, 1], [-1, 1, 0, 0, 0, 0]]

@@ -1,4 +1,4 @@
-"""The original's way: the imitation of JPEG, its training, and its reports."""
+"""The original's way: the surrogate of JPEG, its training, and its reports."""
 
 import theano_cpu  # noqa: F401
 from theano_cpu.compile import compile_function
@@ -10,7 +10,7 @@ import pytest
 import theano.tensor as T
 from lasagne.layers import ElemwiseSumLayer, InputLayer, SliceLayer, get_all_param_values, get_output
 
-from nsfw_experiments.inverse.surrogate import MockJpegInverse, build_mock_jpeg
+from nsfw_experiments.inverse.surrogate import SurrogateAttack, build_surrogate
 from open_nsfw import nsfw_score, resize_image
 
 COFFEE = "img/coffee.jpg"
@@ -18,10 +18,10 @@ COFFEE = "img/coffee.jpg"
 
 @pytest.fixture(scope="module")
 def attack():
-    return MockJpegInverse(COFFEE)
+    return SurrogateAttack(COFFEE)
 
 
-def original_mock(input_var):
+def original_surrogate(input_var):
     """The network as the original has it: zeros around, cropped at the end."""
     picture = layer = InputLayer((None, 3, 256, 256), input_var)
     for filters, nonlinearity in ((64, "rectify"), (64, "rectify"), (3, "linear")):
@@ -33,9 +33,9 @@ def original_mock(input_var):
     return layer
 
 
-def test_the_imitation_computes_what_the_originals_does():
+def test_the_surrogate_computes_what_the_originals_does():
     x = T.tensor4()
-    ours, originals = build_mock_jpeg(x), original_mock(x)
+    ours, originals = build_surrogate(x), original_surrogate(x)
     lasagne.layers.set_all_param_values(originals, get_all_param_values(ours))
     assert ours.output_shape == originals.output_shape == (None, 3, 224, 224)
     picture = np.random.default_rng(0).normal(size=(1, 3, 256, 256)).astype("float32")
@@ -53,17 +53,17 @@ def test_the_imitation_computes_what_the_originals_does():
 )
 def test_numbers_that_make_no_sense_are_refused_first(call, message):
     with pytest.raises(ValueError, match=message):
-        call(object.__new__(MockJpegInverse))
+        call(object.__new__(SurrogateAttack))
 
 
 @pytest.mark.slow
-def test_pretraining_makes_the_imitation_better(attack):
+def test_pretraining_makes_the_surrogate_better(attack):
     errors = attack.pretrain(6)
     assert errors[-1] < errors[0]
 
 
 @pytest.mark.slow
-def test_steps_train_picture_and_imitation_in_turn_and_are_reported(attack):
+def test_steps_train_picture_and_surrogate_in_turn_and_are_reported(attack):
     reports = []
     picture, returned = attack.run(2, every=1, report=reports.append)
     assert reports == returned and [report.iteration for report in reports] == [0, 1, 2]
@@ -73,7 +73,9 @@ def test_steps_train_picture_and_imitation_in_turn_and_are_reported(attack):
     assert reports[1].max_norm == pytest.approx(0.001, rel=0.1)
     assert reports[1].l2_norm > reports[1].max_norm
     assert picture.size == (256, 256)
-    assert all(0 <= report.picture_loss <= 1 and report.mock_loss > 4 * (1 - report.picture_loss) for report in reports)
+    assert all(
+        0 <= report.picture_loss <= 1 and report.surrogate_loss > 4 * (1 - report.picture_loss) for report in reports
+    )
     assert str(reports[0]).startswith("i=0, score=0.01292, _nsfw_loss=")
 
 

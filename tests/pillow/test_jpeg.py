@@ -85,8 +85,8 @@ def test_other_subsamplings_and_arrays_are_refused():
         Jpeg(75, "4:1:1")
     with pytest.raises(ValueError, match="expected uint8"):
         Jpeg()(np.zeros((8, 8, 3)))
-    with pytest.raises(ValueError, match="weighting needs the ratios"):
-        Jpeg().pull_back(np.zeros((8, 8, 3)), weighting=6.0)
+    with pytest.raises(ValueError, match="coefficients: got None, expected those of the picture"):
+        Jpeg().vjp(np.zeros((8, 8, 3)), straight_through_exponent=6.0)
 
 
 # The float JPEG, written out a second time and without NumPy tricks: what the gradient is the gradient of.
@@ -94,27 +94,27 @@ def test_other_subsamplings_and_arrays_are_refused():
 YCC = np.array([[0.299, 0.587, 0.114], [-0.299 / 1.772, -0.587 / 1.772, 0.5], [0.5, -0.587 / 1.402, -0.114 / 1.402]])
 
 
-def smooth_round(ratio, weighting):
+def smooth_round(unrounded, exponent):
     """A quantiser with the derivative f**p: exact rounding plus a bump that vanishes at the middle."""
-    if not weighting:
-        return ratio
-    error = ratio - np.rint(ratio)
-    return np.rint(ratio) + np.sign(error) * np.abs(2 * error) ** (weighting + 1) / (2 * (weighting + 1))
+    if not exponent:
+        return unrounded
+    error = unrounded - np.rint(unrounded)
+    return np.rint(unrounded) + np.sign(error) * np.abs(2 * error) ** (exponent + 1) / (2 * (exponent + 1))
 
 
-def float_plane(plane, steps, weighting):
+def float_plane(plane, steps, exponent):
     """The coded plane, and its coefficients in units of their steps."""
     k, n = np.mgrid[:8, :8]
     dct = np.where(k == 0, np.sqrt(1 / 8), 0.5) * np.cos((2 * n + 1) * k * np.pi / 16)
     height, width = plane.shape
     padded = np.pad(plane, ((0, -height % 8), (0, -width % 8)), "edge")
-    ratios = np.empty_like(padded)
+    unrounded = np.empty_like(padded)
     for top in range(0, padded.shape[0], 8):
         for left in range(0, padded.shape[1], 8):
             block = np.s_[top : top + 8, left : left + 8]
-            ratios[block] = dct @ (padded[block] - 128) @ dct.T / steps
-            padded[block] = dct.T @ (smooth_round(ratios[block], weighting) * steps) @ dct + 128
-    return padded[:height, :width], ratios
+            unrounded[block] = dct @ (padded[block] - 128) @ dct.T / steps
+            padded[block] = dct.T @ (smooth_round(unrounded[block], exponent) * steps) @ dct + 128
+    return padded[:height, :width], unrounded
 
 
 def triangle(samples):
@@ -125,52 +125,52 @@ def triangle(samples):
     return upsampled
 
 
-def float_jpeg(pixels, quality, subsampling, weighting):
+def float_jpeg(pixels, quality, subsampling, exponent):
     height, width, _ = pixels.shape
     across, down = SUBSAMPLINGS[subsampling]
     luma_steps, chroma_steps = Jpeg(quality, subsampling).steps
     ycc = pixels @ YCC.T + [0, 128, 128]
-    luma, luma_ratios = float_plane(ycc[..., 0], luma_steps, weighting)
-    planes, chroma_ratios = [luma], []
+    luma, luma_unrounded = float_plane(ycc[..., 0], luma_steps, exponent)
+    planes, chroma_unrounded = [luma], []
     for chroma in (ycc[..., 1], ycc[..., 2]):
         chroma = np.pad(chroma, ((0, -height % down), (0, -width % (8 * across))), "edge")
         rows, columns = chroma.shape
         chroma = chroma.reshape(rows // down, down, columns // across, across).mean((1, 3))
-        chroma, ratios = float_plane(chroma, chroma_steps, weighting)
-        chroma_ratios.append(ratios)
+        chroma, unrounded = float_plane(chroma, chroma_steps, exponent)
+        chroma_unrounded.append(unrounded)
         chroma = chroma[:, : -(-width // across)]
         chroma = triangle(chroma) if down == 2 else chroma
         chroma = triangle(chroma.T).T if across == 2 else chroma
         planes.append(chroma[:height, :width])
     rgb = (np.stack(planes, -1) - [0, 128, 128]) @ np.linalg.inv(YCC).T
-    return rgb, (luma_ratios, np.stack(chroma_ratios))
+    return rgb, (luma_unrounded, np.stack(chroma_unrounded))
 
 
-@pytest.mark.parametrize("weighting", [0.0, 2.0, 6.0])
+@pytest.mark.parametrize("exponent", [0.0, 2.0, 6.0])
 @pytest.mark.parametrize("subsampling", sorted(SUBSAMPLINGS))
 @pytest.mark.parametrize("size", [(16, 16), (11, 21)])
-def test_the_gradient_is_the_float_jpegs_derivative(size, subsampling, weighting):
+def test_the_gradient_is_the_float_jpegs_derivative(size, subsampling, exponent):
     rng = np.random.default_rng(5)
     pixels = picture("noise", 7, *size)
     cotangent, direction = rng.normal(size=(2, *size, 3))
     jpeg = Jpeg(60, subsampling)
 
     def value(step):
-        coded, _ = float_jpeg(pixels + step * direction, 60, subsampling, weighting)
+        coded, _ = float_jpeg(pixels + step * direction, 60, subsampling, exponent)
         return (coded * cotangent).sum()
 
-    _, ratios = float_jpeg(pixels, 60, subsampling, weighting)
+    _, unrounded = float_jpeg(pixels, 60, subsampling, exponent)
     numeric = (value(1e-6) - value(-1e-6)) / 2e-6
-    pulled = (jpeg.pull_back(cotangent, ratios, weighting) * direction).sum()
-    assert pulled == pytest.approx(numeric, rel=1e-5)
+    exact = (jpeg.vjp(cotangent, unrounded, exponent) * direction).sum()
+    assert exact == pytest.approx(numeric, rel=1e-5)
 
 
 @pytest.mark.parametrize("subsampling", sorted(SUBSAMPLINGS))
 def test_the_weights_come_from_the_float_jpegs_coefficients_up_to_roundings(subsampling):
     pixels = picture("noise", 8, 21, 37)
     jpeg = Jpeg(50, subsampling)
-    _, ratios = float_jpeg(pixels.astype(float), 50, subsampling, 0)
-    for exact, from_floats, steps in zip(jpeg.ratios(pixels), ratios, jpeg.steps):
+    _, unrounded = float_jpeg(pixels.astype(float), 50, subsampling, 0)
+    for exact, from_floats, steps in zip(jpeg.unrounded_coefficients(pixels), unrounded, jpeg.steps):
         tiled = np.tile(steps, np.array(exact.shape[-2:]) // 8)
         levels = np.abs(exact - from_floats) * tiled  # both DCTs are orthonormal, so this is in grey levels
         assert levels.mean() < 0.5 and levels.max() < 5
@@ -179,17 +179,17 @@ def test_the_weights_come_from_the_float_jpegs_coefficients_up_to_roundings(subs
 @settings(max_examples=40)
 @given(st.integers(1, 40), st.integers(5, 40), SAMPLINGS, SEEDS)
 def test_straight_through_the_gradient_is_the_adjoint_of_the_float_jpeg(height, width, subsampling, seed):
-    """Without weighting the float JPEG is affine, so one difference gives its linear part exactly."""
+    """With exponent 0 the float JPEG is affine, so one difference gives its linear part exactly."""
     rng = np.random.default_rng(seed)
     direction, cotangent = rng.normal(size=(2, height, width, 3))
     image = float_jpeg(direction, 75, subsampling, 0)[0] - float_jpeg(0 * direction, 75, subsampling, 0)[0]
-    pulled = Jpeg(75, subsampling).pull_back(cotangent)
-    assert (pulled * direction).sum() == pytest.approx((cotangent * image).sum(), rel=1e-9, abs=1e-9)
+    gradient = Jpeg(75, subsampling).vjp(cotangent)
+    assert (gradient * direction).sum() == pytest.approx((cotangent * image).sum(), rel=1e-9, abs=1e-9)
 
 
 def test_the_float_jpeg_is_the_exact_one_up_to_roundings():
     pixels = picture("slope", 2, 32, 48)
     exact = Jpeg(90)(pixels).astype(float)
-    quantised, _ = float_jpeg(pixels, 90, "4:2:0", 1e4)  # a weighting so high that no bump is left
+    quantised, _ = float_jpeg(pixels, 90, "4:2:0", 1e4)  # an exponent so high that no bump is left
     rounded = np.clip(quantised, 0, 255)
     assert np.abs(rounded - exact).mean() < 1.5

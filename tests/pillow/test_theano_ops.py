@@ -47,12 +47,12 @@ def test_values_between_and_outside_bytes_are_rounded_and_clipped_first():
 def test_theano_differentiates_through_both():
     pictures = T.tensor4()
     weights = np.random.default_rng(1).normal(size=(1, 16, 24, 3)).astype("float32")
-    value = (jpeg(resize(pictures, (30, 20), (16, 24)), 75, weighting=6.0) * weights).sum()
+    value = (jpeg(resize(pictures, (30, 20), (16, 24)), 75, straight_through_exponent=6.0) * weights).sum()
     picture = noise(30, 20, 3)
-    pulled = theano.function([pictures], T.grad(value, pictures))(picture[None].astype("float32"))[0]
+    gradient = theano.function([pictures], T.grad(value, pictures))(picture[None].astype("float32"))[0]
     resizing, coder = BilinearResize((30, 20), (16, 24)), Jpeg(75)
-    expected = resizing.adjoint(coder.pull_back(weights[0], coder.ratios(resizing(picture)), 6.0))
-    np.testing.assert_array_equal(pulled, expected)
+    expected = resizing.adjoint(coder.vjp(weights[0], coder.unrounded_coefficients(resizing(picture)), 6.0))
+    np.testing.assert_array_equal(gradient, expected)
 
 
 def test_shapes_are_known_without_computing():
@@ -63,9 +63,9 @@ def test_shapes_are_known_without_computing():
 
 
 def test_what_is_not_a_batch_of_float_pictures_is_refused():
-    with pytest.raises(TypeError, match="expected pictures as a float tensor of 4 axes, got float32 of 3"):
+    with pytest.raises(TypeError, match="pictures: got float32 of 3 axes, expected a float tensor of 4 axes"):
         jpeg(T.tensor3())
-    with pytest.raises(TypeError, match="got uint8 of 4"):
+    with pytest.raises(TypeError, match="pictures: got uint8 of 4 axes"):
         resize(T.tensor4(dtype="uint8"), (8, 8), (4, 4))
     with pytest.raises(ValueError, match="JPEG quality"):
         jpeg(T.tensor4(), quality=0)
