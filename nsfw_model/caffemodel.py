@@ -176,6 +176,14 @@ def inference_net(net: NetParameter, weights: Weights, input_shape: Sequence[int
         If the shape of the input is not known.
     PrototxtError
         If it cannot be decided whether a layer belongs to inference.
+
+    Examples
+    --------
+    >>> net = NetParameter()
+    >>> data = net.layer.add(name="data", type="Data", top=["data", "label"])
+    >>> loss = net.layer.add(name="loss", type="SoftmaxWithLoss", bottom=["data", "label"])
+    >>> [layer.type for layer in inference_net(net, [], input_shape=(2,)).layer]
+    ['Input', 'Softmax']
     """
     result = NetParameter(name=net.name)
     result.input.extend(net.input)

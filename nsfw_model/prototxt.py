@@ -100,6 +100,13 @@ def layer_specs(net: NetParameter, path: str | Path, lines: Sequence[int] | None
     ------
     PrototxtError
         If the message is not understood as a whole.
+
+    Examples
+    --------
+    >>> net = NetParameter(input=["data"], input_dim=[1, 3, 8, 8])
+    >>> relu = net.layer.add(name="relu", type="ReLU", bottom=["data"], top=["relu"])
+    >>> [spec.type for spec in layer_specs(net, "made here")]
+    ['Input', 'ReLU']
     """
     upgrade_v1_layers(net, path)
     if len(net.layer) > MAX_LAYERS:
@@ -163,10 +170,21 @@ def runs_in_test(layer: LayerParameter, where: str = "") -> bool:
     where : str
         File and line, for error messages.
 
+    Returns
+    -------
+    bool
+
     Raises
     ------
     PrototxtError
         If a rule has no condition, or one that the phase alone does not decide.
+
+    Examples
+    --------
+    >>> layer = LayerParameter(name="data", type="Data")
+    >>> layer.include.add().phase = 0  # TRAIN
+    >>> runs_in_test(layer)
+    False
     """
     spec = LayerSpec(layer.name, layer.type, (), (), where=where)
     if layer.include and layer.exclude:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Literal
 
 from theano_cpu.compile import compile_function
 from theano_cpu.fuse import accelerated_output
@@ -50,9 +51,20 @@ class Scorer:
         The Softmax layer.
     net : dict of str to lasagne.layers.Layer
         All layers by their Caffe names.
+
+    Examples
+    --------
+    >>> scorer = Scorer("nsfw.pkl", "nsfw_model/deploy.prototxt")
+    >>> scorer.scores(np.zeros((2, 3, 224, 224), np.float32)).shape
+    (2,)
     """
 
-    def __init__(self, nsfw_pkl_path: str | Path, deploy_prototxt_path: str | Path, precision: str = "float32"):
+    def __init__(
+        self,
+        nsfw_pkl_path: str | Path,
+        deploy_prototxt_path: str | Path,
+        precision: Literal["float32", "bfloat16"] = "float32",
+    ):
         self.input_var = T.tensor4("data")
         self.output, self.net = build_net(
             read_prototxt(deploy_prototxt_path), load_weights(nsfw_pkl_path), self.input_var

@@ -32,7 +32,16 @@ _DATA_SOURCES = ("data_param", "image_data_param", "window_data_param")
 
 
 def v1_type_name(layer: V1LayerParameter) -> str:
-    """Give the layer type of a V1 layer as today's files spell it; "" if it has none.
+    """Give the layer type of a V1 layer as today's files spell it.
+
+    Parameters
+    ----------
+    layer : V1LayerParameter
+
+    Returns
+    -------
+    str
+        "" if it has none.
 
     Examples
     --------

@@ -43,6 +43,11 @@ def before(*modules: str) -> Callable[[Repair], Repair]:
     *modules : str
         Full names.
 
+    Returns
+    -------
+    callable
+        A decorator that gives the function back.
+
     Examples
     --------
     >>> @before("theano.part")
@@ -60,6 +65,11 @@ def after(*modules: str) -> Callable[[Repair], Repair]:
     ----------
     *modules : str
         Full names.
+
+    Returns
+    -------
+    callable
+        A decorator that gives the function back.
 
     Examples
     --------
@@ -89,6 +99,11 @@ def provide(module: str) -> Callable[[Repair], Repair]:
     module : str
         Its full name.
 
+    Returns
+    -------
+    callable
+        A decorator that gives the function back.
+
     Examples
     --------
     >>> @provide("theano.old_name")
@@ -114,6 +129,11 @@ def stand_in(*importers: str) -> Callable[[Callable[[], list[ModuleType]]], Call
     ----------
     *importers : str
         Full names of modules of Theano or Lasagne.
+
+    Returns
+    -------
+    callable
+        A decorator that gives the function back.
 
     Examples
     --------
@@ -176,6 +196,10 @@ def install() -> None:
 
 def is_installed() -> bool:
     """Return whether the finder is installed.
+
+    Returns
+    -------
+    bool
 
     Examples
     --------

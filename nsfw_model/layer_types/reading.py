@@ -11,7 +11,26 @@ from nsfw_model.spec import MAX_SIZE, LayerSpec
 
 
 def in_bounds(spec: LayerSpec, what: str, value: int, least: int) -> int:
-    """Return `value`, or raise the layer's error if it is below `least` or above `MAX_SIZE`."""
+    """Return a size if it is in bounds.
+
+    Parameters
+    ----------
+    spec : LayerSpec
+        Of the layer, for the error.
+    what : str
+        Name of the setting.
+    value, least : int
+        Allowed are `least` to `MAX_SIZE`.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    PrototxtError
+        If it is not.
+    """
     if not least <= value <= MAX_SIZE:
         raise spec.error(f"{what}: got {value}, expected {least} to {MAX_SIZE}")
     return value
@@ -21,6 +40,18 @@ def finite(spec: LayerSpec, what: str, value: float) -> float:
     """Return the float32 nearest to `value`, or raise the layer's error if it is not finite.
 
     Protobuf's releases differ in what they return for a float field's default, in the digits beyond float32.
+
+    Parameters
+    ----------
+    spec : LayerSpec
+        Of the layer, for the error.
+    what : str
+        Name of the setting.
+    value : float
+
+    Returns
+    -------
+    float
     """
     if not math.isfinite(value):
         raise spec.error(f"{what}: got {value}, expected a finite number")
@@ -28,7 +59,21 @@ def finite(spec: LayerSpec, what: str, value: float) -> float:
 
 
 def numbers(spec: LayerSpec, message: Any, names: str) -> dict[str, float]:
-    """Return fields that hold finite numbers, by name; `names` is a text with spaces between them."""
+    """Return fields that hold finite numbers, by name.
+
+    Parameters
+    ----------
+    spec : LayerSpec
+        Of the layer, for the error.
+    message : protobuf message
+        The layer's settings.
+    names : str
+        Of the fields, with spaces between them.
+
+    Returns
+    -------
+    dict of str to float
+    """
     return {name: finite(spec, name, getattr(message, name)) for name in names.split()}
 
 
@@ -48,6 +93,15 @@ def pair(spec: LayerSpec, message: Any, what: str, default: int | None = None, l
     default : int, optional
         If nothing is set; without a default it has to be.
     least : int
+
+    Returns
+    -------
+    height, width : int
+
+    Raises
+    ------
+    PrototxtError
+        If it is said in two ways, by half, or out of bounds.
     """
     values = _set_values(message, "kernel_size" if what == "kernel" else what)
     by_side = {side: _set_values(message, f"{what}_{side}") for side in "hw"}
@@ -77,26 +131,90 @@ def _set_values(message, field) -> list[int]:
 
 
 def axis_or_alias(spec: LayerSpec, message: Any, alias: str, why: str) -> int:
-    """Return ``axis`` or the field that older files have for it; see `not_the_batch`."""
+    """Return ``axis`` or the field that older files have for it; never the batch's.
+
+    Parameters
+    ----------
+    spec : LayerSpec
+        Of the layer, for the error.
+    message : protobuf message
+        The layer's settings.
+    alias, why : str
+        The older field; how the pictures of a batch would mix.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    PrototxtError
+        If both are set, or the axis is 0.
+    """
     if message.HasField("axis") and message.HasField(alias):
         raise spec.error(f"got both axis and {alias}, expected one of them")
     return not_the_batch(spec, getattr(message, alias) if message.HasField(alias) else message.axis, why)
 
 
 def not_the_batch(spec: LayerSpec, axis: int, why: str, what: str = "axis") -> int:
-    """Return `axis`, or raise the layer's error if it is 0, since pictures of a batch do not mix; `why` says how."""
+    """Return an axis if it is not the batch's, since pictures of a batch do not mix.
+
+    Parameters
+    ----------
+    spec : LayerSpec
+        Of the layer, for the error.
+    axis : int
+    why, what : str
+        How they would mix; name of the setting.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    PrototxtError
+        If the axis is 0.
+    """
     if axis == 0:
         raise spec.error(f"{what}: got 0, expected another: {why}")
     return axis
 
 
 def axis_is_channels(spec: LayerSpec, axis: int) -> None:
-    """Raise the layer's error if `axis` is not 1."""
+    """Refuse another axis than that of the channels.
+
+    Parameters
+    ----------
+    spec : LayerSpec
+        Of the layer, for the error.
+    axis : int
+
+    Raises
+    ------
+    PrototxtError
+        If the axis is not 1.
+    """
     if axis != 1:
         raise spec.error(f"axis: got {axis}, expected 1, the channels")
 
 
 def check_shape(spec: LayerSpec, what: str, sizes: Sequence[int]) -> None:
-    """Raise the layer's error if a size is not one."""
+    """Refuse a shape with a size that is out of bounds.
+
+    Parameters
+    ----------
+    spec : LayerSpec
+        Of the layer, for the error.
+    what : str
+        Name of the setting.
+    sizes : sequence of int
+        Allowed are 1 to `MAX_SIZE`.
+
+    Raises
+    ------
+    PrototxtError
+        If one is not.
+    """
     for size in sizes:
         in_bounds(spec, what, size, 1)

@@ -8,16 +8,48 @@ from theano.compile import SharedVariable
 
 
 def shape_of(value: Any) -> tuple[int, ...]:
-    """Give the shape of an array, or of a shared variable's present value."""
+    """Give the shape of an array, or of a shared variable's present value.
+
+    Parameters
+    ----------
+    value : ndarray or shared variable
+
+    Returns
+    -------
+    tuple of int
+    """
     return tuple((value.get_value(borrow=True) if isinstance(value, SharedVariable) else value).shape)
 
 
 def called(layer: Any) -> str:
-    """Say what error messages call a layer: by its name, or by its class if it has none."""
+    """Say what error messages call a layer.
+
+    Parameters
+    ----------
+    layer : lasagne.layers.Layer
+
+    Returns
+    -------
+    str
+        Its name, or its class if it has none.
+    """
     return f"layer {layer.name!r}" if layer.name else type(layer).__name__
 
 
 def expect(layer: Any, what: str, got: Any, expected: Any) -> None:
-    """Raise a ValueError that names the layer unless `got` is what is `expected`."""
+    """Compare what a layer was given with what it needs.
+
+    Parameters
+    ----------
+    layer : lasagne.layers.Layer
+    what : str
+        What is compared, for the message.
+    got, expected : object
+
+    Raises
+    ------
+    ValueError
+        If they differ; the message names the layer.
+    """
     if got != expected:
         raise ValueError(f"{called(layer)}: {what}: got {got}, expected {expected}")

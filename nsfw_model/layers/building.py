@@ -41,7 +41,20 @@ BUILDERS: dict[str, Builder] = {}
 
 
 def builds(layer_type: str, lowered: bool) -> Callable[[Build], Build]:
-    """Decorate a function as the builder of a layer type; see `Builder`."""
+    """Decorate a function as the builder of a layer type.
+
+    Parameters
+    ----------
+    layer_type : str
+        Caffe's name of it.
+    lowered : bool
+        See `Builder`.
+
+    Returns
+    -------
+    callable
+        A decorator that gives the function back.
+    """
 
     def register(build: Build) -> Build:
         BUILDERS[layer_type] = Builder(build, lowered)
@@ -88,7 +101,22 @@ def _fit(spec, what, blob, shape):
 
 
 def image_shape(spec: LayerSpec, incoming: Any) -> tuple[Any, ...]:
-    """Return the shape of a layer's input, which must be (batch, channels, height, width)."""
+    """Return the shape of a layer's input, which must be (batch, channels, height, width).
+
+    Parameters
+    ----------
+    spec : LayerSpec
+    incoming : lasagne.layers.Layer
+
+    Returns
+    -------
+    tuple of int or None
+
+    Raises
+    ------
+    PrototxtError
+        If it has another number of dimensions.
+    """
     shape = incoming.output_shape
     if len(shape) != 4:
         raise spec.error(f"input shape: got {shape}, expected (batch, channels, height, width)")
@@ -106,6 +134,15 @@ def axis_of(spec: LayerSpec, incoming: Any, what: str = "axis", may_end: bool = 
         Of the settings.
     may_end : bool
         Whether the axis may also be the one behind the last, for a layer that covers no axis at all.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    PrototxtError
+        If the input has no such axis.
     """
     axis, ndim = spec.settings[what], len(incoming.output_shape)
     canonical = axis + ndim if axis < 0 else axis

@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import typing
+from itertools import chain
 from pathlib import Path
 
 import nbformat
@@ -21,6 +22,7 @@ import nsfw_experiments
 import nsfw_model
 import theano_compat
 import theano_cpu
+from theano_compat import import_hook
 
 import lasagne
 import theano
@@ -246,9 +248,19 @@ def taken_names(thing):
 
 
 def gives_something(function):
-    """Whether a function returns or yields, by its annotation."""
+    """Whether a function returns or yields, by its annotation; a context manager may yield nothing."""
     annotation = inspect.signature(function).return_annotation
-    return annotation not in (None, "None", "NoReturn", inspect.Signature.empty)
+    return annotation not in (None, "None", "NoReturn", "Iterator[None]", inspect.Signature.empty)
+
+
+def is_repair(thing):
+    """Whether the import hook calls it. Its docstring is its reason, one line, which `applied_repairs` gives."""
+    registered = [
+        repair for registry in (import_hook._before, import_hook._after) for repair in chain(*registry.values())
+    ]
+    registered += import_hook._provided.values()
+    registered += [step.args[0] for step in chain(*import_hook._during.values())]  # makers of stand-ins
+    return any(thing is repair for repair in registered)
 
 
 def flaws(name, thing):
@@ -258,6 +270,8 @@ def flaws(name, thing):
     if inspect.isclass(thing) and issubclass(thing, BaseException):
         return []
     if inspect.isfunction(thing) and tuple(inspect.signature(thing).parameters) in FORMS:
+        return []
+    if is_repair(thing):
         return []
     document = NumpyDocString(inspect.getdoc(thing))
     parameters = described_names(document["Parameters"])
