@@ -17,7 +17,7 @@ import importlib
 import io
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal, overload
 
 import numpy as np
 from PIL import Image
@@ -171,6 +171,12 @@ def _to_rgb(opened: Image.Image, name: str) -> Image.Image:
     return opened.copy() if opened.mode == "RGB" else opened.convert("RGB")
 
 
+@overload
+def resize_image(img: Picture, sz: tuple[int, int] = RESIZED, convert_to_array: Literal[True] = True) -> np.ndarray: ...
+@overload
+def resize_image(img: Picture, sz: tuple[int, int] = RESIZED, *, convert_to_array: Literal[False]) -> Image.Image: ...
+@overload
+def resize_image(img: Picture, sz: tuple[int, int], convert_to_array: Literal[False]) -> Image.Image: ...
 def resize_image(
     img: Picture, sz: tuple[int, int] = RESIZED, convert_to_array: bool = True
 ) -> np.ndarray | Image.Image:

@@ -74,7 +74,17 @@ Ranking = Callable[[Candidate], tuple[float, ...]]
 
 
 def by_distance(candidate: Candidate) -> tuple[float, ...]:
-    """Rank where nothing but closeness counts, since the original meets the goal already."""
+    """Rank where nothing but closeness counts, since the original meets the goal already.
+
+    Parameters
+    ----------
+    candidate : Candidate
+
+    Returns
+    -------
+    tuple of float
+        A sort key, see `Ranking`.
+    """
     return (-candidate.psnr,)
 
 

@@ -44,7 +44,13 @@ class Transform(Protocol):
 
 @dataclass(frozen=True)
 class JpegRoundTrip:
-    """Saving as JPEG and opening again, see `Jpeg`."""
+    """Saving as JPEG and opening again.
+
+    Attributes
+    ----------
+    jpeg : Jpeg
+        The coder; Pillow's defaults if left out.
+    """
 
     jpeg: Jpeg = Jpeg()
 
@@ -57,7 +63,19 @@ class JpegRoundTrip:
 
 
 class Resizing:
-    """Pillow's bilinear resize, see `BilinearResize`; the roundings are passed straight through."""
+    """Pillow's bilinear resize, see `BilinearResize`; the roundings are passed straight through.
+
+    Parameters
+    ----------
+    source, target : (int, int)
+        Heights and widths.
+
+    Examples
+    --------
+    >>> smaller, _ = Resizing((8, 6), (4, 3)).forward(np.zeros((8, 6, 3), np.uint8))
+    >>> smaller.shape
+    (4, 3, 3)
+    """
 
     def __init__(self, source: tuple[int, int], target: tuple[int, int]):
         self._resize = BilinearResize(source, target)
@@ -70,7 +88,14 @@ class Resizing:
 
 
 class HorizontalFlip:
-    """Left and right exchanged."""
+    """Left and right exchanged.
+
+    Examples
+    --------
+    >>> flipped, _ = HorizontalFlip().forward(np.array([[[1, 1, 1], [2, 2, 2]]], np.uint8))
+    >>> flipped[0, :, 0].tolist()
+    [2, 1]
+    """
 
     def forward(self, pixels: np.ndarray) -> tuple[np.ndarray, None]:
         return np.ascontiguousarray(pixels[:, ::-1]), None

@@ -123,7 +123,14 @@ def _bytes(pictures: np.ndarray) -> np.ndarray:
 
 
 class JpegOp(Op):
-    """See `jpeg`."""
+    """The operation that `jpeg` applies.
+
+    Parameters
+    ----------
+    jpeg : Jpeg
+    straight_through_exponent : float
+        See `jpeg`.
+    """
 
     __props__ = ("jpeg", "straight_through_exponent")
 
@@ -144,7 +151,14 @@ class JpegOp(Op):
 
 
 class JpegGradient(Op):
-    """Gradient with respect to what goes into `JpegOp`."""
+    """Gradient with respect to what goes into `JpegOp`.
+
+    Parameters
+    ----------
+    jpeg : Jpeg
+    straight_through_exponent : float
+        See `jpeg`.
+    """
 
     __props__ = ("jpeg", "straight_through_exponent")
 
@@ -167,7 +181,13 @@ class JpegGradient(Op):
 
 
 class ResizeOp(Op):
-    """See `resize`."""
+    """The operation that `resize` applies.
+
+    Parameters
+    ----------
+    source, target : (int, int)
+        Heights and widths.
+    """
 
     __props__ = ("source", "target")
 
@@ -189,7 +209,13 @@ class ResizeOp(Op):
 
 
 class ResizeGradient(Op):
-    """The adjoint of `ResizeOp`."""
+    """The adjoint of `ResizeOp`.
+
+    Parameters
+    ----------
+    source, target : (int, int)
+        Heights and widths.
+    """
 
     __props__ = ("source", "target")
 

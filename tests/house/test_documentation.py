@@ -202,6 +202,7 @@ def test_the_citation_file_has_what_its_format_requires():
 
 #: Modules that people reach through those above them, whose docstrings have the examples.
 INNER = (
+    "nsfw_experiments.inverse.search.",
     "nsfw_model.layer_types.",
     "nsfw_model.layers.arguments.",
     "nsfw_model.layers.building.",
@@ -214,6 +215,7 @@ INNER = (
 FORMS = {("message", "spec"): "nsfw_model.layer_types.record.LayerType.read"}
 #: Functions and classes whose example would need what a docstring has not, and what that is.
 WITHOUT_EXAMPLE = {
+    "nsfw_experiments.inverse.eot.eot_attack": "a minute",
     "nsfw_experiments.evolution.callbacks.draw_progress": "a notebook",
     "nsfw_experiments.inverse.callbacks.draw_history": "a notebook",
     "nsfw_experiments.live_figure.LiveFigure": "a notebook",
