@@ -68,7 +68,7 @@ def write_page(app, docname: str, source: list[str]) -> None:
     if docname in ROOT_PAGES:
         path = ROOT / ROOT_PAGES[docname]
         source[0] = relinked(path.read_text(encoding="utf-8"), path.parent) + "\n" + source[0]
-    elif app.env.doc2path(docname).endswith(".md"):
+    elif Path(app.env.doc2path(docname)).suffix == ".md":
         source[0] = relinked(source[0], DOCS)
 
 
