@@ -143,7 +143,7 @@ def robustness_grid(
     >>> from open_nsfw import resize_image
     >>> for transformation, score in robustness_grid(resize_image("img/coffee.jpg"), grid=[GRID[0]]).items():
     ...     print(transformation, round(score, 2))
-    q50 x0.75 0.01
+    q50 x0.75 0.03
     """
     scorer = scorer or get_scorer()
     grid = (*SHOWN, *GRID) if grid is None else grid

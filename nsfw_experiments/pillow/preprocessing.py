@@ -160,7 +160,7 @@ def network_input_vjp(gradient: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> network_input_vjp(np.ones((3, 224, 224), np.float32)).sum() == 3 * 224 * 224
+    >>> int(network_input_vjp(np.ones((3, 224, 224), np.float32)).sum()) == 3 * 224 * 224
     True
     """
     whole = np.zeros((*RESIZED[::-1], 3), np.float32)

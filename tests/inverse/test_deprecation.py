@@ -54,8 +54,9 @@ def test_an_old_name_gives_the_new_thing_and_warns(module, old, new):
 )
 def test_modules_are_found_where_they_once_stood_and_warn(module, name, monkeypatch):
     monkeypatch.delitem(sys.modules, f"nsfw_experiments.{module}", raising=False)
-    with pytest.warns(DeprecationWarning, match=f"nsfw_experiments.{module} is now"):
+    with pytest.warns(DeprecationWarning, match=" is now ") as warned:
         assert getattr(importlib.import_module(f"nsfw_experiments.{module}"), name)
+    assert f"nsfw_experiments.{module} is now nsfw_experiments." in str(warned[0].message)
 
 
 def report():
