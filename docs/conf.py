@@ -26,7 +26,7 @@ NOTEBOOKS, API = DOCS / "notebooks", DOCS / "api"
 project = "open_nsfw"
 author = "the open_nsfw developers"
 project_copyright = author
-html_title = "Open NSFW in Theano and Lasagne"
+html_title = "Open NSFW"
 
 extensions = [
     "sphinx.ext.autodoc",
@@ -39,6 +39,7 @@ exclude_patterns = ["_build", "_templates"]
 templates_path = ["_templates"]
 default_role = "py:obj"  # `name` in a docstring is a link where there is such a name
 highlight_language = "none"
+add_module_names = False  # the page's head has it
 
 autosummary_generate = True
 autodoc_member_order = "bysource"
