@@ -70,8 +70,8 @@ def up(paths, markdown):
 
 def down(paths, markdown):
     """High score to 0.03 or less, abstract starts"""
-    kinds = [(kind, seed) for kind in ("circles", "triangles") for seed in (0, 1)]
-    starts = [(f"{kind}, seed {seed}", evolved(kind, seed)) for kind, seed in kinds]
+    runs = [(shapes, seed) for shapes in ("circles", "triangles") for seed in (0, 1)]
+    starts = [(f"{shapes}, seed {seed}", evolved(shapes, seed)) for shapes, seed in runs]
     for iterations in (60, 100):
         run(starts, 0.02, markdown, iterations=iterations)
 
@@ -126,7 +126,7 @@ PARTS: dict[str, Callable] = {
 }
 
 
-def evolved(kind: str, seed: int):
+def evolved(shapes: str, seed: int):
     """A painting evolved until it scores 0.99, or for 250 generations."""
     from nsfw_experiments.evolution import Evolution
     from nsfw_experiments.evolution.fitness import NsfwLogit
@@ -134,8 +134,8 @@ def evolved(kind: str, seed: int):
     from nsfw_experiments.evolution.primitives import primitive_named
     from nsfw_experiments.evolution.strategies import climbing_toolbox
 
-    count = 50 if kind == "circles" else 100
-    evolution = Evolution(climbing_toolbox(primitive_named(kind), count, NsfwLogit(), seed))
+    count = 50 if shapes == "circles" else 100
+    evolution = Evolution(climbing_toolbox(primitive_named(shapes), count, NsfwLogit(), seed))
     evolution.run(1000, until=0.99)
     return render(evolution.best, evolution.toolbox.primitive)
 

@@ -63,8 +63,8 @@ def pictures(count: int) -> Iterator[Image.Image]:
             painting = rng.choice(evolved)
             picture = Image.blend(picture.resize(painting.size), painting, rng.uniform(0.5, 1))
         elif number % 3 == 2:
-            kind, shapes = rng.choice(((Circles(), 50), (Polygons(3), 100)))
-            picture = render(palette_painting(rng, kind, shapes), kind)
+            primitive, count = rng.choice(((Circles(), 50), (Polygons(3), 100)))
+            picture = render(palette_painting(rng, primitive, count), primitive)
         yield picture
 
 

@@ -116,6 +116,7 @@ def mixed_mutation(
     return (painting,)
 
 
+@renamed_arguments(steps="sigmas")
 def gaussian_mutation(
     painting: Painting, rng: random.Random, ranges: Ranges, numbers: Sequence[int], sigmas: Sequence[float]
 ) -> None:
@@ -242,6 +243,7 @@ def sample_indices(painting: Painting, rng: random.Random, numbers: Sequence[int
     return rng.sample(range(len(painting)), min(len(painting), rng.choice(numbers)))
 
 
+@renamed_arguments(step="sigma")
 def add_gaussian_noise(shape: Shape, genes: Sequence[int], sigma: float, rng: random.Random, ranges: Ranges) -> Shape:
     """Add Gaussian noise to some genes of a shape.
 

@@ -116,7 +116,8 @@ class Settings:
         primitive = primitive_named(given.get("shapes", SHAPES), tuple(given.get("size", CANVAS)), given.get("corners"))
         strategy = given.get("strategy", STRATEGY)
         # The original's notebooks had as many paintings in a generation as shapes in a painting.
-        population = primitive.default_count if strategy == "original" else POPULATION[STRATEGY]
+        # A strategy that is not known is told by name below.
+        population = primitive.default_count if strategy == "original" else POPULATION.get(strategy, 1)
         return cls(
             strategy=strategy,
             primitive=primitive,

@@ -8,7 +8,7 @@ from PIL import Image
 from nsfw_experiments.evolution import Evolution
 from nsfw_experiments.evolution.fitness import NsfwLogit, PerPicture, Psnr, display_value
 from nsfw_experiments.evolution.individual import palette_painting
-from nsfw_experiments.evolution.mutations import mixed_mutation
+from nsfw_experiments.evolution.mutations import gaussian_mutation, mixed_mutation
 from nsfw_experiments.evolution.painting import render, render_all, to_svg
 from nsfw_experiments.evolution.primitives import Circles
 from nsfw_experiments.evolution.strategies import climbing_toolbox, evaluate, original_toolbox
@@ -83,6 +83,7 @@ def evolution():
         (lambda run: (len(palette_painting(run.toolbox.rng, kind=CIRCLES, count=5)), 5), "primitive"),
         (lambda run: (mixed_mutation(run.best, run.toolbox.rng, CIRCLES.ranges, odds=[1] * 4), (run.best,)), "weights"),
         (lambda run: (mixed_mutation(run.best, run.toolbox.rng, CIRCLES.ranges, steps=(0.1,)), (run.best,)), "sigmas"),
+        (lambda run: (gaussian_mutation(run.best, run.toolbox.rng, CIRCLES.ranges, [1], steps=(0.1,)), None), "sigmas"),
     ],
 )  # fmt: skip
 def test_an_old_attribute_or_argument_does_what_the_new_one_does_and_warns(evolution, use, new):

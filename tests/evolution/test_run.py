@@ -44,10 +44,10 @@ def run(toolbox, generations=8):
     return evolution
 
 
-both_strategies = pytest.mark.parametrize("strategy", STRATEGIES)
+every_strategy = pytest.mark.parametrize("strategy", STRATEGIES)
 
 
-@both_strategies
+@every_strategy
 @pytest.mark.parametrize("name", PRIMITIVES)
 def test_paintings_get_better(strategy, name):
     primitive = primitive_named(name, (32, 24))
@@ -56,14 +56,14 @@ def test_paintings_get_better(strategy, name):
     assert evolution.best_display_value == warmth(render(evolution.best, primitive))
 
 
-@both_strategies
+@every_strategy
 def test_the_same_seed_gives_the_same_run(strategy):
     state = run(small_toolbox(strategy)).state()
     assert run(small_toolbox(strategy)).state() == state
     assert run(small_toolbox(strategy, seed=1)).state()["population"] != state["population"]
 
 
-@both_strategies
+@every_strategy
 def test_a_run_neither_uses_nor_changes_the_module_random(strategy):
     state = run(small_toolbox(strategy)).state()
     random.seed(3)
@@ -73,7 +73,7 @@ def test_a_run_neither_uses_nor_changes_the_module_random(strategy):
     assert deap.tools.selection.random is random
 
 
-@both_strategies
+@every_strategy
 def test_a_saved_run_goes_on_as_if_it_had_never_stopped(strategy):
     whole = run(small_toolbox(strategy), generations=9)
     half = run(small_toolbox(strategy), generations=4)
@@ -85,7 +85,7 @@ def test_a_saved_run_goes_on_as_if_it_had_never_stopped(strategy):
     assert resumed.hall_of_fame[0] == whole.hall_of_fame[0]
 
 
-@both_strategies
+@every_strategy
 def test_an_interrupted_generation_leaves_no_trace(strategy):
     calls = itertools.count()
 
@@ -162,7 +162,7 @@ def test_after_a_crossover_the_first_change_is_kept_whatever_its_fitness():
     assert painting.fitness.values == (-1.0,)
 
 
-@both_strategies
+@every_strategy
 @pytest.mark.parametrize("name", PRIMITIVES)
 def test_mutants_are_within_their_ranges_and_their_parents_unchanged(strategy, name):
     primitive = primitive_named(name, (32, 24))
