@@ -155,6 +155,7 @@ def _attack_robustly(progress: Progress, goal: Goal, logit: float, iterations: i
 def _attack(progress: Progress, goal: Goal, logit: float, gradient: np.ndarray, iterations: int) -> None:
     """Cross the goal, given the original's logit and gradient; then hit it, if the tolerance is not wide anyway."""
     original, scorer = progress.original, progress.scorer
+    # A wide tolerance is hit by crossing the goal, or nearly so.
     reserved = 0 if goal.upper_tolerance == math.inf else 4 if goal.upper_tolerance > TIGHT else 16
     reserved = min(reserved, iterations // 3)
     progress.rank = goal.crossing
