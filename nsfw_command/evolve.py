@@ -23,7 +23,12 @@ WORKER_LOST, REFUSED, INTERRUPTED = 1, 2, 130
 
 
 def add_parser(subparsers: Any) -> None:
-    """Add the subcommand to the command line's parser."""
+    """Add the subcommand to the command line's parser.
+
+    Parameters
+    ----------
+    subparsers : argparse._SubParsersAction
+    """
     parser = subparsers.add_parser(
         "evolve",
         help="paint a picture by evolution",
@@ -101,34 +106,34 @@ def run(args: Namespace) -> int:
 
     with ExitStack() as stack:
         try:
-            evolution = make_evolution(args)
-            refuse_to_overwrite(args)
-            evolution.toolbox.register("map", stack.enter_context(work_map(args)))
+            evolution = _make_evolution(args)
+            _refuse_to_overwrite(args)
+            evolution.toolbox.register("map", stack.enter_context(_work_map(args)))
             args.out.mkdir(parents=True, exist_ok=True)
         except (ValueError, OSError, ImportError, BrokenProcessPool) as error:
             print(f"open-nsfw evolve: {error}", file=sys.stderr)
             return REFUSED
         args.generations = args.generations or GENERATIONS[evolution.toolbox.settings.strategy]
-        exit_code = evolve(evolution, args)
+        exit_code = _evolve(evolution, args)
     if evolution.generation < 0:
         print("interrupted before there was a picture", file=sys.stderr)
     else:
-        save_and_report(evolution, args)
+        _save_and_report(evolution, args)
     return exit_code
 
 
-def make_evolution(args: Namespace) -> Evolution:
+def _make_evolution(args: Namespace) -> Evolution:
     """Make the run that the arguments describe, or take up the saved one."""
     from nsfw_experiments.evolution import Evolution
     from nsfw_experiments.evolution.checkpoint import Checkpoint
     from nsfw_experiments.evolution.fitness import FitnessFunction, NsfwLogit, NsfwScore, Psnr
     from nsfw_experiments.evolution.strategies import make_toolbox
 
-    given = given_settings(args)
+    given = _given_settings(args)
     checkpoint = Checkpoint(args.out / "checkpoint.json")
     if args.resume:
         settings = checkpoint.settings()
-        refuse_other_settings(given, settings.to_dict())
+        _refuse_other_settings(given, settings.to_dict())
     else:
         settings = Settings.from_dict(given)
     fitness: FitnessFunction
@@ -142,7 +147,7 @@ def make_evolution(args: Namespace) -> Evolution:
     return evolution
 
 
-def given_settings(args: Namespace) -> dict[str, Any]:
+def _given_settings(args: Namespace) -> dict[str, Any]:
     """Give the settings that the arguments name, as `Settings.to_dict` does."""
     names = ("shapes", "corners", "count", "size", "strategy", "population", "seed")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
@@ -151,14 +156,14 @@ def given_settings(args: Namespace) -> dict[str, Any]:
     return given
 
 
-def refuse_other_settings(given: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+def _refuse_other_settings(given: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
     """Raise ValueError if something else is asked for than the saved run has."""
     for name, value in given.items():
         if saved[name] != value:
             raise ValueError(f"--{name}: got {value}, the saved run has {saved[name]}")
 
 
-def left_behind(args: Namespace) -> list[Path]:
+def _left_behind(args: Namespace) -> list[Path]:
     """List what an earlier run left in the folder, whichever animation it made."""
     from nsfw_experiments.evolution.callbacks import Snapshots
 
@@ -167,21 +172,21 @@ def left_behind(args: Namespace) -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
-def refuse_to_overwrite(args: Namespace) -> None:
+def _refuse_to_overwrite(args: Namespace) -> None:
     """Raise FileExistsError if an earlier run left something, and neither --resume nor --force was given."""
     if not (args.resume or args.force):
-        for path in left_behind(args):
+        for path in _left_behind(args):
             raise FileExistsError(f"{path} exists: --resume goes on from there, --force replaces it")
 
 
-def evolve(evolution: Evolution, args: Namespace) -> int:
+def _evolve(evolution: Evolution, args: Namespace) -> int:
     """Run to the end, to Ctrl-C or to the loss of a worker process; gives the exit code."""
     from concurrent.futures.process import BrokenProcessPool
 
     from nsfw_experiments.evolution.callbacks import ProgressBar, Snapshots
     from nsfw_experiments.evolution.checkpoint import Checkpoint
 
-    replaced = left_behind(args) if args.force else []
+    replaced = _left_behind(args) if args.force else []
 
     def remove_replaced(evolution: Evolution) -> None:
         while replaced:  # not before there is something in its place
@@ -208,7 +213,7 @@ def evolve(evolution: Evolution, args: Namespace) -> int:
 
 
 @contextmanager
-def work_map(args: Namespace) -> Iterator[Callable]:
+def _work_map(args: Namespace) -> Iterator[Callable]:
     """Give the `map` that the arguments ask for."""
     from nsfw_experiments.evolution.parallel import cluster_map, process_map
 
@@ -224,7 +229,7 @@ def work_map(args: Namespace) -> Iterator[Callable]:
         yield map
 
 
-def save_and_report(evolution: Evolution, args: Namespace) -> None:
+def _save_and_report(evolution: Evolution, args: Namespace) -> None:
     """Save the best painting as PNG, SVG and animation, and print the score of the PNG."""
     from nsfw_experiments.evolution.callbacks import Snapshots, save_animation
     from nsfw_experiments.evolution.painting import render, to_svg

@@ -6,6 +6,7 @@ import os
 import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 from nsfw_command.arguments import checked, positive
 from nsfw_experiments.inverse.target import check_target, check_tolerance
@@ -18,7 +19,12 @@ FAILED, REFUSED, NOT_REACHED = 1, 2, 3
 
 
 def add_parser(subparsers) -> None:
-    """Add the subcommand to the command line's parser."""
+    """Add the subcommand to the command line's parser.
+
+    Parameters
+    ----------
+    subparsers : argparse._SubParsersAction
+    """
     parser = subparsers.add_parser(
         "inverse",
         help="change a picture's score without visible change",
@@ -53,8 +59,19 @@ def add_parser(subparsers) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Check everything that can be checked, search, write the result and score what was written."""
-    problem = output_problem(args)
+    """Check everything that can be checked, search, write the result and score what was written.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        What the parser of `add_parser` makes.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    problem = _output_problem(args)
     if problem:
         print(f"open-nsfw inverse: {problem}", file=sys.stderr)
         return REFUSED
@@ -62,7 +79,7 @@ def run(args: Namespace) -> int:
 
     try:
         check_whole("seed", args.seed, least=0)
-        return invert(args)
+        return _invert(args)
     except PictureError as error:
         print(f"open-nsfw inverse: {error}", file=sys.stderr)
         return FAILED
@@ -71,7 +88,7 @@ def run(args: Namespace) -> int:
         return REFUSED
 
 
-def output_problem(args: Namespace) -> str | None:
+def _output_problem(args: Namespace) -> str | None:
     """Say what is wrong with the output path, before anything is computed."""
     extension = args.out.suffix.lower()
     if extension not in LOSSLESS + LOSSY:
@@ -90,7 +107,7 @@ def output_problem(args: Namespace) -> str | None:
     return None
 
 
-def invert(args: Namespace) -> int:
+def _invert(args: Namespace) -> int:
     """Search, write, verify and report."""
     from nsfw_experiments.inverse import inverse, read_pixels
     from nsfw_experiments.inverse.callbacks import ProgressBar
@@ -109,8 +126,9 @@ def invert(args: Namespace) -> int:
             seed=args.seed,
             callback=progress_bar,
         )
+    options: dict[str, Any] = {"quality": 95} if args.out.suffix.lower() in LOSSY else {}
     try:
-        picture.save(args.out, **({"quality": 95} if args.out.suffix.lower() in LOSSY else {}))
+        picture.save(args.out, **options)
     except OSError as error:
         print(f"open-nsfw inverse: cannot write {args.out}: {error}", file=sys.stderr)
         return FAILED

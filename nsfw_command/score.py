@@ -86,7 +86,7 @@ def run(args: Namespace) -> int:
     failed = []
 
     def watched_rows() -> Iterator[Row]:
-        for row in tqdm(score_rows(paths, args), total=len(paths), unit="picture", delay=2, disable=None):
+        for row in tqdm(_score_rows(paths, args), total=len(paths), unit="picture", delay=2, disable=None):
             if row.error is not None:
                 failed.append(row.file)
             yield row
@@ -195,7 +195,7 @@ def picture_extensions() -> set[str]:
     return {extension for extension, name in Image.registered_extensions().items() if name in FORMATS}
 
 
-def score_rows(paths: list[Path], args: Namespace) -> Iterator[Row]:
+def _score_rows(paths: list[Path], args: Namespace) -> Iterator[Row]:
     """Score the pictures, batch by batch.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Caffe files in, Lasagne network out: one module for each noun.
+"""Caffe files in, Lasagne network out: one module for each noun::
 
     spec          what the files say of one layer
     layer_types   Caffe's layer types, as its files know them: one record for each

@@ -1,5 +1,7 @@
 """Inverse scoring: a picture is changed invisibly until its score is the one asked for.
 
+Its files::
+
     attack       `inverse`: from a picture to another and a record
     target       what may be asked
     search       the goal, the searches towards it, and their progress
@@ -13,10 +15,22 @@
 This face imports nothing until a name is asked for.
 """
 
-from theano_compat.deprecation import lazy_names
+from typing import TYPE_CHECKING
 
-_HOMES = dict.fromkeys(("inverse", "read_pixels"), "nsfw_experiments.inverse.attack")
+from theano_compat.deprecation import deprecated_names, lazy_dir, lazy_names
+
+if TYPE_CHECKING:
+    from nsfw_experiments.inverse.attack import inverse, read_pixels
+
+_ATTACK = "nsfw_experiments.inverse.attack"
+# `nsfw_experiments.inverse` was the module that is now `attack`.
+_ONCE_HERE = ("LARGEST_AREA", "LARGEST_ROBUST_AREA", "SMALLEST_SIDE")
 
 __all__ = ["inverse", "read_pixels"]
 
-__getattr__ = lazy_names(__name__, _HOMES)
+__getattr__ = deprecated_names(
+    __name__,
+    {name: f"{_ATTACK}:{name}" for name in _ONCE_HERE},
+    otherwise=lazy_names(__name__, dict.fromkeys(__all__, _ATTACK)),
+)
+__dir__ = lazy_dir(__name__)

@@ -18,6 +18,7 @@ import pytest
 import yaml
 from numpydoc.docscrape import NumpyDocString
 
+import nsfw_command
 import nsfw_experiments
 import nsfw_model
 import theano_compat
@@ -33,7 +34,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MODULES = ["open_nsfw"] + [
     module.name
-    for package in (theano_compat, theano_cpu, nsfw_model, nsfw_experiments)
+    for package in (theano_compat, theano_cpu, nsfw_model, nsfw_experiments, nsfw_command)
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if not module.name.endswith("__main__")
 ]
@@ -222,6 +223,10 @@ WITHOUT_EXAMPLE = {
 }
 
 
+#: The two functions that the parser asks of each subcommand's module.
+OF_A_SUBCOMMAND = re.compile(r"nsfw_command\.\w+\.(add_parser|run)")
+
+
 def public_objects(name):
     """The functions and classes that a module offers, by their full names."""
     module = importlib.import_module(name)
@@ -291,8 +296,16 @@ def flaws(name, thing):
 
 def needs_example(name, thing):
     """Records, abstract classes and Theano operations are not what people make themselves."""
-    abstract = inspect.isclass(thing) and (inspect.isabstract(thing) or issubclass(thing, (typing.Protocol, theano.Op)))
-    return not (abstract or dataclasses.is_dataclass(thing) or name.startswith(INNER) or name in WITHOUT_EXAMPLE)
+    abstract = inspect.isclass(thing) and (
+        inspect.isabstract(thing) or issubclass(thing, (typing.Protocol, theano.Op, tuple))
+    )
+    return not (
+        abstract
+        or dataclasses.is_dataclass(thing)
+        or name.startswith(INNER)
+        or name in WITHOUT_EXAMPLE
+        or OF_A_SUBCOMMAND.fullmatch(name)
+    )
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -117,3 +117,12 @@ def test_inverse_still_takes_watch():
     with pytest.warns(DeprecationWarning, match="watch is now callback"):
         _, record = inverse("img/chelsea.png", "sfw", watch=seen.append)
     assert seen == record.history
+
+
+@pytest.mark.parametrize("name", ["LARGEST_AREA", "LARGEST_ROBUST_AREA", "SMALLEST_SIDE"])
+def test_limits_are_found_in_the_package_that_once_was_a_module(name):
+    import nsfw_experiments.inverse as once_a_module
+    from nsfw_experiments.inverse import attack
+
+    with pytest.warns(DeprecationWarning, match=f"{name} is now nsfw_experiments.inverse.attack.{name}"):
+        assert getattr(once_a_module, name) is getattr(attack, name)
