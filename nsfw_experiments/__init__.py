@@ -1,4 +1,6 @@
-"""Experiments on top of the scorer; nothing below knows of them::
+"""Experiments on top of the scorer; nothing below knows of them.
+
+Its files::
 
     evolution        pictures painted out of shapes, by DEAP
     inverse          pictures changed invisibly until their score is the one asked for

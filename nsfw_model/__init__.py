@@ -1,4 +1,6 @@
-"""Caffe files in, Lasagne network out: one module for each noun::
+"""Caffe files in, Lasagne network out: one module for each noun.
+
+Its files::
 
     spec          what the files say of one layer
     layer_types   Caffe's layer types, as its files know them: one record for each

@@ -1,4 +1,6 @@
-"""Pillow's own steps, value for value, and their gradients::
+"""Pillow's own steps, value for value, and their gradients.
+
+Its files::
 
 jpeg             libjpeg-turbo's coder as Pillow calls it
 resize           Pillow's BILINEAR
