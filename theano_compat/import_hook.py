@@ -300,7 +300,13 @@ def _skipping(name: str, instead: ModuleType | None) -> Iterator[None]:
         return
     _applied["skip_" + name.replace(".", "_")] = f"{name} takes long to import, and Theano can do without it"
     sys.modules[name] = instead  # type: ignore[assignment]  # None makes the import fail at once
+    package, _, leaf = name.rpartition(".")
+    parent = sys.modules.get(package)
+    if parent is not None and instead is not None:
+        setattr(parent, leaf, instead)  # a package that imports its modules lazily asks for the attribute
     try:
         yield
     finally:
         del sys.modules[name]
+        if parent is not None and instead is not None:
+            delattr(parent, leaf)

@@ -86,3 +86,5 @@ def downsample_stand_in(downsample: Any) -> bool:
 # first asked for.
 skip_import("scipy.signal", ["theano.tensor.nnet.abstract_conv", "theano.tensor.nnet.conv"])
 skip_import("scipy.stats", ["theano.scalar.basic_scipy"], instead=ModuleType("scipy.stats"))
+# SciPy itself has no use for it: it takes all names of NumPy there are
+skip_import("numpy.f2py", ["theano.scalar.basic_scipy"], instead=ModuleType("numpy.f2py"))

@@ -32,6 +32,15 @@ def test_no_stand_in_is_left_for_other_importers():
     )
 
 
+def test_numpys_fortran_compiler_is_loaded_only_when_it_is_used():
+    fresh_python(
+        "import theano_compat, theano, sys\n"
+        "assert not [name for name in sys.modules if name.startswith('numpy.f2py')]\n"
+        "import numpy\n"
+        "assert numpy.f2py.crackfortran.crackline and numpy.f2py is sys.modules['numpy.f2py']"
+    )
+
+
 def test_parts_of_scipy_that_theano_hardly_uses_are_loaded_only_when_they_are_used():
     fresh_python(
         "import theano_compat, theano, theano.tensor as T, sys\n"
