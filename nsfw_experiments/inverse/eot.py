@@ -91,7 +91,7 @@ class Transformation:
         warnings.warn("Transformation.demanded is now Transformation.required", DeprecationWarning, stacklevel=2)
         return self.required
 
-    def pipeline(self, size: tuple[int, int]) -> Pipeline:
+    def pipeline(self, size: tuple[int, ...]) -> Pipeline:
         """Give the way of a picture through the transformation and the scorer's preprocessing.
 
         Parameters

@@ -77,7 +77,7 @@ class Resizing:
     (4, 3, 3)
     """
 
-    def __init__(self, source: tuple[int, int], target: tuple[int, int]):
+    def __init__(self, source: tuple[int, ...], target: tuple[int, ...]):
         self._resize = BilinearResize(source, target)
 
     def forward(self, pixels: np.ndarray) -> tuple[np.ndarray, None]:
@@ -193,7 +193,7 @@ def network_input_vjp(gradient: np.ndarray) -> np.ndarray:
     return whole
 
 
-def preprocessing(size: tuple[int, int]) -> Pipeline:
+def preprocessing(size: tuple[int, ...]) -> Pipeline:
     """Make Yahoo's preprocessing for pictures of one size.
 
     Parameters
@@ -216,7 +216,7 @@ def preprocessing(size: tuple[int, int]) -> Pipeline:
     return Pipeline([*resizing(size, RESIZED[::-1]), JpegRoundTrip()])
 
 
-def resizing(source: tuple[int, int], target: tuple[int, int]) -> list[Resizing]:
+def resizing(source: tuple[int, ...], target: tuple[int, ...]) -> list[Resizing]:
     """Make a resize step, or none where the size is right already (as Pillow does).
 
     Parameters

@@ -81,7 +81,7 @@ class BilinearResize:
     True
     """
 
-    def __init__(self, source: tuple[int, int], target: tuple[int, int]):
+    def __init__(self, source: tuple[int, ...], target: tuple[int, ...]):
         if min(*source, *target) < 1:
             raise ValueError(f"resize: got {source} and {target}, expected sizes of at least 1")
         (height, width), (new_height, new_width) = source, target
