@@ -36,7 +36,7 @@ def test_numpys_fortran_compiler_is_loaded_only_when_it_is_used():
     fresh_python(
         "import theano_compat, theano, sys\n"
         "assert not [name for name in sys.modules if name.startswith('numpy.f2py')]\n"
-        "import numpy\n"
+        "import numpy.f2py\n"
         "assert numpy.f2py.crackfortran.crackline and numpy.f2py is sys.modules['numpy.f2py']"
     )
 
