@@ -11,6 +11,7 @@ that Theano is repaired while it is being imported, by whomever and whenever tha
 
 Its files::
 
+    bundle          Theano and Lasagne themselves, for where they are not installed
     import_hook     how repairs are made while a module is being imported, and how one is added
     requirements    what must be there: Python, NumPy, a compiler
     settings        Theano's defaults and its folder of compiled modules
@@ -24,7 +25,7 @@ What the user has set in ``THEANO_FLAGS`` or ``.theanorc`` always wins over the 
 """
 
 # Importing them registers their repairs
-from theano_compat import compiler, repairs, settings, stand_ins  # noqa: F401
+from theano_compat import bundle, compiler, repairs, settings, stand_ins  # noqa: F401
 from theano_compat.deprecation import deprecated_names
 from theano_compat.import_hook import applied_repairs, install
 from theano_compat.requirements import TheanoEnvironmentError, check_not_imported_before, check_python
@@ -37,3 +38,4 @@ check_python()
 check_not_imported_before()
 settings.quiet_spinning()
 install()
+bundle.install()
