@@ -68,9 +68,9 @@ def editable(python: str, checkout: Path, folder: Path) -> Path:
 
 
 def requirements_line(python: str, checkout: Path, folder: Path) -> Path:
-    """``pip install -r requirements.txt``, with a line ``open-nsfw-theano @ git+...`` that names a clone"""
+    """``pip install -r requirements.txt``, with a line ``git+...`` that names a clone"""
     programs = environment(python, folder)
-    (folder / "requirements.txt").write_text(f"open-nsfw-theano @ git+{checkout.as_uri()}\n")
+    (folder / "requirements.txt").write_text(f"git+{checkout.as_uri()}\n")
     run(programs / "python", "-m", "pip", "install", "-r", "requirements.txt", folder=folder)
     return programs / "open-nsfw"
 
