@@ -1,7 +1,6 @@
 """What Python's compiler warns of in Theano and Lasagne is corrected before it is compiled, and means the same."""
 
 import ast
-import textwrap
 import warnings
 from importlib.util import decode_source, find_spec
 from pathlib import Path
