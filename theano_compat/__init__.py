@@ -18,6 +18,7 @@ Its files::
     compiler        what the C++ compiler is told
     stand_ins       modules that are gone
     repairs         NumPy's names and manners that are gone, and noise
+    sources         what Python's compiler warns of in their source texts
     deprecation     old names of ours
 
 What the user has set in ``THEANO_FLAGS`` or ``.theanorc`` always wins over the settings made here.

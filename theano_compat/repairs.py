@@ -11,7 +11,8 @@ import contextlib
 import importlib
 import os
 import warnings
-from types import ModuleType
+from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from theano_compat.deprecation import deprecated_names
@@ -82,6 +83,22 @@ def view_diagonals(conv3d2d: Any) -> bool:
         return np.lib.stride_tricks.as_strided(diagonals, strides=strides)
 
     conv3d2d.get_diagonal_subtensor_view = view
+    return True
+
+
+@after("theano.tensor.fft")
+def name_transformed_axes(fft: Any) -> bool:
+    """NumPy 2 warns of Fourier transforms with lengths and without axes, and is to refuse them: the last are meant"""
+    if numpy_version() < (2,):
+        return False
+    import numpy as np
+
+    def of_last_axes(transform: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda a, s: transform(a, s=s, axes=range(-len(s), 0))
+
+    fft.np = ModuleType("numpy")
+    transforms = SimpleNamespace(rfftn=of_last_axes(np.fft.rfftn), irfftn=of_last_axes(np.fft.irfftn))
+    vars(fft.np).update(vars(np), fft=transforms)
     return True
 
 

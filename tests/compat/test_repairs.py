@@ -149,6 +149,23 @@ def test_a_diagonal_view_needs_at_least_as_many_rows_as_columns():
         get_diagonal_subtensor_view(np.zeros((2, 3)), 0, 1)
 
 
+@pytest.mark.filterwarnings("error::DeprecationWarning")
+def test_fourier_transforms_are_of_all_axes_but_the_batch(random):
+    import theano.tensor.fft
+
+    x, padded = floats(random, 2, 3, 4, 5), np.zeros((2, 4, 6, 8))
+    padded[:, :3, :4, :5] = x
+    variable, shape = T.ftensor4(), T.lvector()
+    transformed = theano.tensor.fft.rfft_op(variable, shape)
+    run = theano.function(
+        [variable, shape], [transformed, theano.tensor.fft.irfft_op(transformed, shape)], mode=PYTHON_MODE
+    )
+    frequencies, back = run(x, padded.shape[1:])
+    expected = np.fft.rfftn(padded, axes=(1, 2, 3))
+    np.testing.assert_allclose(frequencies, np.stack([expected.real, expected.imag], axis=-1), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(back, padded * (4 * 6 * 8), rtol=1e-4, atol=1e-3)
+
+
 def test_arrays_are_digested_with_their_layout():
     x = np.arange(6, dtype="int64").reshape(2, 3)
     assert theano.printing.hex_digest(x).startswith(hashlib.sha256(x.tobytes()).hexdigest())
