@@ -197,4 +197,4 @@ def _text(version: tuple[int, ...]) -> str:
 def _advice() -> str:
     if platform.machine() == "x86_64":
         return "pip install onednn-cpu-gomp==2023.2.0 onednn-devel-cpu-gomp==2023.2.0"
-    return "install it with its headers, version 3.2 or newer: Debian's libdnnl-dev or conda's onednn has both"
+    return "install version 3.2 or newer with its headers, such as Debian's libdnnl-dev or conda's onednn-cpu-omp"
