@@ -16,7 +16,6 @@ import importlib.machinery
 import importlib.metadata
 import importlib.util
 import os
-import re
 import shutil
 import site
 import subprocess
@@ -32,7 +31,8 @@ from typing import Any
 import numpy as np
 import theano
 
-from theano_compat import TheanoEnvironmentError
+from theano_compat import TheanoEnvironmentError, precompiled, processor
+from theano_compat.compiler import march_of
 from theano_compat.deprecation import deprecated_names
 
 __getattr__ = deprecated_names(
@@ -51,7 +51,6 @@ _MODULE = "theano_cpu_onednn"
 _FLAGS = [
     "-std=c++17",
     "-O3",
-    "-march=native",
     "-fno-trapping-math",
     "-fopenmp",
     "-fPIC",
@@ -375,24 +374,19 @@ def _key(include: Path) -> str:
         depends.update(source.name.encode() + b"\0" + source.read_bytes())
     version = (include / "oneapi" / "dnnl" / "dnnl_version.h").read_bytes()
     python = sysconfig.get_config_var("SOABI") or sys.version
-    for part in (version, python, np.__version__, theano.config.cxx, *_FLAGS, _cpu()):
+    warmed = precompiled.in_use()
+    # Compile folders may be shared by different machines
+    machine = warmed.record.fingerprint if warmed else processor.fingerprint()
+    march = march_of(theano.config.gcc.cxxflags) or machine
+    for part in (version, python, np.__version__, theano.config.cxx, *_FLAGS, march):
         depends.update(part if isinstance(part, bytes) else str(part).encode())
     return depends.hexdigest()[:32]
 
 
-def _cpu() -> str:
-    """What -march=native looks at: compile folders may be shared by different machines."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            text = file.read()
-    except OSError:
-        return ""
-    lines = [re.search(rf"^{field}\s*:.*$", text, re.MULTILINE) for field in ("cpu family", "model", "flags")]
-    return "".join(line.group() for line in lines if line)
-
-
 def _build(path: Path, library: Path, include: Path) -> None:
     """Compile the native module to `path`; when several processes do, one works and the others wait for it."""
+    if precompiled.in_use():
+        precompiled.refuse(f"the oneDNN native module {path.name}")
     if not theano.config.cxx:
         raise OneDnnUnavailableError("a C++ compiler is needed once, to build the oneDNN native module: install g++")
     try:
@@ -413,12 +407,11 @@ def _build(path: Path, library: Path, include: Path) -> None:
 def _compile(target: Path, library: Path, include: Path) -> None:
     includes = ["-I" + str(folder) for folder in (include, sysconfig.get_path("include"), np.get_include())]
     sources = sorted(_SOURCES.glob("*.cpp"))
+    compiler = [theano.config.cxx, *_FLAGS, f"-march={march_of(theano.config.gcc.cxxflags) or 'native'}"]
     objects = [str(target.with_name(source.stem + ".o")) for source in sources]
     # At the same time: most of a first start is spent here
-    _run_all(
-        [theano.config.cxx, *_FLAGS, *includes, "-c", str(source), "-o", made] for source, made in zip(sources, objects)
-    )
-    _run_all([[theano.config.cxx, *_FLAGS, "-shared", *objects, "-o", str(target), str(library)]])
+    _run_all([*compiler, *includes, "-c", str(source), "-o", made] for source, made in zip(sources, objects))
+    _run_all([[*compiler, "-shared", *objects, "-o", str(target), str(library)]])
 
 
 def _run_all(commands: Iterable[list[str]]) -> None:
