@@ -19,7 +19,8 @@ from typing import Any
 ALSO = ("inverse", "evolve")
 PRECISIONS = ("float32", "bfloat16")
 DONE, REFUSED = 0, 2
-_PROGRAM = "import sys; from nsfw_command import warm_up; sys.exit(warm_up.work(sys.argv[1:]))"
+COMPILE, CHECK = "compiled", "checked without a compiler"
+_PROGRAM = "import sys; from nsfw_command import warm_up; sys.exit(warm_up.work(sys.argv[1], sys.argv[2:]))"
 
 
 def add_parser(subparsers: _SubParsersAction) -> None:
@@ -122,9 +123,9 @@ def run(args: Namespace) -> int:
     if args.march is not None:
         flags.append(f"gcc.cxxflags=-march={args.march}")
     compiled: dict[str, Any] = {}
-    for verb, more in ("compiled", []), ("checked without a compiler", ["cxx=no-compiler"]):
-        print(f"{verb}:", flush=True)
-        for step in _steps(args.also, [*flags, *more]):
+    for task, more in (COMPILE, []), (CHECK, ["cxx=no-compiler"]):
+        print(f"{task}:", flush=True)
+        for step in _steps(task, args.also, [*flags, *more]):
             if "problem" in step:
                 print(f"open-nsfw: error: {step['problem']}", file=sys.stderr)
                 return REFUSED
@@ -136,12 +137,12 @@ def run(args: Namespace) -> int:
     return DONE
 
 
-def _steps(also: Iterable[str], flags: Iterable[str]) -> Iterator[dict[str, Any]]:
+def _steps(task: str, also: Iterable[str], flags: Iterable[str]) -> Iterator[dict[str, Any]]:
     """What `work` writes in a new process with these settings of Theano's, line by line."""
     path = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONSAFEPATH": "1"}
     environment["THEANO_FLAGS"] = ",".join(flags)
-    command = [sys.executable, "-c", _PROGRAM, *also]
+    command = [sys.executable, "-c", _PROGRAM, task, *also]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -176,11 +177,12 @@ def _let_everybody_read(top: Path) -> None:
 # --- in the process that compiles
 
 
-def work(also: Iterable[str]) -> int:
-    """Compile, and write a line of JSON for each step to standard output.
+def work(task: str, also: Iterable[str]) -> int:
+    """Compile, or run what is compiled, and write a line of JSON for each step to standard output.
 
     Parameters
     ----------
+    task : {"compiled", "checked without a compiler"}
     also : iterable of str
         Of `ALSO`.
 
@@ -191,16 +193,16 @@ def work(also: Iterable[str]) -> int:
 
     Examples
     --------
-    >>> work([])
+    >>> work(CHECK, [])
     {"name": "score float32", "result": "...", "seconds": ...}
     ...
-    {"folder": "...", "processor": "..."}
     0
     """
     from theano_compat import TheanoEnvironmentError
 
     try:
-        _check_processor()
+        if task == COMPILE:
+            _check_compiler()
         for name, step in steps(also).items():
             start = time.perf_counter()
             try:
@@ -208,7 +210,8 @@ def work(also: Iterable[str]) -> int:
             except NotImplementedError:
                 result = "not here"
             _write(name=name, result=result, seconds=round(time.perf_counter() - start, 2))
-        _write(**_finish())
+        if task == COMPILE:
+            _write(**_finish())
     except (TheanoEnvironmentError, FileNotFoundError) as error:
         _write(problem=str(error))
         return REFUSED
@@ -219,14 +222,15 @@ def _write(**line: Any) -> None:
     print(json.dumps(line), flush=True)
 
 
-def _check_processor() -> None:
-    """What is compiled is run here too."""
+def _check_compiler() -> None:
+    """There must be one, and what it compiles is run here too."""
     import theano
     from theano_compat import TheanoEnvironmentError, precompiled, processor
     from theano_compat.compiler import march_of, needed_flags
 
+    precompiled.check_compiling()
     march = march_of(theano.config.gcc.cxxflags)
-    if march and not precompiled.in_use():
+    if march:
         lacking = processor.lacking(needed_flags(theano.config.cxx, march))
         if lacking:
             raise TheanoEnvironmentError(
@@ -244,8 +248,7 @@ def _finish() -> dict[str, str]:
     from theano_compat.compiler import march_of
 
     importlib.import_module("theano.gof.cutils")
-    if precompiled.in_use() is None:
-        precompiled.write_record()
+    precompiled.write_record()
     march = march_of(theano.config.gcc.cxxflags)
     return {
         "folder": theano.config.compiledir,

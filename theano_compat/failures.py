@@ -24,7 +24,7 @@ def explain_failures(cmodule: Any) -> bool:
         global _last
         try:
             if precompiled.in_use():
-                precompiled.refuse(f"the module {module_name}")
+                precompiled.refuse(f"a module that Theano needs ({module_name[:12]})")
             return _compile(cmodule, plain, module_name, *args, **kwargs)
         except TheanoEnvironmentError as error:
             _last = error

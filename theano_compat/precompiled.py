@@ -130,6 +130,28 @@ def _check_types(record: Record) -> None:
             raise ValueError(f"{name} is {value!r}, expected {'words' if expected is list else expected.__name__}")
 
 
+def check_compiling() -> None:
+    """Check that this process may compile, so that there is something to leave a record of.
+
+    Raises
+    ------
+    TheanoEnvironmentError
+        There is no compiler here.
+
+    Examples
+    --------
+    >>> check_compiling()
+    """
+    import theano
+
+    if _in_use is not None or not theano.config.cxx:
+        raise TheanoEnvironmentError(
+            "compiled modules for another machine need a C++ compiler here, and "
+            + (_in_use.reason if _in_use else "THEANO_FLAGS sets cxx to nothing")
+            + ": install g++ ('apt-get install g++ python3-dev')."
+        )
+
+
 def write_record() -> str:
     """Leave the record in Theano's compile folder, for machines that cannot compile; call it after compiling.
 
@@ -149,12 +171,7 @@ def write_record() -> str:
     import theano
     from theano.gof import cmodule
 
-    if _in_use is not None or not theano.config.cxx:
-        raise TheanoEnvironmentError(
-            "compiled modules for another machine need a C++ compiler here, and "
-            + (_in_use.reason if _in_use else "THEANO_FLAGS sets cxx to nothing")
-            + ": install g++ ('apt-get install g++ python3-dev')."
-        )
+    check_compiling()
     arguments = cmodule.GCC_compiler.compile_args()
     cxxflags = theano.config.gcc.cxxflags
     record = Record(
