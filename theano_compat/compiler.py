@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from typing import Any
 
 from theano_compat import processor
@@ -116,4 +117,13 @@ def add_compiler_arguments(cmodule: Any) -> bool:
         return arguments
 
     cmodule.GCC_compiler.compile_args = staticmethod(compile_args)
+    return True
+
+
+@after("theano.gof.cmodule")
+def leave_libpython_out(cmodule: Any) -> bool:
+    """Linux resolves Python's names in the running program; Debian has libpython only beside the headers"""
+    if not sys.platform.startswith("linux"):
+        return False
+    cmodule.std_libs = lambda: []
     return True

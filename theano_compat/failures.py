@@ -163,7 +163,15 @@ def raise_what_kept_the_linker_away(vm: Any) -> bool:
     if theano.config.cxx and not hasattr(vm, "CVM"):
         if _last is not None:
             raise _last
-        importlib.import_module("theano.gof.lazylinker_c")
+        try:
+            importlib.import_module("theano.gof.lazylinker_c")
+        except TheanoEnvironmentError:
+            raise
+        except ImportError as error:
+            raise TheanoEnvironmentError(
+                f"Theano's C virtual machine, {theano.config.compiledir}/lazylinker_ext, cannot be loaded ({error}): "
+                "install what is missing, or remove that folder and compile again."
+            ) from error
     return False
 
 

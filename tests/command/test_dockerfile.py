@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "docs" / "Dockerfile"
 SLOW_TO_MAKE = 1800
+PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 
 def instructions():
@@ -58,28 +59,20 @@ class Image:
             getattr(self, f"_{name.lower()}")(argument, others)
 
     def _run(self, argument, others):
-        mounts = " && ".join(
-            f"mount --bind {outside} {self.root}{inside}" for outside, inside in self._for_building().items()
-        )
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("THEANO")}
-        environment["PATH"] = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-        command = f"{mounts} && exec chroot {self.root} /bin/sh -ec '{argument}'"
-        run("unshare", "--mount", "--pid", "--fork", "sh", "-c", command, env=environment)
-
-    def _for_building(self):
-        """What pip and apt of this machine are told of where packages are."""
-        found = {"/etc/resolv.conf": "/etc/resolv.conf", "/dev": "/dev", "/proc": "/proc"}
-        for path in "/opt/wheels", "/opt/pypi", "/opt/pypi-more", "/etc/pip.conf", "/etc/ssl/certs":
-            if os.path.exists(path):
-                found[path] = path
-        for outside, inside in found.items():
-            place = Path(f"{self.root}{inside}")
-            if os.path.isdir(outside):
-                place.mkdir(parents=True, exist_ok=True)
-            else:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.touch()
-        return found
+        """Run a command as ``docker build`` does; nothing of this machine can be written by it."""
+        script = ["mount -t proc proc $root/proc"]
+        for outside in "/dev", "/etc/resolv.conf", "/etc/pip.conf", "/opt/wheels", "/opt/pypi", "/opt/pypi-more":
+            if os.path.exists(outside):
+                place = f"$root{outside}"
+                make = f"mkdir -p {place}" if os.path.isdir(outside) else f"mkdir -p $(dirname {place}); touch {place}"
+                script += [make, f"mount --bind {outside} {place}", f"mount -o remount,bind,ro {place}"]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("THEANO", "PYTHON"))}
+        if "PIP_CERT" in os.environ:
+            shutil.copy(os.environ["PIP_CERT"], f"{self.root}/certificates")
+            environment["PIP_CERT"] = "/certificates"
+        environment.update(root=str(self.root), PATH=PATH)
+        script = [*script, 'exec chroot $root /bin/sh -ec "$0"']
+        run("unshare", "--mount", "--pid", "--fork", "sh", "-ec", "\n".join(script), argument, env=environment)
 
     def _copy(self, argument, others):
         source, _, target = argument.rpartition(" ")
@@ -113,13 +106,14 @@ class Image:
             mount --bind {ROOT}/img {self.root}/mnt
             {f"mount --bind {writable} {self.root}/srv" if writable else ""}
             mount -o remount,bind,ro {self.root}
+            mount -o remount,bind,ro {self.root}/mnt
             mount -t proc proc {self.root}/proc
             cd {self.root}
             exec chroot --userspec={self.user} {self.root} /bin/sh -c "cd {self.folder}; exec {program}"
         """
         return run(
             *("unshare", "--mount", "--net", "--pid", "--fork", "sh", "-ec", script),
-            env={"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": "/nonexistent", **self.environment},
+            env={"PATH": PATH, "HOME": "/nonexistent", **self.environment},
             check=check,
         )
 

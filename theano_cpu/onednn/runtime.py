@@ -302,7 +302,10 @@ def _native_module() -> Any:
     loader = importlib.machinery.ExtensionFileLoader(_MODULE, str(path))
     spec: Any = importlib.util.spec_from_loader(_MODULE, loader)
     module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
+    try:
+        loader.exec_module(module)
+    except ImportError as error:
+        raise OneDnnUnavailableError(f"the oneDNN native module {path} cannot be loaded: {error}") from error
     versions = module.versions()
     if versions["compiled"] != versions["loaded"]:
         raise OneDnnUnavailableError(
@@ -319,8 +322,16 @@ def _problem() -> str | None:
     try:
         native_module()
     except OneDnnUnavailableError as error:
+        if _is_warmed():
+            raise  # Theano's own operations, which would be taken instead, cannot be compiled
         return str(error)
     return None
+
+
+def _is_warmed() -> bool:
+    """Whether oneDNN is what was compiled beforehand, on a machine without a compiler."""
+    warmed = precompiled.in_use()
+    return warmed is not None and any(Path(warmed.folder, _MODULE).glob("*.so"))
 
 
 def find_onednn() -> tuple[Path, Path]:
