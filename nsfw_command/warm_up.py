@@ -121,6 +121,7 @@ def run(args: Namespace) -> int:
     if args.to is not None:
         flags.append(f"base_compiledir={args.to}")
     if args.march is not None:
+        _check_march(args.march, ",".join(flags))
         flags.append(f"gcc.cxxflags=-march={args.march}")
     compiled: dict[str, Any] = {}
     for task, more in (COMPILE, []), (CHECK, ["cxx=no-compiler"]):
@@ -135,6 +136,22 @@ def run(args: Namespace) -> int:
                 print(f"  {step['name']:20} {step['result']:10} {step['seconds']:6.1f} s", flush=True)
     _report(compiled, args)
     return DONE
+
+
+def _check_march(march: str, flags: str) -> None:
+    """What is compiled is run here too, first of all while Theano is imported."""
+    from theano_compat import TheanoEnvironmentError, processor
+    from theano_compat.compiler import needed_flags
+    from theano_compat.requirements import check_compiler, default_compiler
+
+    cxx = dict(flag.split("=", 1) for flag in flags.split(",") if "=" in flag).get("cxx") or None
+    check_compiler(cxx)
+    lacking = processor.lacking(needed_flags(cxx or default_compiler(), march))
+    if lacking:
+        raise TheanoEnvironmentError(
+            f"--march {march} is for processors that have {', '.join(lacking)}, and this one, which is to run what "
+            "it compiles, has not: name an older one, or compile on another machine."
+        )
 
 
 def _steps(task: str, also: Iterable[str], flags: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -202,7 +219,7 @@ def work(task: str, also: Iterable[str]) -> int:
 
     try:
         if task == COMPILE:
-            _check_compiler()
+            _check_compiling()
         for name, step in steps(also).items():
             start = time.perf_counter()
             try:
@@ -222,21 +239,11 @@ def _write(**line: Any) -> None:
     print(json.dumps(line), flush=True)
 
 
-def _check_compiler() -> None:
-    """There must be one, and what it compiles is run here too."""
-    import theano
-    from theano_compat import TheanoEnvironmentError, precompiled, processor
-    from theano_compat.compiler import march_of, needed_flags
+def _check_compiling() -> None:
+    import theano  # noqa: F401
+    from theano_compat import precompiled
 
     precompiled.check_compiling()
-    march = march_of(theano.config.gcc.cxxflags)
-    if march:
-        lacking = processor.lacking(needed_flags(theano.config.cxx, march))
-        if lacking:
-            raise TheanoEnvironmentError(
-                f"--march {march} is for processors that have {', '.join(lacking)}, and this one, which is to run "
-                "what it compiles, has not: name an older one, or compile on another machine."
-            )
 
 
 def _finish() -> dict[str, str]:

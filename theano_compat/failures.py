@@ -42,7 +42,8 @@ def _compile(cmodule: Any, plain: Any, *args: Any, **kwargs: Any) -> Any:
         with contextlib.redirect_stdout(printed):
             return plain(*args, **kwargs)
     except Exception as error:
-        problem = explain(error, cmodule.config.cxx, cmodule.config.compiledir)
+        config = cmodule.config
+        problem = explain(error, config.cxx, config.compiledir, config.gcc.cxxflags)
         if problem is not None:
             printed = io.StringIO()
             raise TheanoEnvironmentError(problem) from error
@@ -51,15 +52,15 @@ def _compile(cmodule: Any, plain: Any, *args: Any, **kwargs: Any) -> Any:
         print(printed.getvalue(), end="")
 
 
-def explain(error: Exception, cxx: str, folder: str) -> str | None:
+def explain(error: Exception, cxx: str, folder: str, cxxflags: str = "") -> str | None:
     """Say why a module could not be compiled, if that is not for its code.
 
     Parameters
     ----------
     error : Exception
         What Theano raised.
-    cxx, folder : str
-        Theano's settings ``cxx`` and ``compiledir``.
+    cxx, folder, cxxflags : str
+        Theano's settings ``cxx``, ``compiledir`` and ``gcc.cxxflags``.
 
     Returns
     -------
@@ -71,26 +72,36 @@ def explain(error: Exception, cxx: str, folder: str) -> str | None:
     >>> explain(OSError(28, "No space left on device"), "g++", "/tmp/folder")
     'Theano cannot write to /tmp/folder, its folder for compiled modules, or to the temporary files...
     """
-    import subprocess
-
     if isinstance(error, OSError) or "No space left on device" in str(error):
         reason = error.strerror if isinstance(error, OSError) else "No space left on device"
         return (
             f"Theano cannot write to {folder}, its folder for compiled modules, or to the temporary files in "
             f"{_temporary_files()} ({reason}): make room there, or {settings.CHOOSE_A_FOLDER}, or TMPDIR."
         )
-    command = [cxx, "-x", "c++", "-fsyntax-only", "-I", os.path.dirname(python_header()), "-"]
+    problem = _trial(cxx)
+    if problem is not None:
+        return (
+            f"the C++ compiler {cxx!r} fails on a program of one line ({problem}): set THEANO_FLAGS=cxx=/path/to/g++."
+        )
+    problem = _trial(cxx, *cxxflags.split())
+    if problem is not None:
+        return f"the C++ compiler {cxx!r} refuses the flags of THEANO_FLAGS=gcc.cxxflags={cxxflags} ({problem})."
+    return None
+
+
+def _trial(cxx: str, *flags: str) -> str | None:
+    """What keeps the compiler from reading Python's headers, or None."""
+    import subprocess
+
+    command = [cxx, *flags, "-x", "c++", "-fsyntax-only", "-I", os.path.dirname(python_header()), "-"]
     try:
         run = subprocess.run(command, input="#include <Python.h>\n", capture_output=True, text=True, errors="replace")
-    except OSError as refusal:
-        return f"the C++ compiler {cxx!r} cannot be run ({refusal.strerror}): set THEANO_FLAGS=cxx=/path/to/g++."
-    if run.returncode:
-        said = run.stderr.strip().splitlines()
-        return (
-            f"the C++ compiler {cxx!r} fails on a program of one line (exit code {run.returncode}"
-            f"{', ' + said[0] if said else ''}): install g++ anew, or set THEANO_FLAGS=cxx=/path/to/g++."
-        )
-    return None
+    except OSError as error:
+        return error.strerror
+    if run.returncode == 0:
+        return None
+    said = run.stderr.strip().splitlines()
+    return f"exit code {run.returncode}" + (f", {said[0]}" if said else "")
 
 
 def _temporary_files() -> str:

@@ -172,10 +172,25 @@ def missing_for_compiling(cxx: str | None) -> str | None:
 
     if cxx == "":
         return None
-    compiler = cxx or ("clang++" if sys.platform == "darwin" else "g++")
+    compiler = cxx or default_compiler()
     if shutil.which(compiler.split()[0]) is None and shutil.which(compiler) is None:
         return compiler
     return None if os.path.exists(python_header()) else python_header()
+
+
+def default_compiler() -> str:
+    """Return the compiler that Theano looks for.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> default_compiler().endswith("g++") or sys.platform == "darwin"
+    True
+    """
+    return "clang++" if sys.platform == "darwin" else "g++"
 
 
 def python_header() -> str:

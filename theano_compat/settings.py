@@ -163,11 +163,12 @@ def writable_base_compiledir() -> str:
     folder = os.path.join(os.path.expanduser("~"), ".theano")
     if os.path.isabs(folder):
         with contextlib.suppress(OSError):
-            if not is_noexec(folder) and _is_warmed(folder):
-                return folder
-            os.makedirs(folder, mode=0o770, exist_ok=True)
-            if os.access(folder, os.R_OK | os.W_OK | os.X_OK) and not is_noexec(folder):
-                return folder
+            if not is_noexec(folder):
+                if _is_warmed(folder):
+                    return folder
+                os.makedirs(folder, mode=0o770, exist_ok=True)
+                if os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+                    return folder
     try:
         temporary = private_temporary_folder()
     except OSError as error:
@@ -184,12 +185,15 @@ def writable_base_compiledir() -> str:
 
 
 def _is_warmed(folder: str) -> bool:
-    """Whether root or this user has compiled there for machines without a compiler."""
+    """Whether root or this user, and nobody else, has compiled there what can be used here."""
+    if not os.path.isdir(folder):
+        return False
     found = os.stat(folder)
-    trusted = found.st_uid in (0, os.getuid()) and not found.st_mode & 0o022
+    if found.st_mode & 0o022 or found.st_uid not in (0, os.getuid() if hasattr(os, "getuid") else 0):
+        return False
     with contextlib.suppress(TheanoEnvironmentError):
-        return trusted and precompiled.find(folder) is not None
-    return trusted
+        return precompiled.find(folder) is not None
+    return False
 
 
 @after("theano.configparser")

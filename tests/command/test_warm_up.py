@@ -195,13 +195,15 @@ def test_what_is_warm_cannot_be_warmed_up_again_without_a_compiler(warmed, tmp_p
 
 def test_an_unknown_processor_is_refused(tmp_path, capsys):
     assert main(["warm-up", "--to", str(tmp_path), "--march", "pentium9"]) == 2
-    assert "'pentium9'" in capsys.readouterr().err
+    assert "makes no code for the processor 'pentium9'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif("avx2" not in processor.flags() or "avx512f" in processor.flags(), reason="asks for AVX-512")
 def test_a_processor_larger_than_this_one_is_refused_before_anything_is_run(tmp_path, capsys):
     assert main(["warm-up", "--to", str(tmp_path), "--march", "x86-64-v4"]) == 2
     assert "--march x86-64-v4 is for processors that have avx512bw" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("arguments", [["--to", "a,b"], ["--to", ""], ["--march", "x86 -O0"], ["--also", "train"]])

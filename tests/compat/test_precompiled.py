@@ -298,6 +298,11 @@ def test_a_compiler_that_fails_is_one_sentence_that_names_it(tmp_path):
     assert "set THEANO_FLAGS=cxx=" in message
 
 
+def test_flags_that_the_compiler_does_not_know_are_named(tmp_path):
+    message = last_line(IMPORT, THEANO_FLAGS=f"base_compiledir={tmp_path},gcc.cxxflags=-march=pentium9")
+    assert "refuses the flags of THEANO_FLAGS=gcc.cxxflags=-march=pentium9 (exit code 1, " in message
+
+
 def test_a_folder_that_cannot_be_made_is_one_sentence_that_names_it():
     message = last_line(IMPORT, THEANO_FLAGS="base_compiledir=/dev/null/folder")
     assert "/dev/null/folder, cannot be written" in message and "set THEANO_FLAGS=base_compiledir" in message
