@@ -278,8 +278,8 @@ def steps(also: Iterable[str]) -> dict[str, Callable[[], str]]:
 
     Examples
     --------
-    >>> steps(["inverse"])["inverse"]()
-    '0....'
+    >>> list(steps(["inverse"]))
+    ['score float32', 'score bfloat16', 'inverse']
     """
     scoring = {f"score {precision}": lambda precision=precision: _score(precision) for precision in PRECISIONS}
     others = {"inverse": _invert, "evolve": _evolve}

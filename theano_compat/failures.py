@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from theano_compat import precompiled, settings
@@ -183,6 +183,23 @@ def raise_what_kept_the_linker_away(vm: Any) -> bool:
                 f"Theano's C virtual machine, {theano.config.compiledir}/lazylinker_ext, cannot be loaded ({error}): "
                 "install what is missing, or remove that folder and compile again."
             ) from error
+    return False
+
+
+@after("theano.gof.opt")
+def optimise_no_further(opt: Any) -> bool:
+    """Theano's optimiser goes on after errors, and prints each; where nothing can be compiled, they are all the same"""
+
+    def raising(plain: Callable[..., Any]) -> Any:
+        def warn(exc: Exception, *args: Any) -> Any:
+            if isinstance(exc, TheanoEnvironmentError):
+                raise exc
+            return plain(exc, *args)
+
+        return staticmethod(warn)
+
+    opt.NavigatorOptimizer.warn = raising(opt.NavigatorOptimizer.warn)
+    opt.SeqOptimizer.warn = raising(opt.SeqOptimizer.warn)
     return False
 
 

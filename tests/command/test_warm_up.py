@@ -132,6 +132,7 @@ def test_what_was_not_compiled_is_refused_in_one_sentence(warmed, tmp_path):
         "import theano_compat, theano, theano.tensor as T; x = T.fvector(); theano.function([x], T.arcsinh(x) * 3 + x)"
     )
     run = without_compiler(code, folder, tmp_path, check=False)
+    assert run.stderr.count("is not among what was compiled in") == 1
     last = [line for line in run.stderr.splitlines() if "TheanoEnvironmentError" in line][-1]
     assert "is not among what was compiled in" in last and "open-nsfw warm-up" in last and "g++ does not exist" in last
 

@@ -200,6 +200,15 @@ def test_a_home_that_everybody_can_write_is_not_trusted_for_its_record(tmp_path,
     assert Path(settings.writable_base_compiledir()).name.startswith("theano-")
 
 
+def test_the_version_of_an_operations_code_is_the_same_in_each_process():
+    code = (
+        "import theano_compat, theano.tensor as T; print(T.DimShuffle((), ['x']).c_code_cache_version())\n"
+        "print(T.ScalarFromTensor().c_code_cache_version())"
+    )
+    one, other = (fresh_python(code, PYTHONHASHSEED=seed).stdout for seed in "12")
+    assert one == other and "(" in one
+
+
 # The processor
 
 CPUINFO = "processor : 0\ncpu family\t: 6\nmodel\t\t: 85\nflags\t\t: sse2 pni avx2 avx512_vnni bmi1\n"
