@@ -14,7 +14,6 @@ import importlib.machinery
 import importlib.util
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -29,7 +28,8 @@ from typing import Any
 import numpy as np
 import theano
 
-from theano_compat import TheanoEnvironmentError
+from theano_compat import TheanoEnvironmentError, precompiled, processor
+from theano_compat.compiler import march_of
 from theano_compat.deprecation import deprecated_names
 from theano_cpu.onednn.library import OneDnnUnavailableError, find_onednn, load_onednn
 
@@ -49,7 +49,6 @@ _MODULE = "theano_cpu_onednn"
 _FLAGS = [
     "-std=c++17",
     "-O3",
-    "-march=native",
     "-fno-trapping-math",
     "-fopenmp",
     "-fPIC",
@@ -296,7 +295,10 @@ def _native_module() -> Any:
     loader = importlib.machinery.ExtensionFileLoader(_MODULE, str(path))
     spec: Any = importlib.util.spec_from_loader(_MODULE, loader)
     module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
+    try:
+        loader.exec_module(module)
+    except ImportError as error:
+        raise OneDnnUnavailableError(f"the oneDNN native module {path} cannot be loaded: {error}") from error
     _check(module, library)
     return module
 
@@ -322,8 +324,16 @@ def _problem() -> str | None:
     try:
         native_module()
     except OneDnnUnavailableError as error:
+        if _is_warmed():
+            raise  # Theano's own operations, which would be taken instead, cannot be compiled
         return str(error)
     return None
+
+
+def _is_warmed() -> bool:
+    """Whether oneDNN is what was compiled beforehand, on a machine without a compiler."""
+    warmed = precompiled.in_use()
+    return warmed is not None and any(Path(warmed.folder, _MODULE).glob("*.so"))
 
 
 def _key(library: Path, include: Path) -> str:
@@ -335,25 +345,19 @@ def _key(library: Path, include: Path) -> str:
     # Two builds of one version call themselves by different names (soname); their paths may change
     build = library.stat().st_size
     python = sysconfig.get_config_var("SOABI") or sys.version
-    for part in (version, build, python, np.__version__, theano.config.cxx, *_FLAGS, _cpu()):
+    warmed = precompiled.in_use()
+    # Compile folders may be shared by different machines
+    machine = warmed.record.fingerprint if warmed else processor.fingerprint()
+    march = march_of(theano.config.gcc.cxxflags) or machine
+    for part in (version, build, python, np.__version__, theano.config.cxx, *_FLAGS, march):
         depends.update(part if isinstance(part, bytes) else str(part).encode())
     return depends.hexdigest()[:32]
 
 
-def _cpu() -> str:
-    """What -march=native looks at: compile folders may be shared by different machines."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            text = file.read()
-    except OSError:
-        return ""
-    fields = ("cpu family", "model", "flags", "CPU implementer", "CPU part", "Features")  # the last three: Arm
-    lines = [re.search(rf"^{field}\s*:.*$", text, re.MULTILINE) for field in fields]
-    return "".join(line.group() for line in lines if line)
-
-
 def _build(path: Path, library: Path, include: Path) -> None:
     """Compile the native module to `path`; when several processes do, one works and the others wait for it."""
+    if precompiled.in_use():
+        precompiled.refuse(f"the oneDNN native module {path.name}")
     if not theano.config.cxx:
         raise OneDnnUnavailableError("a C++ compiler is needed once, to build the oneDNN native module: install g++")
     try:
@@ -374,12 +378,11 @@ def _build(path: Path, library: Path, include: Path) -> None:
 def _compile(target: Path, library: Path, include: Path) -> None:
     includes = ["-I" + str(folder) for folder in (include, sysconfig.get_path("include"), np.get_include())]
     sources = sorted(_SOURCES.glob("*.cpp"))
+    compiler = [theano.config.cxx, *_FLAGS, f"-march={march_of(theano.config.gcc.cxxflags) or 'native'}"]
     objects = [str(target.with_name(source.stem + ".o")) for source in sources]
     # At the same time: most of a first start is spent here
-    _run_all(
-        [theano.config.cxx, *_FLAGS, *includes, "-c", str(source), "-o", made] for source, made in zip(sources, objects)
-    )
-    _run_all([[theano.config.cxx, *_FLAGS, "-shared", *objects, "-o", str(target), str(library)]])
+    _run_all([*compiler, *includes, "-c", str(source), "-o", made] for source, made in zip(sources, objects))
+    _run_all([[*compiler, "-shared", *objects, "-o", str(target), str(library)]])
 
 
 def _run_all(commands: Iterable[list[str]]) -> None:
