@@ -16,6 +16,9 @@ Its files::
     requirements    what must be there: Python, NumPy, a compiler
     settings        Theano's defaults and its folder of compiled modules
     compiler        what the C++ compiler is told
+    failures        what is said where it fails for want of something outside the code
+    precompiled     compiled modules for machines without a compiler
+    processor       what the processor can execute
     stand_ins       modules that are gone
     repairs         NumPy's names and manners that are gone, and noise
     sources         what Python's compiler warns of in their source texts
@@ -26,7 +29,7 @@ What the user has set in ``THEANO_FLAGS`` or ``.theanorc`` always wins over the 
 """
 
 # Importing them registers their repairs
-from theano_compat import bundle, compiler, repairs, settings, stand_ins  # noqa: F401
+from theano_compat import bundle, compiler, failures, precompiled, repairs, settings, stand_ins  # noqa: F401
 from theano_compat.deprecation import deprecated_names
 from theano_compat.import_hook import applied_repairs, install
 from theano_compat.requirements import TheanoEnvironmentError, check_not_imported_before, check_python

@@ -16,12 +16,13 @@ ROOT_USER = {"id": "echo 0", "unshare": "exit 0", "apt-get": "echo http://exampl
     [
         ({"id": "echo 1000"}, "that needs the rights of root"),
         ({**ROOT_USER, "unshare": "exit 1"}, "this machine does not allow namespaces"),
+        ({**ROOT_USER, "debootstrap": "exit 0", "apt-get": "exit 0"}, "apt-get is set up with no mirror of Debian's"),
         (
             {**ROOT_USER, "debootstrap": 'echo "I: begun"; echo "E: it does not answer"; exit 1'},
             "debootstrap says: E: it does not answer",
         ),
     ],
-    ids=["no root", "no namespaces", "no mirror"],
+    ids=["no root", "no namespaces", "no mirror", "a mute mirror"],
 )
 def test_a_machine_that_cannot_make_the_root_is_told_so_in_one_line(commands, reason, tmp_path):
     programs, temporary = tmp_path / "bin", tmp_path / "tmp"
