@@ -1,4 +1,4 @@
-"""Versions in the keys by which Theano finds compiled modules again: without one a module is compiled by each process."""
+"""Versions in the keys by which Theano finds compiled modules again: without one, each process compiles anew."""
 
 from __future__ import annotations
 
