@@ -1,4 +1,4 @@
-"""Theano 1.0.5 and Lasagne, unchanged, on CPython 3.10 to 3.13 and NumPy 1.26 to 2.x.
+"""Theano 1.0.5 and Lasagne, unchanged, on CPython 3.10 to 3.15 and NumPy 1.26 to 2.x.
 
 Theano's last release is of 2020. What Python and NumPy have removed since is put back here, and only where it is
 missing. ``import theano_compat`` is cheap: it imports neither NumPy nor Theano. It only installs an import hook, so
