@@ -17,6 +17,7 @@ Its files::
     settings        Theano's defaults and its folder of compiled modules
     compiler        what the C++ compiler is told
     failures        what is said where it fails for want of something outside the code
+    module_versions how compiled modules are found again by the next process
     precompiled     compiled modules for machines without a compiler
     processor       what the processor can execute
     stand_ins       modules that are gone
@@ -29,7 +30,16 @@ What the user has set in ``THEANO_FLAGS`` or ``.theanorc`` always wins over the 
 """
 
 # Importing them registers their repairs
-from theano_compat import bundle, compiler, failures, precompiled, repairs, settings, stand_ins  # noqa: F401
+from theano_compat import (  # noqa: F401
+    bundle,
+    compiler,
+    failures,
+    module_versions,
+    precompiled,
+    repairs,
+    settings,
+    stand_ins,
+)
 from theano_compat.deprecation import deprecated_names
 from theano_compat.import_hook import applied_repairs, install
 from theano_compat.requirements import TheanoEnvironmentError, check_not_imported_before, check_python

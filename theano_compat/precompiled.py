@@ -415,18 +415,3 @@ def remember_trials(cmodule: Any) -> bool:
 
     cmodule.Compiler._try_compile_tmp = classmethod(_try_compile_tmp)
     return False
-
-
-@after("theano.gof.op")
-def version_code_by_its_text(op: Any) -> bool:
-    """Python hashes text differently in each process: operations in C files would be compiled anew by each"""
-    import hashlib
-
-    plain = op.COp.c_code_cache_version
-
-    def c_code_cache_version(self: Any) -> tuple[Any, ...]:
-        digest = hashlib.sha256("\0".join(self.func_codes).encode()).digest()
-        return (int.from_bytes(digest[:7], "big"), *plain(self)[1:])
-
-    op.COp.c_code_cache_version = c_code_cache_version
-    return True

@@ -68,8 +68,9 @@ class Image:
                 script += [make, f"mount --bind {outside} {place}", f"mount -o remount,bind,ro {place}"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("THEANO", "PYTHON"))}
         if "PIP_CERT" in os.environ:
-            shutil.copy(os.environ["PIP_CERT"], f"{self.root}/certificates")
-            environment["PIP_CERT"] = "/certificates"
+            certificates = os.environ["PIP_CERT"]
+            shutil.copy(certificates, f"{self.root}/certificates")
+            environment.update((name, "/certificates") for name in os.environ if os.environ[name] == certificates)
         environment.update(root=str(self.root), PATH=PATH)
         script = [*script, 'exec chroot $root /bin/sh -ec "$0"']
         run("unshare", "--mount", "--pid", "--fork", "sh", "-ec", "\n".join(script), argument, env=environment)

@@ -3,13 +3,15 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 import types
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fresh_python import fresh_python
+from fresh_python import REPOSITORY, fresh_python
 
 from theano_compat import TheanoEnvironmentError, compiler, failures, precompiled, processor, settings
 
@@ -200,6 +202,12 @@ def test_a_home_that_everybody_can_write_is_not_trusted_for_its_record(tmp_path,
     assert Path(settings.writable_base_compiledir()).name.startswith("theano-")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="about Linux")
+def test_modules_do_not_ask_for_pythons_library():
+    # Debian has libpython3.x.so in a package that only the headers bring along
+    assert fresh_python(f"{IMPORT}; print(theano.gof.cmodule.std_libs())").stdout.strip() == "[]"
+
+
 def test_the_version_of_an_operations_code_is_the_same_in_each_process():
     code = (
         "import theano_compat, theano.tensor as T; print(T.DimShuffle((), ['x']).c_code_cache_version())\n"
@@ -207,6 +215,16 @@ def test_the_version_of_an_operations_code_is_the_same_in_each_process():
     )
     one, other = (fresh_python(code, PYTHONHASHSEED=seed).stdout for seed in "12")
     assert one == other and "(" in one
+
+
+def test_operations_without_properties_are_compiled_once(tmp_path):
+    code = f"""
+{IMPORT}, theano.tensor as T
+theano.function([], T.ScalarFromTensor()(T.constant(7)), mode=theano.Mode("cvm", None))()
+print(theano.gof.cc.get_module_cache().stats)
+"""
+    loaded = [fresh_python(code, THEANO_FLAGS=f"base_compiledir={tmp_path}").stdout.split()[-1] for _ in range(2)]
+    assert loaded == ["1]", "0]"], "compiled by the first process, and not by the second"
 
 
 # The processor
@@ -325,3 +343,41 @@ def test_a_compile_disk_without_room_is_recognised_in_the_compilers_words(tmp_pa
 
 def test_code_that_does_not_compile_stays_theanos_own_error():
     assert failures.explain(Exception("Compilation failed: expected ';'"), "g++", "/tmp") is None
+
+
+# The same on real mounts
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """Run Python where a folder is a file system of its own, mounted with the given options."""
+    if os.getuid() != 0 or subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("NOT TESTED: noexec and full disks; that needs root, and a root that may mount")
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+
+    def run(code, options, **environment):
+        script = f'mount -t tmpfs -o {options} tmpfs "{folder}" && exec "$@"'
+        command = ["unshare", "--mount", "sh", "-c", script, "sh", sys.executable, "-c", code]
+        environment = {name: value.replace("MOUNTED", str(folder)) for name, value in environment.items()}
+        environment = {**os.environ, "THEANO_FLAGS": "", "PYTHONPATH": str(REPOSITORY), **environment}
+        return subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/")
+
+    return run
+
+
+@pytest.mark.slow
+def test_a_real_noexec_home_and_real_noexec_temporary_files(mounted, tmp_path):
+    show = f"{IMPORT}; print(theano.config.compiledir)"
+    assert f"{tmp_path}/theano-0" in mounted(show, "noexec", HOME="MOUNTED", TMPDIR=str(tmp_path)).stdout
+    assert "are the temporary files" in mounted(show, "noexec", HOME="MOUNTED", TMPDIR="MOUNTED").stderr
+    flags = f"base_compiledir={tmp_path}"
+    march = f"{IMPORT}; from theano.gof.cmodule import GCC_compiler; print(GCC_compiler.march_flags)"
+    assert "-march=" in mounted(march, "noexec", TMPDIR="MOUNTED", THEANO_FLAGS=flags).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["40k", "80k"])
+def test_a_real_full_disk(size, mounted):
+    message = mounted(IMPORT, f"size={size}", THEANO_FLAGS="base_compiledir=MOUNTED").stderr.splitlines()[-1]
+    assert "TheanoEnvironmentError: Theano cannot write to" in message and "(No space left on device)" in message

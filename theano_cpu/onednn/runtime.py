@@ -294,8 +294,8 @@ def _native_module() -> Any:
         _build(path, library, include)
     loader = importlib.machinery.ExtensionFileLoader(_MODULE, str(path))
     spec: Any = importlib.util.spec_from_loader(_MODULE, loader)
-    module = importlib.util.module_from_spec(spec)
     try:
+        module = importlib.util.module_from_spec(spec)
         loader.exec_module(module)
     except ImportError as error:
         raise OneDnnUnavailableError(f"the oneDNN native module {path} cannot be loaded: {error}") from error
