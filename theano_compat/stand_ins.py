@@ -53,9 +53,9 @@ def numpy_distutils_stand_in() -> list[ModuleType]:
     ]
 
 
-@stand_in("lasagne")
+@stand_in("lasagne", "theano.gpuarray.linalg")
 def pkg_resources_stand_in() -> list[ModuleType]:
-    """setuptools 82 dropped pkg_resources; Lasagne only asks it for its own version"""
+    """setuptools 82 dropped pkg_resources; Lasagne asks it for its own version, Theano's GPU code for an exception"""
     import importlib.metadata
 
     return [
@@ -65,6 +65,25 @@ def pkg_resources_stand_in() -> list[ModuleType]:
             DistributionNotFound=importlib.metadata.PackageNotFoundError,
         )
     ]
+
+
+# theano.scan imports the code for GPUs, wherever it runs
+
+
+@stand_in("theano.tests.breakpoint")
+def imp_stand_in() -> list[ModuleType]:
+    """imp left Python 3.12; the GPU code, which theano.scan imports, has an operation that looks for debuggers by it"""
+    import importlib.util
+
+    return [_module("imp", find_module=importlib.util.find_spec)]
+
+
+@stand_in("theano.gpuarray.linalg")
+def numpy_linalg_stand_in() -> list[ModuleType]:
+    """numpy.linalg.linalg left NumPy 2.4; the GPU code, which theano.scan imports, takes an exception from it"""
+    import numpy as np
+
+    return [_module("numpy.linalg.linalg", LinAlgError=np.linalg.LinAlgError)]
 
 
 @provide("theano.tensor.signal.downsample")
