@@ -1,18 +1,17 @@
 """Repairs of Theano's own code: names that NumPy has dropped, what NumPy 2 does differently, and noise.
 
-The repairs of its surroundings stand beside this file: `theano_compat.stand_ins` (modules that are gone),
-`theano_compat.settings` and `theano_compat.compiler`. How a repair is written is told in
+Others stand beside this file: `theano_compat.python_code` (where Theano's C code is not used),
+`theano_compat.stand_ins` (modules that are gone), `theano_compat.settings` and `theano_compat.compiler`. How a repair is written is told in
 `theano_compat.import_hook`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib
 import os
-import sys
 import warnings
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -36,6 +35,7 @@ def put_back_numpy_names(theano: ModuleType) -> bool:
         "product": np.prod,
         "cast": Cast(),
         "sctype2char": lambda dtype: np.dtype(dtype).char,
+        "ComplexWarning": np.exceptions.ComplexWarning,
         "MAXDIMS": np.iinfo("int32").min,  # NumPy 2's NPY_RAVEL_AXIS: Theano only means "no axis" by it
     }
     missing = {name: value for name, value in names.items() if name not in vars(np)}
@@ -65,60 +65,47 @@ def wrap_integers(safe_asarray: Any) -> bool:
     return True
 
 
+@after("theano.scalar.basic")
+def upcast_variables(basic: Any) -> bool:
+    """NumPy 2 does not take a Theano variable for its dtype, as theano.tensor.ceil_intdiv does"""
+    if numpy_version() < (2,):
+        return False
+    upcast = basic.upcast
+    basic.upcast = lambda *dtypes: upcast(*(dtype.dtype if hasattr(dtype, "owner") else dtype for dtype in dtypes))
+    return True
+
+
+@after("theano.tensor.raw_random")
+def copy_random_states(raw_random: Any) -> bool:
+    """Copies of a RandomState share their generator on NumPy 2: Theano's functions would change states not theirs"""
+    if numpy_version() < (2,):
+        return False
+    raw_random.copy = copy.deepcopy
+    return True
+
+
+@after("theano.sandbox.rng_mrg")
+def widen_mask(rng_mrg: Any) -> bool:
+    """NumPy 2 refuses the mask of 32 bits that MRG_RandomStreams applies to int32, where no compiler is"""
+    if numpy_version() < (2,):
+        return False
+    import numpy as np
+
+    next_value = rng_mrg.mrg_next_value
+
+    def mrg_next_value(rstate: Any, new_rstate: Any, NORM: Any, mask: int, offset: int) -> Any:
+        return next_value(rstate, new_rstate, NORM, np.int64(mask), offset)
+
+    rng_mrg.mrg_next_value = mrg_next_value
+    return True
+
+
 @after("theano.tensor.subtensor")
 def increment_in_python(subtensor: Any) -> bool:
     """NumPy 2 took PyArray_MapIter out of its C API: AdvancedIncSubtensor1 runs its Python code instead"""
     if numpy_version() < (2,):
         return False
     del subtensor.AdvancedIncSubtensor1.c_code
-    return True
-
-
-@after("theano.tensor.signal.pool")
-def pool_by_tuples(pool: Any) -> bool:
-    """NumPy 1.23 dropped lists of slices as indices, by which pooling without a compiler takes its windows"""
-    import numpy as np
-
-    class ListIndexed(np.ndarray):
-        def __getitem__(self, index: Any) -> Any:
-            return super().__getitem__(tuple(index) if isinstance(index, list) else index)
-
-        def __setitem__(self, index: Any, value: Any) -> None:
-            super().__setitem__(tuple(index) if isinstance(index, list) else index, value)
-
-    def with_list_indexed_arrays(perform: Callable[..., None]) -> Callable[..., None]:
-        def perform_with_them(self: Any, node: Any, inputs: Any, outputs: Any, *params: Any) -> None:
-            if isinstance(self, pool.AveragePoolGrad) and self.mode == "average_exc_pad" and inputs[-1].any():
-                # Theano's C says the first half, its Python code nothing
-                raise ValueError("padding must be zero for average_exc_pad, where a gradient is asked for")
-            perform(self, node, [array.view(ListIndexed) for array in inputs], outputs, *params)
-            for storage in outputs:
-                storage[0] = np.asarray(storage[0])
-
-        return perform_with_them
-
-    # The padded arrays are made by the module's np.zeros
-    pool.np = ModuleType("numpy")
-    vars(pool.np).update(vars(np), zeros=lambda *arguments, **named: np.zeros(*arguments, **named).view(ListIndexed))
-    for name in ("Pool", "MaxPoolGrad", "AveragePoolGrad", "DownsampleFactorMaxGradGrad", "MaxPoolRop"):
-        operation = getattr(pool, name)
-        operation.perform = with_list_indexed_arrays(operation.perform)
-    return True
-
-
-@after("theano.scan_module.scan_op")
-def scan_in_python(scan_op: Any) -> bool:
-    """The C code of theano.scan is of Cython 0.28, too old for this Python or NumPy: Scan runs its Python code"""
-    if sys.version_info < (3, 11) and numpy_version() < (2,):
-        return False
-    make_thunk = scan_op.Scan.make_thunk
-
-    def make_python_thunk(
-        self: Any, node: Any, storage_map: Any, compute_map: Any, no_recycling: Any, impl: str | None = None
-    ) -> Any:
-        return make_thunk(self, node, storage_map, compute_map, no_recycling, "py")
-
-    scan_op.Scan.make_thunk = make_python_thunk
     return True
 
 
