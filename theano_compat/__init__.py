@@ -17,6 +17,7 @@ Its files::
     settings        Theano's defaults and its folder of compiled modules
     compiler        what the C++ compiler is told
     stand_ins       modules that are gone
+    python_code     what runs in Python: theano.scan; pooling and convolution without a compiler
     repairs         NumPy's names and manners that are gone, and noise
     deprecation     old names of ours
 
@@ -25,7 +26,7 @@ What the user has set in ``THEANO_FLAGS`` or ``.theanorc`` always wins over the 
 """
 
 # Importing them registers their repairs
-from theano_compat import bundle, compiler, repairs, settings, stand_ins  # noqa: F401
+from theano_compat import bundle, compiler, python_code, repairs, settings, stand_ins  # noqa: F401
 from theano_compat.deprecation import deprecated_names
 from theano_compat.import_hook import applied_repairs, install
 from theano_compat.requirements import TheanoEnvironmentError, check_not_imported_before, check_python

@@ -101,7 +101,7 @@ def downsample_stand_in(downsample: Any) -> bool:
 
 
 # Two thirds of Theano's import. All of the importers look in scipy.signal for private functions that SciPy has
-# dropped, and do without. One function uses scipy.stats, as an attribute of scipy, which SciPy imports when it is
+# dropped; `theano_compat.python_code` gives them the public ones, when they are called. One function uses scipy.stats, as an attribute of scipy, which SciPy imports when it is
 # first asked for.
 skip_import("scipy.signal", ["theano.tensor.nnet.abstract_conv", "theano.tensor.nnet.conv"])
 skip_import("scipy.stats", ["theano.scalar.basic_scipy"], instead=ModuleType("scipy.stats"))
