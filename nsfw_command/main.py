@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 
 import open_nsfw
-from nsfw_command import convert, evolve, info, inverse, score
+from nsfw_command import convert, evolve, info, inverse, score, warm_up
 from nsfw_model import ModelFileError
 from theano_cpu import TheanoEnvironmentError
 
-SUBCOMMANDS = (score, inverse, evolve, convert, info)
+SUBCOMMANDS = (score, inverse, evolve, convert, info, warm_up)
 
 
 def make_parser() -> argparse.ArgumentParser:

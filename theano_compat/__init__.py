@@ -1,4 +1,4 @@
-"""Theano 1.0.5 and Lasagne, unchanged, on CPython 3.10 to 3.13 and NumPy 1.26 to 2.x.
+"""Theano 1.0.5 and Lasagne, unchanged, on CPython 3.10 to 3.15 and NumPy 1.26 to 2.x.
 
 Theano's last release is of 2020. What Python and NumPy have removed since is put back here, and only where it is
 missing. ``import theano_compat`` is cheap: it imports neither NumPy nor Theano. It only installs an import hook, so
@@ -16,6 +16,9 @@ Its files::
     requirements    what must be there: Python, NumPy, a compiler
     settings        Theano's defaults and its folder of compiled modules
     compiler        what the C++ compiler is told
+    failures        what is said where it fails for want of something outside the code
+    precompiled     compiled modules for machines without a compiler
+    processor       what the processor can execute
     stand_ins       modules that are gone
     python_code     what runs in Python: theano.scan; pooling and convolution without a compiler
     repairs         NumPy's names and manners that are gone, and noise
@@ -26,7 +29,16 @@ What the user has set in ``THEANO_FLAGS`` or ``.theanorc`` always wins over the 
 """
 
 # Importing them registers their repairs
-from theano_compat import bundle, compiler, python_code, repairs, settings, stand_ins  # noqa: F401
+from theano_compat import (  # noqa: F401
+    bundle,
+    compiler,
+    failures,
+    precompiled,
+    python_code,
+    repairs,
+    settings,
+    stand_ins,
+)
 from theano_compat.deprecation import deprecated_names
 from theano_compat.import_hook import applied_repairs, install
 from theano_compat.requirements import TheanoEnvironmentError, check_not_imported_before, check_python

@@ -1,13 +1,15 @@
-"""What the C++ compiler is told beside Theano's own arguments: two headers, and where the BLAS of the wheel is."""
+"""The C++ compiler: what it is told beside Theano's own arguments, and for which processors it makes code."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from typing import Any
 
+from theano_compat import processor
 from theano_compat.import_hook import after
-from theano_compat.requirements import numpy_version
+from theano_compat.requirements import TheanoEnvironmentError, numpy_version
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 NUMPY2_HEADER = os.path.join(_HERE, "numpy2.h")
@@ -38,6 +40,67 @@ def openblas_folder() -> str | None:
     return None
 
 
+def march_of(cxxflags: str) -> str | None:
+    """Find the processor that the user's compiler flags are for.
+
+    Parameters
+    ----------
+    cxxflags : str
+        Theano's setting ``gcc.cxxflags``.
+
+    Returns
+    -------
+    str or None
+        None where they name none: then it is this machine's.
+
+    Examples
+    --------
+    >>> march_of("-O2 -march=x86-64-v3"), march_of("")
+    ('x86-64-v3', None)
+    """
+    named = [flag.partition("-march=")[2] for flag in cxxflags.split() if flag.lstrip("-").startswith("march=")]
+    return named[-1] if named and named[-1] != "native" else None
+
+
+def needed_flags(cxx: str, march: str | None) -> set[str]:
+    """Ask the compiler for which processors its code is.
+
+    Parameters
+    ----------
+    cxx : str
+        The compiler.
+    march : str or None
+        As for its ``-march=``; None is this machine's processor.
+
+    Returns
+    -------
+    set of str
+        The flags that a processor must have, as `processor.needed_flags` gives them.
+
+    Raises
+    ------
+    TheanoEnvironmentError
+        The compiler does not know the processor.
+
+    Examples
+    --------
+    >>> needed_flags("g++", None) <= {flag.replace("_", "") for flag in processor.flags()}
+    True
+    """
+    import subprocess
+
+    command = [cxx, f"-march={march or 'native'}", "-dM", "-E", "-x", "c++", os.devnull]
+    run = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if run.returncode and march:
+        raise TheanoEnvironmentError(
+            f"the C++ compiler {cxx!r} makes no code for the processor {march!r}: name another one, such as "
+            f"x86-64-v3 ('{cxx} -march=list -E -x c++ /dev/null' lists those that it knows)."
+        )
+    needs = processor.needed_flags(line.split()[1] for line in run.stdout.splitlines() if line.count(" ") > 1)
+    # The kernel may know a flag by another name than we think: this machine runs its own code in any case
+    return needs if march else needs - set(processor.lacking(needs))
+
+
 @after("theano.gof.cmodule")
 def add_compiler_arguments(cmodule: Any) -> bool:
     """Generated C needs NumPy 1's names on NumPy 2, and the way to the BLAS of the wheel"""
@@ -54,4 +117,13 @@ def add_compiler_arguments(cmodule: Any) -> bool:
         return arguments
 
     cmodule.GCC_compiler.compile_args = staticmethod(compile_args)
+    return True
+
+
+@after("theano.gof.cmodule")
+def leave_libpython_out(cmodule: Any) -> bool:
+    """Linux resolves Python's names in the running program; Debian has libpython only beside the headers"""
+    if not sys.platform.startswith("linux"):
+        return False
+    cmodule.std_libs = lambda: []
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -52,7 +53,10 @@ def pool_by_tuples(pool: Any) -> bool:
 
     # The padded arrays are made by the module's np.zeros
     pool.np = ModuleType("numpy")
-    vars(pool.np).update(vars(np), zeros=lambda *arguments, **named: np.zeros(*arguments, **named).view(ListIndexed))
+    vars(pool.np).update(
+        zeros=lambda *arguments, **named: np.zeros(*arguments, **named).view(ListIndexed),
+        __getattr__=functools.partial(getattr, np),
+    )
     for name in ("Pool", "MaxPoolGrad", "AveragePoolGrad", "DownsampleFactorMaxGradGrad", "MaxPoolRop"):
         operation = getattr(pool, name)
         operation.perform = with_list_indexed_arrays(operation.perform)

@@ -11,7 +11,7 @@ from types import ModuleType
 
 from theano_compat.import_hook import before, is_installed
 
-PYTHON_VERSIONS = (3, 10), (3, 13)
+PYTHON_VERSIONS = (3, 10), (3, 15)
 NUMPY_VERSIONS = (1, 26), (2,)
 
 
@@ -131,22 +131,80 @@ def check_compiler(cxx: str | None) -> None:
         ...
     theano_compat.requirements.TheanoEnvironmentError: Theano needs a C++ compiler, and '/opt/none/g++' was not...
     """
-    import shutil
-    import sysconfig
-
-    if cxx == "":
-        return
-    compiler = cxx or ("clang++" if sys.platform == "darwin" else "g++")
-    if shutil.which(compiler.split()[0]) is None and shutil.which(compiler) is None:
+    elsewhere = (
+        "Or compile on a machine that has it, by 'open-nsfw warm-up --to FOLDER', bring FOLDER here, and set "
+        "THEANO_FLAGS=base_compiledir=FOLDER."
+    )
+    missing = missing_for_compiling(cxx)
+    if missing == python_header():
         raise TheanoEnvironmentError(
-            f"Theano needs a C++ compiler, and {compiler!r} was not found on PATH. Install one: "
+            f"Theano compiles C++ code against Python's headers, and {missing} does not exist. Install them: "
+            "'apt-get install python3-dev' (Debian, Ubuntu), 'dnf install python3-devel' (Fedora). " + elsewhere
+        )
+    if missing:
+        raise TheanoEnvironmentError(
+            f"Theano needs a C++ compiler, and {missing!r} was not found on PATH. Install one: "
             "'apt-get install g++' (Debian, Ubuntu), 'dnf install gcc-c++' (Fedora), "
             "'xcode-select --install' (macOS), 'conda install gxx' (conda). "
-            "To name another one set THEANO_FLAGS=cxx=/path/to/it."
+            "To name another one set THEANO_FLAGS=cxx=/path/to/it. " + elsewhere
         )
-    header = os.path.join(sysconfig.get_path("include"), "Python.h")
-    if not os.path.exists(header):
-        raise TheanoEnvironmentError(
-            f"Theano compiles C++ code against Python's headers, and {header} does not exist. Install them: "
-            "'apt-get install python3-dev' (Debian, Ubuntu), 'dnf install python3-devel' (Fedora)."
-        )
+
+
+def missing_for_compiling(cxx: str | None) -> str | None:
+    """Return what is not there of a compiler and Python's headers.
+
+    Parameters
+    ----------
+    cxx : str or None
+        As for `check_compiler`.
+
+    Returns
+    -------
+    str or None
+        The compiler's name, or the path of the header.
+
+    Examples
+    --------
+    >>> missing_for_compiling("/opt/none/g++"), missing_for_compiling("")
+    ('/opt/none/g++', None)
+    """
+    import shutil
+
+    if cxx == "":
+        return None
+    compiler = cxx or default_compiler()
+    if shutil.which(compiler.split()[0]) is None and shutil.which(compiler) is None:
+        return compiler
+    return None if os.path.exists(python_header()) else python_header()
+
+
+def default_compiler() -> str:
+    """Return the compiler that Theano looks for.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> default_compiler().endswith("g++") or sys.platform == "darwin"
+    True
+    """
+    return "clang++" if sys.platform == "darwin" else "g++"
+
+
+def python_header() -> str:
+    """Return where ``Python.h`` should be.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> os.path.basename(python_header())
+    'Python.h'
+    """
+    import sysconfig
+
+    return os.path.join(sysconfig.get_path("include"), "Python.h")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from typing import Any
 
-from theano_compat.compiler import OPENBLAS_FLAG, openblas_folder
+from theano_compat import precompiled, processor
+from theano_compat.compiler import OPENBLAS_FLAG, march_of, openblas_folder
 from theano_compat.import_hook import after
-from theano_compat.requirements import TheanoEnvironmentError, check_compiler
+from theano_compat.requirements import TheanoEnvironmentError, check_compiler, missing_for_compiling
+
+CHOOSE_A_FOLDER = "set THEANO_FLAGS=base_compiledir=/path/to/a/folder"
 
 
 @after("theano.configparser")
@@ -22,7 +26,6 @@ def set_defaults(configparser: Any) -> bool:
             return None
         return value
 
-    check_compiler(users_choice("cxx"))
     defaults = {
         "floatX": "float32",
         "blas.ldflags": OPENBLAS_FLAG if openblas_folder() else "",
@@ -30,12 +33,114 @@ def set_defaults(configparser: Any) -> bool:
         "compiledir_format": "compiledir_%(short_platform)s-%(processor)s-%(python_version)s-"
         "%(python_bitwidth)s-numpy-%(numpy_version)s",
     }
-    if users_choice("base_compiledir") is None and users_choice("compiledir") is None:
-        defaults["base_compiledir"] = writable_base_compiledir()
-    for key, value in defaults.items():
-        if users_choice(key) is None:
+    march = march_of(users_choice("gcc.cxxflags") or "")
+    if march:
+        # Not all names of modules tell for which processor they are
+        defaults["compiledir_format"] += f"-{march}"
+    for key, value in {**defaults, **_folder_settings(users_choice, defaults["compiledir_format"])}.items():
+        # Where nothing is compiled, cxx only names modules; the user's would find none of them
+        if users_choice(key) is None or key == "cxx":
             configparser.THEANO_FLAGS_DICT[key] = value
     return True
+
+
+def _folder_settings(users_choice: Callable[[str], str | None], compiledir_format: str) -> dict[str, str]:
+    """The settings that follow from the folder of compiled modules, and from whether anything can be compiled."""
+    settings = {}
+    folder = users_choice("compiledir") or users_choice("base_compiledir")
+    if folder is None:
+        folder = settings["base_compiledir"] = writable_base_compiledir()
+    folder = os.path.expanduser(folder)
+    cxx = users_choice("cxx")
+    if cxx == "":
+        return settings
+    missing = missing_for_compiling(cxx)
+    if missing is None and is_writable(folder):
+        try:
+            precompiled.find(folder)
+        except TheanoEnvironmentError:
+            # Modules of a larger processor, or of another Python: they stay apart from those that are compiled now
+            settings["compiledir_format"] = f"{compiledir_format}-{processor.fingerprint()}"
+        return settings
+    check_executable(folder)
+    reason = f"{missing} does not exist" if missing else f"{folder} cannot be written"
+    warmed = precompiled.find(folder)
+    if warmed is not None:
+        return {**settings, **precompiled.use(warmed, reason)}
+    check_compiler(cxx)
+    raise TheanoEnvironmentError(
+        f"Theano's folder for compiled modules, {folder}, cannot be written, and nothing was compiled there before by "
+        f"'open-nsfw warm-up': {CHOOSE_A_FOLDER}."
+    )
+
+
+def is_writable(folder: str) -> bool:
+    """Say whether a folder can be made, or written if it exists.
+
+    Parameters
+    ----------
+    folder : str
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_writable("/dev/null/folder")
+    False
+    """
+    found = _existing_parent(folder)
+    return os.path.isdir(found) and os.access(found, os.R_OK | os.W_OK | os.X_OK)
+
+
+def is_noexec(folder: str) -> bool:
+    """Say whether a folder is, or would be made, on a file system from which nothing may be executed.
+
+    Parameters
+    ----------
+    folder : str
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_noexec(os.path.dirname(os.__file__))
+    False
+    """
+    return bool(os.statvfs(_existing_parent(folder)).f_flag & getattr(os, "ST_NOEXEC", 0))
+
+
+def check_executable(folder: str) -> None:
+    """Check that compiled modules can be loaded from a folder.
+
+    Parameters
+    ----------
+    folder : str
+
+    Raises
+    ------
+    TheanoEnvironmentError
+        It is on a file system that was mounted with ``noexec``.
+
+    Examples
+    --------
+    >>> check_executable(os.path.dirname(os.__file__))
+    """
+    if is_noexec(folder):
+        raise TheanoEnvironmentError(
+            f"no compiled module can be loaded from {folder}, which is on a file system that is mounted noexec: "
+            f"{CHOOSE_A_FOLDER} on another one."
+        )
+
+
+def _existing_parent(folder: str) -> str:
+    folder = os.path.abspath(folder)
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    return folder
 
 
 def writable_base_compiledir() -> str:
@@ -47,26 +152,78 @@ def writable_base_compiledir() -> str:
     Returns
     -------
     str
-        ``~/.theano``, or a private folder among the temporary files when that cannot be written.
+        ``~/.theano``, or a private folder among the temporary files when that cannot be written, or is mounted
+        ``noexec``. A home that cannot be written is taken all the same if ``open-nsfw warm-up`` has been there.
 
     Raises
     ------
     TheanoEnvironmentError
-        Neither can be written.
+        Neither can be used.
     """
     folder = os.path.join(os.path.expanduser("~"), ".theano")
     if os.path.isabs(folder):
         with contextlib.suppress(OSError):
-            os.makedirs(folder, mode=0o770, exist_ok=True)
-            if os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-                return folder
+            if not is_noexec(folder):
+                if _is_warmed(folder):
+                    return folder
+                os.makedirs(folder, mode=0o770, exist_ok=True)
+                if os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+                    return folder
     try:
-        return private_temporary_folder()
+        temporary = private_temporary_folder()
     except OSError as error:
         raise TheanoEnvironmentError(
             f"Theano needs a folder for its compiled modules, and neither {folder} nor the temporary files can be "
-            f"written ({error}): set THEANO_FLAGS=base_compiledir=/path/to/a/folder."
+            f"written ({error}): {CHOOSE_A_FOLDER}."
         ) from error
+    if is_noexec(temporary):
+        raise TheanoEnvironmentError(
+            f"Theano needs a folder for its compiled modules, {folder} cannot be written or is mounted noexec, and so "
+            f"are the temporary files ({temporary}): {CHOOSE_A_FOLDER} on another file system."
+        )
+    return temporary
+
+
+def _is_warmed(folder: str) -> bool:
+    """Whether root or this user, and nobody else, has compiled there what can be used here."""
+    if not os.path.isdir(folder):
+        return False
+    found = os.stat(folder)
+    if found.st_mode & 0o022 or found.st_uid not in (0, os.getuid() if hasattr(os, "getuid") else 0):
+        return False
+    with contextlib.suppress(TheanoEnvironmentError):
+        return precompiled.find(folder) is not None
+    return False
+
+
+@after("theano.configparser")
+def check_compiledir(configparser: Any) -> bool:
+    """Theano's own message about its folder names no setting, and it wants to write where it only reads"""
+    plain = configparser.AddConfigVar
+
+    def AddConfigVar(name: str, doc: str, configparam: Any, *args: Any, **kwargs: Any) -> Any:
+        if name == "compiledir":
+            configparam.filter = _checked_compiledir(configparam.filter)
+        return plain(name, doc, configparam, *args, **kwargs)
+
+    configparser.AddConfigVar = AddConfigVar
+    return False
+
+
+def _checked_compiledir(plain: Callable[[str], str]) -> Callable[[str], str]:
+    def filter_compiledir(path: str) -> str:
+        if precompiled.in_use():
+            return os.path.realpath(path)
+        check_executable(os.path.expanduser(path))
+        try:
+            return plain(path)
+        except (ValueError, OSError) as error:
+            raise TheanoEnvironmentError(
+                f"Theano's folder for compiled modules, {path}, cannot be made or written "
+                f"({error.__context__ or error}): {CHOOSE_A_FOLDER}."
+            ) from error
+
+    return filter_compiledir
 
 
 def private_temporary_folder() -> str:

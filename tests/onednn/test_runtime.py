@@ -8,6 +8,7 @@ import textwrap
 import threading
 from collections import OrderedDict
 from pathlib import Path
+from types import SimpleNamespace
 
 import theano_cpu
 import numpy as np
@@ -76,31 +77,44 @@ def fresh_runtime(monkeypatch):
 
 def test_without_onednn_theano_is_the_engine_and_the_reason_is_told(fresh_runtime, monkeypatch, tmp_path):
     monkeypatch.delenv("THEANO_CPU_ENGINE", raising=False)
-    monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    monkeypatch.setattr(runtime.site, "USER_BASE", str(tmp_path))
-
-    def missing(name):
-        raise runtime.importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(runtime.importlib.metadata, "distribution", missing)
+    monkeypatch.setenv("THEANO_CPU_ONEDNN", str(tmp_path))
     assert not onednn.onednn_available()
-    assert "pip install onednn-cpu-gomp" in onednn.info()["problem"]
+    assert "expected a folder with lib/libdnnl.so" in onednn.info()["problem"]
     monkeypatch.setenv("THEANO_CPU_ENGINE", "onednn")
-    with pytest.raises(onednn.OneDnnUnavailableError, match="onednn-cpu-gomp is missing"):
+    with pytest.raises(onednn.OneDnnUnavailableError, match="THEANO_CPU_ONEDNN is .* expected a folder with"):
         onednn.engine()
 
 
+def loaded(isa, fast, version=(3, 7, 2)):
+    """What the native module says of itself."""
+    versions = {"compiled": (3, 7, 2), "loaded": version, "isa": isa}
+    return SimpleNamespace(versions=lambda: versions, is_fast=lambda: fast)
+
+
+@pytest.mark.parametrize("machine, isa, name", [("aarch64", 1, "Advanced SIMD"), ("x86_64", 1, "SSE4.1")])
+def test_a_processor_that_onednn_has_only_slow_convolutions_for_is_left_to_theano(monkeypatch, machine, isa, name):
+    monkeypatch.setattr(runtime.platform, "machine", lambda: machine)
+    runtime._check(loaded(isa, fast=True), Path("libdnnl.so"))
+    with pytest.raises(onednn.OneDnnUnavailableError, match=rf"libdnnl.so has no .* this processor \({name}\)"):
+        runtime._check(loaded(isa, fast=False), Path("libdnnl.so"))
+
+
+def test_another_onednn_in_the_process_is_told_apart():
+    with pytest.raises(onednn.OneDnnUnavailableError, match="another package has brought along"):
+        runtime._check(loaded(0x7, fast=True, version=(3, 9, 0)), Path("libdnnl.so"))
+
+
 @needs_onednn
-def test_onednn_is_found_where_its_wheel_was_installed(monkeypatch, tmp_path):
-    expected = [path.resolve() for path in onednn.find_onednn()]
-    monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    monkeypatch.setattr(runtime.site, "USER_BASE", None)
-    assert [path.resolve() for path in onednn.find_onednn()] == expected
+def test_builds_of_one_version_have_native_modules_of_their_own(tmp_path):
+    library, include = onednn.find_onednn()
+    other = tmp_path / library.name
+    other.write_bytes(b"another build")
+    assert runtime._key(library, include) != runtime._key(other, include)
 
 
 @needs_onednn
 def test_without_a_compiler_the_message_says_so(fresh_runtime, monkeypatch, tmp_path):
-    monkeypatch.setattr(runtime, "_key", lambda include: "never built")
+    monkeypatch.setattr(runtime, "_key", lambda library, include: "never built")
     with (
         theano.configparser.change_flags(cxx=""),
         pytest.raises(onednn.OneDnnUnavailableError, match=r"install g\+\+"),
@@ -112,7 +126,8 @@ def test_without_a_compiler_the_message_says_so(fresh_runtime, monkeypatch, tmp_
 def test_a_failing_compiler_is_quoted_and_leaves_nothing_behind(tmp_path):
     library, _ = onednn.find_onednn()
     target = tmp_path / "with space" / "native.so"
-    with pytest.raises(onednn.OneDnnUnavailableError, match="(?s)compiling the oneDNN native module failed.*dnnl.h"):
+    (tmp_path / "dnnl.h").write_text("#include <lost.h>\n")
+    with pytest.raises(onednn.OneDnnUnavailableError, match="(?s)compiling the oneDNN native module failed.*lost.h"):
         runtime._build(target, library, tmp_path)
     assert {path.suffix for path in target.parent.iterdir()} == {".lock"}
 

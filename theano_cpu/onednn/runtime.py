@@ -1,24 +1,20 @@
-"""oneDNN and the native module that calls it: finding the library, building the module once, loading it.
+"""The native module that calls oneDNN: building it once, loading it, and what it says of itself.
 
-oneDNN (https://github.com/uxlfoundation/oneDNN) comes from the wheels ``onednn-cpu-gomp`` (library) and
-``onednn-devel-cpu-gomp`` (headers). The native module, in the folder ``native`` beside this file, is compiled on
-first use with Theano's C++ compiler into Theano's compile folder, under a name that holds everything its binary
-depends on; later processes load it in a few milliseconds.
+oneDNN (https://github.com/uxlfoundation/oneDNN) is found by `theano_cpu.onednn.library`. The native module, in the
+folder ``native`` beside this file, is compiled on first use with Theano's C++ compiler into Theano's compile folder,
+under a name that holds everything its binary depends on; later processes load it in a few milliseconds.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import hashlib
 import importlib.machinery
-import importlib.metadata
 import importlib.util
 import os
-import re
+import platform
 import shutil
-import site
 import subprocess
 import sys
 import sysconfig
@@ -32,8 +28,10 @@ from typing import Any
 import numpy as np
 import theano
 
-from theano_compat import TheanoEnvironmentError
+from theano_compat import TheanoEnvironmentError, precompiled, processor
+from theano_compat.compiler import march_of
 from theano_compat.deprecation import deprecated_names
+from theano_cpu.onednn.library import OneDnnUnavailableError, find_onednn, load_onednn
 
 __getattr__ = deprecated_names(
     __name__,
@@ -51,7 +49,6 @@ _MODULE = "theano_cpu_onednn"
 _FLAGS = [
     "-std=c++17",
     "-O3",
-    "-march=native",
     "-fno-trapping-math",
     "-fopenmp",
     "-fPIC",
@@ -61,6 +58,8 @@ _loading = threading.Lock()
 
 # dnnl_cpu_isa_t, the most capable first
 _INSTRUCTION_SETS = {
+    0x22FFF: "AVX10.2 with AMX 2",
+    0x201FF: "AVX10.2",
     0x1FEF: "AVX-512 with AMX float16",
     0xFEF: "AVX-512 with AMX",
     0x1EF: "AVX-512 with float16",
@@ -73,16 +72,8 @@ _INSTRUCTION_SETS = {
     0x3: "AVX",
     0x1: "SSE4.1",
 }
-
-
-class OneDnnUnavailableError(TheanoEnvironmentError):
-    """Raised where oneDNN, or something needed to call it, is missing; the message says what, and what to do.
-
-    Examples
-    --------
-    >>> issubclass(OneDnnUnavailableError, TheanoEnvironmentError)
-    True
-    """
+# The same numbers mean something else on Arm (src/cpu/aarch64/cpu_isa_traits.hpp in oneDNN)
+_ARM_INSTRUCTION_SETS = {0x27: "SVE, 512 bits", 0x7: "SVE, 256 bits", 0x3: "SVE, 128 bits", 0x1: "Advanced SIMD"}
 
 
 class UnknownEngineError(TheanoEnvironmentError, ValueError):
@@ -185,13 +176,18 @@ def info() -> dict[str, Any]:
         loaded = native_module().versions()
         facts.update(
             version=".".join(map(str, loaded["loaded"])),
-            instruction_set=_INSTRUCTION_SETS.get(loaded["isa"], hex(loaded["isa"])),
+            instruction_set=_instruction_set(loaded["isa"]),
             bfloat16=has_bfloat16(),
             threads=num_threads(),
             library=str(find_onednn()[0]),
             native=native_module().__file__,
         )
     return facts
+
+
+def _instruction_set(isa: int) -> str:
+    names = _ARM_INSTRUCTION_SETS if platform.machine() == "aarch64" else _INSTRUCTION_SETS
+    return names.get(isa, hex(isa))
 
 
 def set_num_threads(count: int | None) -> None:
@@ -292,26 +288,34 @@ def native_module() -> Any:
 @functools.cache
 def _native_module() -> Any:
     library, include = find_onednn()
-    # Loaded by its path, so that the native module finds it by its name and needs no search path
-    try:
-        ctypes.CDLL(str(library))
-    except OSError as error:
-        raise OneDnnUnavailableError(f"oneDNN's library {library} cannot be loaded: {error}") from error
-    path = Path(theano.config.compiledir) / _MODULE / (_key(include) + ".so")
+    load_onednn(library, include)
+    path = Path(theano.config.compiledir) / _MODULE / (_key(library, include) + ".so")
     if not path.exists():
         _build(path, library, include)
     loader = importlib.machinery.ExtensionFileLoader(_MODULE, str(path))
     spec: Any = importlib.util.spec_from_loader(_MODULE, loader)
     module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
+    try:
+        loader.exec_module(module)
+    except ImportError as error:
+        raise OneDnnUnavailableError(f"the oneDNN native module {path} cannot be loaded: {error}") from error
+    _check(module, library)
+    return module
+
+
+def _check(module: Any, library: Path) -> None:
+    """Raise an error where the native module would be of no use."""
     versions = module.versions()
     if versions["compiled"] != versions["loaded"]:
         raise OneDnnUnavailableError(
             f"the native module was compiled for oneDNN {versions['compiled']}, but {versions['loaded']} "
-            "is loaded: are onednn-cpu-gomp and onednn-devel-cpu-gomp of the same version, and was another "
-            "oneDNN loaded before?"
+            "is loaded, which another package has brought along: call theano_cpu.onednn_available() before importing it"
         )
-    return module
+    if not module.is_fast():
+        raise OneDnnUnavailableError(
+            f"{library} has no convolutions made for this processor ({_instruction_set(versions['isa'])}), "
+            "only slow ones for any: plain Theano computes"
+        )
 
 
 @functools.cache
@@ -320,79 +324,40 @@ def _problem() -> str | None:
     try:
         native_module()
     except OneDnnUnavailableError as error:
+        if _is_warmed():
+            raise  # Theano's own operations, which would be taken instead, cannot be compiled
         return str(error)
     return None
 
 
-def find_onednn() -> tuple[Path, Path]:
-    """Find oneDNN in the environment that Python runs in.
-
-    Returns
-    -------
-    library, include : pathlib.Path
-        ``libdnnl.so.3`` and the folder that holds ``dnnl.h``.
-
-    Raises
-    ------
-    OneDnnUnavailableError
-        If one of the wheels is missing or incomplete.
-
-    Examples
-    --------
-    >>> from theano_cpu import onednn
-    >>> if onednn.onednn_available():
-    ...     library, include = onednn.find_onednn()
-    ...     assert library.name == "libdnnl.so.3" and (include / "dnnl.h").exists()
-    """
-    for prefix in dict.fromkeys((sys.prefix, site.USER_BASE or sys.prefix)):
-        library, header = Path(prefix, "lib", "libdnnl.so.3"), Path(prefix, "include", "dnnl.h")
-        if library.exists() and header.exists():
-            return library, header.parent
-    return _file_of("onednn-cpu-gomp", "libdnnl.so.3"), _file_of("onednn-devel-cpu-gomp", "dnnl.h").parent
+def _is_warmed() -> bool:
+    """Whether oneDNN is what was compiled beforehand, on a machine without a compiler."""
+    warmed = precompiled.in_use()
+    return warmed is not None and any(Path(warmed.folder, _MODULE).glob("*.so"))
 
 
-def _file_of(distribution: str, name: str) -> Path:
-    """The path of a file that a wheel installed, wherever that was."""
-    try:
-        files = importlib.metadata.distribution(distribution).files or []
-    except importlib.metadata.PackageNotFoundError:
-        raise OneDnnUnavailableError(
-            f"oneDNN is not installed ({distribution} is missing): "
-            "pip install onednn-cpu-gomp==2023.2.0 onednn-devel-cpu-gomp==2023.2.0"
-        ) from None
-    found = [Path(str(file.locate())).resolve() for file in files if file.name == name]
-    # The header is installed twice, the first time as include/dnnl.h
-    for path in sorted(found, key=lambda path: len(path.parts)):
-        if path.exists():
-            return path
-    raise OneDnnUnavailableError(f"the installed {distribution} has no file {name}: install it again")
-
-
-def _key(include: Path) -> str:
+def _key(library: Path, include: Path) -> str:
     """A name for everything that the native module's binary depends on."""
     depends = hashlib.sha256()
     for source in sorted(_SOURCES.iterdir()):
         depends.update(source.name.encode() + b"\0" + source.read_bytes())
     version = (include / "oneapi" / "dnnl" / "dnnl_version.h").read_bytes()
+    # Two builds of one version call themselves by different names (soname); their paths may change
+    build = library.stat().st_size
     python = sysconfig.get_config_var("SOABI") or sys.version
-    for part in (version, python, np.__version__, theano.config.cxx, *_FLAGS, _cpu()):
+    warmed = precompiled.in_use()
+    # Compile folders may be shared by different machines
+    machine = warmed.record.fingerprint if warmed else processor.fingerprint()
+    march = march_of(theano.config.gcc.cxxflags) or machine
+    for part in (version, build, python, np.__version__, theano.config.cxx, *_FLAGS, march):
         depends.update(part if isinstance(part, bytes) else str(part).encode())
     return depends.hexdigest()[:32]
 
 
-def _cpu() -> str:
-    """What -march=native looks at: compile folders may be shared by different machines."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            text = file.read()
-    except OSError:
-        return ""
-    lines = [re.search(rf"^{field}\s*:.*$", text, re.MULTILINE) for field in ("cpu family", "model", "flags")]
-    return "".join(line.group() for line in lines if line)
-
-
 def _build(path: Path, library: Path, include: Path) -> None:
     """Compile the native module to `path`; when several processes do, one works and the others wait for it."""
+    if precompiled.in_use():
+        precompiled.refuse(f"the oneDNN native module {path.name}")
     if not theano.config.cxx:
         raise OneDnnUnavailableError("a C++ compiler is needed once, to build the oneDNN native module: install g++")
     try:
@@ -413,12 +378,11 @@ def _build(path: Path, library: Path, include: Path) -> None:
 def _compile(target: Path, library: Path, include: Path) -> None:
     includes = ["-I" + str(folder) for folder in (include, sysconfig.get_path("include"), np.get_include())]
     sources = sorted(_SOURCES.glob("*.cpp"))
+    compiler = [theano.config.cxx, *_FLAGS, f"-march={march_of(theano.config.gcc.cxxflags) or 'native'}"]
     objects = [str(target.with_name(source.stem + ".o")) for source in sources]
     # At the same time: most of a first start is spent here
-    _run_all(
-        [theano.config.cxx, *_FLAGS, *includes, "-c", str(source), "-o", made] for source, made in zip(sources, objects)
-    )
-    _run_all([[theano.config.cxx, *_FLAGS, "-shared", *objects, "-o", str(target), str(library)]])
+    _run_all([*compiler, *includes, "-c", str(source), "-o", made] for source, made in zip(sources, objects))
+    _run_all([[*compiler, "-shared", *objects, "-o", str(target), str(library)]])
 
 
 def _run_all(commands: Iterable[list[str]]) -> None:

@@ -664,6 +664,12 @@ private:
 
 }  // namespace
 
+bool has_fast_convolutions() {
+    ConvolutionSpec usual{{1, 64, 56, 56}, {64, 64, 3, 3}, {1, 64, 56, 56}, {1, 1}, {1, 1}, {1, 1}, {1, 1}};
+    PrimitiveDesc desc = forward_desc(usual, dnnl_nhwc);
+    return desc && !is_reference(implementation(desc));
+}
+
 Operations convolution_operations() {
     return {{"convolution", make<Convolution>},
             {"input_gradient", make<InputGradient>},

@@ -396,6 +396,15 @@ PyObject *versions(PyObject *, PyObject *) {
                          "loaded", used->major, used->minor, used->patch, "isa", int(dnnl_get_effective_cpu_isa()));
 }
 
+PyObject *is_fast(PyObject *, PyObject *) {
+    try {
+        return PyBool_FromLong(has_fast_convolutions());
+    } catch (const std::exception &error) {
+        PyErr_SetString(PyExc_RuntimeError, error.what());
+    }
+    return nullptr;
+}
+
 PyMethodDef methods[] = {
     {"make_thunk", make_thunk, METH_VARARGS,
      "make_thunk(operation, label, settings, input_cells, output_cells, input_widths, output_widths, in_place)"},
@@ -404,6 +413,7 @@ PyMethodDef methods[] = {
     {"set_num_threads", set_num_threads, METH_O, "Threads of every operation from now on; 0: OpenMP's own choice."},
     {"get_num_threads", get_num_threads, METH_NOARGS, "Threads that an operation uses."},
     {"versions", versions, METH_NOARGS, "oneDNN's version at compilation and now, and its instruction set's bits."},
+    {"is_fast", is_fast, METH_NOARGS, "Whether oneDNN has convolutions made for this processor."},
     {nullptr, nullptr, 0, nullptr}};
 
 PyModuleDef definition = {PyModuleDef_HEAD_INIT, "theano_cpu_onednn", nullptr, -1, methods, nullptr, nullptr, nullptr,
