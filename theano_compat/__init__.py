@@ -21,6 +21,7 @@ Its files::
     precompiled     compiled modules for machines without a compiler
     processor       what the processor can execute
     stand_ins       modules that are gone
+    python_code     what runs in Python: theano.scan; pooling and convolution without a compiler
     repairs         NumPy's names and manners that are gone, and noise
     sources         what Python's compiler warns of in their source texts
     deprecation     old names of ours
@@ -36,6 +37,7 @@ from theano_compat import (  # noqa: F401
     failures,
     module_versions,
     precompiled,
+    python_code,
     repairs,
     settings,
     stand_ins,

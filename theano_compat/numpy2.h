@@ -11,9 +11,40 @@
 #define PyInt_FromLong PyLong_FromLong
 #define PyNumber_Int PyNumber_Long
 
-/* Theano means "no axis" by NPY_MAXDIMS. Its checks of the compiler's flags come without NumPy's include folder. */
+/* Theano's checks of the compiler's flags come without NumPy's include folder */
 #if __has_include(<numpy/ndarraytypes.h>)
 #include <Python.h>
+
+/* In C++ NumPy 2 shows of its complex numbers only the array _Val, which its own headers use. Theano's are derived from
+   NumPy's and ask for real and imag: the same numbers by both names. */
+#define npy_cfloat numpy_cfloat
+#define npy_cdouble numpy_cdouble
+#include <numpy/npy_common.h>
+#undef npy_cfloat
+#undef npy_cdouble
+
+typedef struct {
+  union {
+    float _Val[2];
+    struct {
+      float real, imag;
+    };
+  };
+} npy_cfloat;
+
+typedef struct {
+  union {
+    double _Val[2];
+    struct {
+      double real, imag;
+    };
+  };
+} npy_cdouble;
+
+#define npy_complex64 npy_cfloat
+#define npy_complex128 npy_cdouble
+
+/* Theano means "no axis" by NPY_MAXDIMS */
 #include <numpy/ndarraytypes.h>
 #undef NPY_MAXDIMS
 #define NPY_MAXDIMS NPY_RAVEL_AXIS

@@ -1,13 +1,14 @@
 """Repairs of Theano's own code: names that NumPy has dropped, what NumPy 2 does differently, and noise.
 
-The repairs of its surroundings stand beside this file: `theano_compat.stand_ins` (modules that are gone),
-`theano_compat.settings` and `theano_compat.compiler`. How a repair is written is told in
-`theano_compat.import_hook`.
+Others stand beside this file: `theano_compat.python_code` (where Theano's C code is not used),
+`theano_compat.stand_ins` (modules that are gone), `theano_compat.settings` and `theano_compat.compiler`. How a repair
+is written is told in `theano_compat.import_hook`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib
 import os
 import warnings
@@ -35,6 +36,7 @@ def put_back_numpy_names(theano: ModuleType) -> bool:
         "product": np.prod,
         "cast": Cast(),
         "sctype2char": lambda dtype: np.dtype(dtype).char,
+        "ComplexWarning": np.exceptions.ComplexWarning,
         "MAXDIMS": np.iinfo("int32").min,  # NumPy 2's NPY_RAVEL_AXIS: Theano only means "no axis" by it
     }
     missing = {name: value for name, value in names.items() if name not in vars(np)}
@@ -120,6 +122,41 @@ def wrap_integers(safe_asarray: Any) -> bool:
             return strict_asarray(np.asarray(a), dtype, order)
 
     safe_asarray._asarray = _asarray
+    return True
+
+
+@after("theano.scalar.basic")
+def upcast_variables(basic: Any) -> bool:
+    """NumPy 2 does not take a Theano variable for its dtype, as theano.tensor.ceil_intdiv does"""
+    if numpy_version() < (2,):
+        return False
+    upcast = basic.upcast
+    basic.upcast = lambda *dtypes: upcast(*(dtype.dtype if hasattr(dtype, "owner") else dtype for dtype in dtypes))
+    return True
+
+
+@after("theano.tensor.raw_random")
+def copy_random_states(raw_random: Any) -> bool:
+    """Copies of a RandomState share their generator on NumPy 2: Theano's functions would change states not theirs"""
+    if numpy_version() < (2,):
+        return False
+    raw_random.copy = copy.deepcopy
+    return True
+
+
+@after("theano.sandbox.rng_mrg")
+def widen_mask(rng_mrg: Any) -> bool:
+    """NumPy 2 refuses the mask of 32 bits that MRG_RandomStreams applies to int32, where no compiler is"""
+    if numpy_version() < (2,):
+        return False
+    import numpy as np
+
+    next_value = rng_mrg.mrg_next_value
+
+    def mrg_next_value(rstate: Any, new_rstate: Any, NORM: Any, mask: int, offset: int) -> Any:
+        return next_value(rstate, new_rstate, NORM, np.int64(mask), offset)
+
+    rng_mrg.mrg_next_value = mrg_next_value
     return True
 
 

@@ -67,9 +67,9 @@ def numpy_core_stand_in(cc: Any) -> bool:
     return True
 
 
-@stand_in("lasagne")
+@stand_in("lasagne", "theano.gpuarray.linalg")
 def pkg_resources_stand_in() -> list[ModuleType]:
-    """setuptools 82 dropped pkg_resources; Lasagne only asks it for its own version"""
+    """setuptools 82 dropped pkg_resources; Lasagne asks it for its own version, Theano's GPU code for an exception"""
     import importlib.metadata
 
     return [
@@ -79,6 +79,25 @@ def pkg_resources_stand_in() -> list[ModuleType]:
             DistributionNotFound=importlib.metadata.PackageNotFoundError,
         )
     ]
+
+
+# theano.scan imports the code for GPUs, wherever it runs
+
+
+@stand_in("theano.tests.breakpoint")
+def imp_stand_in() -> list[ModuleType]:
+    """imp left Python 3.12; the GPU code, which theano.scan imports, has an operation that looks for debuggers by it"""
+    import importlib.util
+
+    return [_module("imp", find_module=importlib.util.find_spec)]
+
+
+@stand_in("theano.gpuarray.linalg")
+def numpy_linalg_stand_in() -> list[ModuleType]:
+    """numpy.linalg.linalg left NumPy 2.4; the GPU code, which theano.scan imports, takes an exception from it"""
+    import numpy as np
+
+    return [_module("numpy.linalg.linalg", LinAlgError=np.linalg.LinAlgError)]
 
 
 @provide("theano.tensor.signal.downsample")
@@ -96,8 +115,8 @@ def downsample_stand_in(downsample: Any) -> bool:
 
 
 # Two thirds of Theano's import. All of the importers look in scipy.signal for private functions that SciPy has
-# dropped, and do without. One function uses scipy.stats, as an attribute of scipy, which SciPy imports when it is
-# first asked for.
+# dropped; theano_compat.python_code gives them the public ones, when they are called. One function uses scipy.stats, as
+# an attribute of scipy, which SciPy imports when it is first asked for.
 skip_import("scipy.signal", ["theano.tensor.nnet.abstract_conv", "theano.tensor.nnet.conv"])
 skip_import("scipy.stats", ["theano.scalar.basic_scipy"], instead=ModuleType("scipy.stats"))
 # SciPy itself has no use for it: it takes all names of NumPy there are

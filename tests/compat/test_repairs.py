@@ -66,6 +66,36 @@ def test_cut_gradients(cut):
     np.testing.assert_array_equal(gradient([1.0, -2.0]), np.float32([1.0, -2.0]))
 
 
+def test_a_variable_stands_for_its_dtype_in_a_ceiled_division():
+    x = T.lscalar("x")
+    assert theano.function([x], T.ceil_intdiv(x, 2), mode=PYTHON_MODE)(7) == 4
+
+
+# Random numbers
+
+
+def test_a_random_stream_without_updates_repeats_its_numbers():
+    stream = T.shared_randomstreams.RandomStreams(3)
+    draw = theano.function([], stream.uniform((4,)), no_default_updates=True, mode=PYTHON_MODE)
+    np.testing.assert_array_equal(draw(), draw())
+
+
+def test_mrg_draws_in_python_what_l_ecuyers_recurrence_gives():
+    """L'Ecuyer, "Good parameters and implementations for combined multiple recursive random number generators",
+    Operations Research 47(1), 1999: MRG31k3p, in whole numbers of Python."""
+    from theano.sandbox.rng_mrg import MRG_RandomStreams
+
+    modulus_1, modulus_2 = 2**31 - 1, 2**31 - 21069
+    first, second, numbers = [12345] * 3, [12345] * 3, []
+    for _ in range(5):
+        first = [(2**22 * first[1] + (2**7 + 1) * first[2]) % modulus_1, *first[:2]]
+        second = [(2**15 * second[0] + (2**15 + 1) * second[2]) % modulus_2, *second[:2]]
+        numbers.append(((first[0] - second[0] - 1) % modulus_1 + 1) / 2**31)
+    stream = MRG_RandomStreams(12345)
+    draw = theano.function([], stream.uniform((1,), nstreams=1, dtype="float64"), mode=PYTHON_MODE)
+    np.testing.assert_allclose([draw()[0] for _ in numbers], numbers, rtol=1e-9)
+
+
 # Generated C
 
 
