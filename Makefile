@@ -33,16 +33,14 @@ docs: $(READY)-to-docs
 notebooks: $(READY)-to-notebooks
 	$(VENV)/bin/jupyter lab notebooks
 
-$(READY)-theano: install_theano.py
+$(READY)-venv:
 	$(PYTHON) -m venv --clear $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)/bin/python install_theano.py
 	touch $@
 
-$(READY): $(READY)-theano setup.py pyproject.toml
+$(READY): $(READY)-venv setup.py pyproject.toml third_party/SHA256SUMS
 	$(VENV)/bin/python -m pip install --quiet --editable .
 	touch $@
 
-$(READY)-to-%: $(READY)-theano setup.py pyproject.toml
+$(READY)-to-%: $(READY)-venv setup.py pyproject.toml third_party/SHA256SUMS
 	$(VENV)/bin/python -m pip install --quiet --editable '.[$*]'
 	touch $@

@@ -1,21 +1,26 @@
-"""Which files are installed. What else there is to say of the project stands in pyproject.toml.
+"""Which files are installed. What else there is to say of the project stands in pyproject.toml."""
 
-On Python 3.12 and later it is installed through `make`, see README.md.
-"""
-
+import sys
 from pathlib import Path
 from shutil import copyfile
 
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
+sys.path.insert(0, str(Path(__file__).parent))
+from third_party.unpack import unpack  # build tools do not put this folder on the path
 
-class BuildWithWeights(build_py):
-    """Carries nsfw.pkl, which users know at the top of the checkout, into the installed nsfw_model."""
+
+class BuildWithGuests(build_py):
+    """Brings into the packages what lies elsewhere in the checkout: the weights, Theano and Lasagne."""
 
     def run(self):
         super().run()
-        if not getattr(self, "editable_mode", False):
+        if self.editable_mode:
+            unpack(Path("theano_compat", "bundled"))
+        else:
+            unpack(Path(self.build_lib, "theano_compat", "bundled"))
+            # users know it at the top of the checkout
             copyfile("nsfw.pkl", Path(self.build_lib, "nsfw_model", "nsfw.pkl"))
 
 
@@ -33,5 +38,5 @@ setup(
         "theano_compat": ["*.h"],
         "theano_cpu.onednn": ["native/*.hpp", "native/*.cpp"],
     },
-    cmdclass={"build_py": BuildWithWeights},
+    cmdclass={"build_py": BuildWithGuests},
 )

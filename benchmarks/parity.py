@@ -84,18 +84,18 @@ def compare_scores(original, markdown: bool) -> list[float]:
 
 def pictures():
     """Name and path of each picture in img/ and of the reference pictures in scikit-image's wheel."""
-    import skimage
+    from skimage.data import data_dir
 
     for path in (ROOT / "img").iterdir():
         if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".gif"):
             yield f"img/{path.name}", path
     for name in REFERENCE_PICTURES:
-        yield f"scikit-image/{name}", Path(skimage.__file__).parent / "data" / name
+        yield f"scikit-image/{name}", Path(data_dir, name)
 
 
 def compare_activations(original, markdown: bool) -> list[float]:
     """Print the largest relative difference of activations for each layer and return all of them."""
-    import skimage
+    from skimage.data import data_dir
 
     largest = []
 
@@ -107,7 +107,7 @@ def compare_activations(original, markdown: bool) -> list[float]:
             write_row((network, name, "x".join(map(str, expected.shape)), f"{difference:.1e}"), markdown)
 
     write_row(("network", "layer", "shape", "relative difference"), markdown, header=True)
-    astronaut = prepare(Path(skimage.__file__).parent / "data" / "astronaut.png")[np.newaxis]
+    astronaut = prepare(Path(data_dir, "astronaut.png"))[np.newaxis]
     row("open_nsfw", original, astronaut)
     for name in NETS:
         with tempfile.TemporaryDirectory() as folder:

@@ -70,9 +70,9 @@ def pictures(count: int) -> Iterator[Image.Image]:
 
 def photograph_files() -> list[Path]:
     """List the pictures of img/ and of scikit-image's wheel."""
-    import skimage
+    from skimage.data import data_dir
 
-    folders = ROOT / "img", Path(skimage.__file__).parent / "data"
+    folders = ROOT / "img", Path(data_dir)
     return sorted(path for folder in folders for path in folder.iterdir() if path.suffix in (".png", ".jpg"))
 
 

@@ -1,4 +1,4 @@
-"""Theano 1.0.5 and Lasagne, unchanged, on CPython 3.10 to 3.13 and NumPy 1.26 to 2.x.
+"""Theano 1.0.5 and Lasagne, unchanged, on CPython 3.10 to 3.15 and NumPy 1.26 to 2.x.
 
 Theano's last release is of 2020. What Python and NumPy have removed since is put back here, and only where it is
 missing. ``import theano_compat`` is cheap: it imports neither NumPy nor Theano. It only installs an import hook, so
@@ -11,6 +11,7 @@ that Theano is repaired while it is being imported, by whomever and whenever tha
 
 Its files::
 
+    bundle          Theano and Lasagne themselves, for where they are not installed
     import_hook     how repairs are made while a module is being imported, and how one is added
     requirements    what must be there: Python, NumPy, a compiler
     settings        Theano's defaults and its folder of compiled modules
@@ -24,7 +25,7 @@ What the user has set in ``THEANO_FLAGS`` or ``.theanorc`` always wins over the 
 """
 
 # Importing them registers their repairs
-from theano_compat import compiler, repairs, settings, stand_ins  # noqa: F401
+from theano_compat import bundle, compiler, repairs, settings, stand_ins  # noqa: F401
 from theano_compat.deprecation import deprecated_names
 from theano_compat.import_hook import applied_repairs, install
 from theano_compat.requirements import TheanoEnvironmentError, check_not_imported_before, check_python
@@ -37,3 +38,4 @@ check_python()
 check_not_imported_before()
 settings.quiet_spinning()
 install()
+bundle.install()

@@ -11,8 +11,17 @@ def main() -> None:
     import numpy
     import theano
 
+    from theano_compat.bundle import RELEASES, changed_files, is_bundled
+
     print("Python", sys.version.split()[0], "- NumPy", numpy.__version__, "- Theano", theano.__version__, end="")
     print(" - Lasagne", lasagne.__version__)
+    for package in theano, lasagne:
+        if is_bundled(package):
+            changed = changed_files(RELEASES[package.__name__])
+            state = "changed: " + ", ".join(changed) if changed else "as it was released, comes with theano_compat"
+        else:
+            state = "installed in " + (package.__file__ or "").removesuffix("__init__.py")
+        print(f"{package.__name__}: {state}")
     print("compiler:", theano.config.cxx or "none")
     print("BLAS:", theano.config.blas.ldflags or "none")
     print("compiled modules:", theano.config.compiledir)

@@ -12,6 +12,9 @@ This module knows no repair. To add one, write it beside those of its subject an
     skip_import      (a plain call) keeps a module of others from being imported where Theano can do without it
 
 and import its file in ``theano_compat/__init__.py``, if that is a new one.
+
+One thing concerns every module alike: where Python's compiler warns of a source text, it is given the text that
+`theano_compat.sources` makes of it.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import CodeType, ModuleType
+from typing import Any
 
 REPAIRED_PACKAGES = "theano", "lasagne"
 
@@ -222,7 +226,7 @@ class RepairingFinder:
         if spec is None:
             # importlib.abc, whose Loader the type checker wants, takes longer to import than this package
             return ModuleSpec(name, _ProvidingLoader) if name in _provided else None  # type: ignore[arg-type]
-        if spec.has_location and any(name in registry for registry in (_before, _after, _during)):
+        if spec.has_location:
             _wrap(spec)
         return spec
 
@@ -250,6 +254,8 @@ def _wrap(spec: ModuleSpec) -> None:
     """Let the module's loader make the repairs. It stays the loader that it is: tools ask it for sources."""
     loader = spec.loader
     assert loader is not None
+    if hasattr(loader, "source_to_code"):
+        loader.source_to_code = functools.partial(_compile_corrected, spec.name, loader.source_to_code)
     exec_module = loader.exec_module
 
     def exec_repaired(module: ModuleType) -> None:
@@ -261,6 +267,29 @@ def _wrap(spec: ModuleSpec) -> None:
         _apply(_after.get(spec.name, ()), module)
 
     loader.exec_module = exec_repaired  # type: ignore[method-assign]
+
+
+def _compile_corrected(
+    name: str, compile_source: Callable[..., CodeType], source: bytes, path: str, *arguments: Any, **options: Any
+) -> CodeType:
+    """Compile a module as its loader does, and a corrected text of it if the compiler warns."""
+    import re
+    import warnings
+
+    with warnings.catch_warnings():
+        # The compiler names the file in place of the module, or both; other threads may warn of other modules
+        module = rf"{re.escape(name)}$|{re.escape(path.removesuffix('.py'))}"
+        for category in SyntaxWarning, DeprecationWarning:  # invalid escapes were the latter before Python 3.12
+            warnings.filterwarnings("error", category=category, module=module)
+        with contextlib.suppress(SyntaxError):
+            return compile_source(source, path, *arguments, **options)
+    from importlib.util import decode_source
+
+    from theano_compat.sources import correct
+
+    text, corrections = correct(decode_source(source))
+    _applied.update((correction.__name__, _reason(correction)) for correction in corrections)
+    return compile_source(text, path, *arguments, **options)
 
 
 def _apply(repairs: Iterable[Repair], module: ModuleType) -> None:

@@ -11,7 +11,7 @@ from types import ModuleType
 
 from theano_compat.import_hook import before, is_installed
 
-PYTHON_VERSIONS = (3, 10), (3, 13)
+PYTHON_VERSIONS = (3, 10), (3, 15)
 NUMPY_VERSIONS = (1, 26), (2,)
 
 

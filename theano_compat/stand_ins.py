@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from types import ModuleType
 from typing import Any
 
-from theano_compat.import_hook import provide, skip_import, stand_in
+from theano_compat.import_hook import after, provide, skip_import, stand_in
+from theano_compat.requirements import numpy_version
 
 
 def _module(name: str, **contents: object) -> ModuleType:
@@ -51,6 +53,18 @@ def numpy_distutils_stand_in() -> list[ModuleType]:
         _module("numpy.distutils.__config__", blas_opt_info={}),
         _module("numpy.distutils.misc_util", get_numpy_include_dirs=lambda: [np.get_include()]),
     ]
+
+
+@after("theano.gof.cc")
+def numpy_core_stand_in(cc: Any) -> bool:
+    """NumPy 2 renamed numpy.core and is to drop the old name; Theano asks it for the C API's version to compile code"""
+    if numpy_version() < (2,):
+        return False
+    import numpy as np
+    from numpy import _core
+
+    cc.np = _module("numpy", core=_core, __getattr__=functools.partial(getattr, np))
+    return True
 
 
 @stand_in("lasagne")

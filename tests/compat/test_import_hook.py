@@ -32,6 +32,18 @@ def test_no_stand_in_is_left_for_other_importers():
     )
 
 
+@pytest.mark.skipif(numpy_version() < (2,), reason="NumPy 1 has numpy.core, and uses it")
+def test_theano_compiles_without_the_old_name_of_numpys_core():
+    run = fresh_python(
+        "import numpy, sys\n"
+        "sys.modules['numpy.core'] = None\n"  # what NumPy 2 has under this name warns that it is to go
+        "import theano_compat, theano\n"
+        "x = theano.tensor.fvector()\n"
+        "print(theano.function([x], x + 1)([1, 2]))"
+    )
+    assert run.stdout.splitlines() == ["[2. 3.]"]
+
+
 def test_numpys_fortran_compiler_is_loaded_only_when_it_is_used():
     fresh_python(
         "import theano_compat, theano, sys\n"
@@ -110,7 +122,7 @@ print(*[f"{name}: {reason}" for name, reason in theano_compat.applied_repairs()[
 
 def test_repairs_of_each_kind_are_made_when_their_module_is_imported(tmp_path):
     package = tmp_path / "theano"
-    package.mkdir()
+    (package / "gof").mkdir(parents=True)  # by which Theano 1.0.5 is known
     (package / "__init__.py").write_text("")
     (package / "part.py").write_text(
         "from gone import value as one\ntry:\n    import colorsys\nexcept ImportError:\n    colorsys = None\n"

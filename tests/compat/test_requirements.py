@@ -36,10 +36,10 @@ def test_missing_headers_of_python_are_one_clear_message(tmp_path, monkeypatch):
         requirements.check_compiler(None)
 
 
-@pytest.mark.parametrize("version", [(3, 9, 18), (3, 14, 0)])
+@pytest.mark.parametrize("version", [(3, 9, 18), (3, 16, 0)])
 def test_an_untried_python_is_one_clear_message(version, monkeypatch):
     monkeypatch.setattr(sys, "version_info", version)
-    with pytest.raises(TheanoEnvironmentError, match=r"on Python 3\.10 to 3\.13, and this is Python 3"):
+    with pytest.raises(TheanoEnvironmentError, match=r"on Python 3\.10 to 3\.15, and this is Python 3"):
         requirements.check_python()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fresh_python import REPOSITORY, fresh_python
 
+import theano_compat
 from theano_compat import TheanoEnvironmentError, compiler, settings
 
 
@@ -58,7 +59,7 @@ def test_threads_wait_quietly_unless_the_user_says_how():
 def test_spaces_in_every_path_and_no_home(tmp_path):
     spaced = tmp_path / "a folder with spaces"
     spaced.mkdir()
-    packages = [REPOSITORY / "theano_compat"]
+    packages = [Path(theano_compat.__file__).parent]
     spec = importlib.util.find_spec("scipy_openblas32")
     packages += [Path(folder) for folder in spec.submodule_search_locations] if spec else []
     for package in packages:

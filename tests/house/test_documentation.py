@@ -29,10 +29,13 @@ import lasagne
 import theano
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "third_party/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-MODULES = ["open_nsfw"] + [
+MODULES = ["open_nsfw", "third_party.unpack"] + [
     module.name
     for package in (theano_compat, theano_cpu, nsfw_model, nsfw_experiments, nsfw_command)
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")

@@ -61,13 +61,15 @@ MODULE = re.compile(rf"({'|'.join(LAYERS)})(\.\w+)+")
 
 
 def sources() -> Iterator[tuple[str, Path]]:
-    """Every module of the packages, by its full name."""
+    """Every module of the packages that we wrote, by its full name."""
     for path in ROOT.glob("*.py"):
         if path.stem in LAYERS:
             yield path.stem, path
     for package in LAYERS:
         for path in (ROOT / package).rglob("*.py"):
             parts = path.relative_to(ROOT).with_suffix("").parts
+            if "bundled" in parts:
+                continue
             yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
 
 

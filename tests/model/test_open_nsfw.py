@@ -76,8 +76,8 @@ class TestScores:
 
     @pytest.mark.parametrize("name, score", CAFFE_SCORES_OF_SCIKIT_IMAGE.items())
     def test_scores_of_other_pictures_are_caffes(self, name, score):
-        skimage = pytest.importorskip("skimage")
-        assert nsfw_score(Path(skimage.__file__).parent / "data" / name) == pytest.approx(score, abs=1e-6)
+        data = pytest.importorskip("skimage.data")
+        assert nsfw_score(Path(data.data_dir, name)) == pytest.approx(score, abs=1e-6)
 
     def test_a_path_a_picture_and_pixels_score_the_same(self):
         score = nsfw_score(str(IMG / "rocket.jpg"))
