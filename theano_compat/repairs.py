@@ -42,6 +42,49 @@ def put_back_numpy_names(theano: ModuleType) -> bool:
     return bool(missing)
 
 
+@after("theano.printing")
+def digest_arrays(printing: Any) -> bool:
+    """NumPy 2.3 removed ndarray.tostring, of which Theano's records of computations take digests"""
+    import numpy as np
+
+    if hasattr(np.ndarray, "tostring"):
+        return False
+
+    class Array(np.ndarray):
+        tostring = np.ndarray.tobytes
+
+    hex_digest = printing.hex_digest
+    printing.hex_digest = lambda x: hex_digest(x.view(Array))
+    return True
+
+
+@after("theano.tensor.nnet.conv3d2d")
+def view_diagonals(conv3d2d: Any) -> bool:
+    """NumPy 2.4 warns of setting an array's strides, as Theano's diagonal views for conv3d do, and is to refuse it"""
+    if numpy_version() < (2, 4):
+        return False
+    import numpy as np
+
+    get_diagonal_subtensor_view = conv3d2d.get_diagonal_subtensor_view
+
+    def view(x: Any, i0: Any, i1: Any) -> Any:
+        if not isinstance(x, np.ndarray):  # on a GPU
+            return get_diagonal_subtensor_view(x, i0, i1)
+        rows, columns = int(i0), int(i1)
+        if x.shape[rows] < x.shape[columns]:
+            raise NotImplementedError(f"the first axis of a diagonal view is shorter than the other: {x.shape}")
+        index = [slice(None)] * x.ndim
+        index[rows] = slice(x.shape[columns] - 1, None)
+        diagonals = x[tuple(index)]
+        strides = list(diagonals.strides)
+        if x.shape[columns] != 1:
+            strides[columns] -= strides[rows]
+        return np.lib.stride_tricks.as_strided(diagonals, strides=strides)
+
+    conv3d2d.get_diagonal_subtensor_view = view
+    return True
+
+
 @after("theano.misc.safe_asarray")
 def wrap_integers(safe_asarray: Any) -> bool:
     """NumPy 2 refuses integers that do not fit: Theano finds a constant's smallest dtype by trying"""

@@ -1,6 +1,8 @@
 """Repaired, Theano and Lasagne compute what they should, in float32, compared with NumPy."""
 
+import hashlib
 import multiprocessing
+import warnings
 
 import numpy as np
 import pytest
@@ -120,6 +122,37 @@ def test_incrementing_the_same_row_twice_adds_twice(random):
     indices = np.array([0, 2, 2, -1])
     np.add.at(expected, indices, 2 * table.get_value()[indices])
     np.testing.assert_allclose(gradient(indices), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rows, columns", [(0, 1), (2, 1), (-3, -1)])
+def test_diagonals_are_viewed_without_setting_strides(rows, columns):
+    from theano.tensor.nnet.conv3d2d import get_diagonal_subtensor_view
+
+    x = np.arange(5 * 3 * 4).reshape(5, 3, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        view = get_diagonal_subtensor_view(x, rows, columns)
+    matrices = np.moveaxis(x, (rows, columns), (0, 1))
+    height, width = matrices.shape[:2]
+    expected = [
+        [matrices[row + width - 1 - column, column] for column in range(width)] for row in range(height - width + 1)
+    ]
+    np.testing.assert_array_equal(np.moveaxis(view, (rows, columns), (0, 1)), expected)
+    view[:] = -1
+    assert (x == -1).sum() == view.size  # it is x's own memory
+
+
+def test_a_diagonal_view_needs_at_least_as_many_rows_as_columns():
+    from theano.tensor.nnet.conv3d2d import get_diagonal_subtensor_view
+
+    with pytest.raises(NotImplementedError):
+        get_diagonal_subtensor_view(np.zeros((2, 3)), 0, 1)
+
+
+def test_arrays_are_digested_with_their_layout():
+    x = np.arange(6, dtype="int64").reshape(2, 3)
+    assert theano.printing.hex_digest(x).startswith(hashlib.sha256(x.tobytes()).hexdigest())
+    assert theano.printing.hex_digest(x) != theano.printing.hex_digest(x.reshape(3, 2))
 
 
 # Lasagne
