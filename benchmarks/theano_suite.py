@@ -8,8 +8,8 @@ theano_compat``. It needs ``pip install pytest parameterized`` beside it. Tests 
 
 Theano's whole suite takes many hours. So a sample is run: of each file the same ``--limit`` tests everywhere, chosen
 by the hash of their names, and of a test that yields its checks, as nose had them, those numbered 1, 2, 4, 8 and so
-on. Each file has a process of its own. A test that ends it, or takes longer than ``--seconds``, is "not finished", and
-the others of its file are run in a new process. A file that cannot be imported counts as one failed test.
+on. Each file has a process of its own. A test that ends it, or takes more than ``--seconds`` of the processor, is "not
+finished", and the others of its file are run in a new process. A file that cannot be imported is one failed test.
 
 ``--compare`` prints the same table of several runs side by side, then each test that did not end alike in all, then
 what those said that failed in all.
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--folders", nargs="+", metavar="FOLDER", help="such as theano/scalar; the default is all")
     parser.add_argument("--limit", type=at_least_one, default=5, help="tests of each file (default: 5)")
     parser.add_argument("--all", action="store_true", help="run all tests of each file; takes many hours")
-    parser.add_argument("--seconds", type=at_least_one, default=120, help="for one test (default: 120)")
+    parser.add_argument("--seconds", type=at_least_one, default=60, help="of the processor for one test (default: 60)")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the results as JSON")
     parser.add_argument("--compare", nargs="+", type=Path, metavar="FILE", help="files that --save has written")
     parser.add_argument("--markdown", action="store_true", help="write tables in Markdown")
@@ -91,6 +91,7 @@ class Suite:
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", "")]),
             "PYTHONHASHSEED": "0",
+            "OMP_NUM_THREADS": "1",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             # of two settings of one flag Theano takes the later
             "THEANO_FLAGS": ",".join(filter(None, flags)),
@@ -158,7 +159,8 @@ class Suite:
         counts: Counter = Counter()
         for kind, *content in events:
             if kind == SELECTED:
-                run["files"][name], run["versions"] = content
+                count, run["versions"] = content
+                run["files"][name] = max(count, 1)
             elif kind in OUTCOMES:
                 test, said = content
                 run["tests"][test] = [kind, said]

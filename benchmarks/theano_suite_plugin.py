@@ -11,19 +11,22 @@ import faulthandler
 import functools
 import hashlib
 import inspect
+import linecache
 import os
 import platform
 import random
 import re
+import signal
 import subprocess
 import sys
 import unittest
 from collections.abc import Callable, Iterator, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy
+import numpy.testing
 import pytest
 import scipy
 from theano_suite import ENDED, SELECTED, STARTED, read_events, write_event
@@ -33,6 +36,8 @@ import theano_compat  # noqa: F401  # repairs theano's import
 import theano
 
 LONGEST_REASON = 160
+#: How many times its time of the processor a test may wait, for a compiler and on a busy machine.
+WAIT = 20
 
 
 def pytest_addoption(parser) -> None:
@@ -49,6 +54,7 @@ def pytest_configure(config) -> None:
     # behind the import hook of theano_compat, which repairs what others find
     sys.meta_path.insert(1, TestFiles(options.suite_tests, every_check=not options.suite_limit))
     sys.modules.update((module.__name__, module) for module in nose_stand_ins())
+    numpy.testing.dec = SimpleNamespace(skipif=unittest.skipIf)  # its decorators were nose's as well
     config.pluginmanager.register(Journal(options.suite_results, options.suite_limit, options.suite_seconds))
 
 
@@ -169,8 +175,9 @@ class Journal:
         self.watch()
 
     def watch(self) -> None:
-        """Give the next step its time. The watch is a thread of C: it ends a test that hangs in C too."""
-        faulthandler.dump_traceback_later(self.seconds, exit=True, file=sys.__stderr__)
+        """Let the system end the process when the next step has had its time of the processor, or waits for ever."""
+        signal.setitimer(signal.ITIMER_PROF, self.seconds)
+        faulthandler.dump_traceback_later(WAIT * self.seconds, exit=True, file=sys.__stderr__)
 
     def pytest_collection_modifyitems(self, config, items: list) -> None:
         """Choose the tests, leaving out those that an earlier process has begun."""
@@ -202,6 +209,7 @@ class Journal:
 
     def pytest_sessionfinish(self) -> None:
         """Say that nothing is left to be done."""
+        signal.setitimer(signal.ITIMER_PROF, 0)
         faulthandler.cancel_dump_traceback_later()
         write_event(self.file, ENDED)
 
@@ -213,17 +221,22 @@ def sample(tests: list[str], limit: int) -> set[str]:
 
 
 def reason(report) -> str:
-    """Return the first line of what a failed or skipped test said."""
-    said = report.longrepr
-    crash = getattr(said, "reprcrash", None)
+    """Return in one line what a failed or skipped test said."""
+    crash = getattr(report.longrepr, "reprcrash", None)
     if crash is not None:
-        said = crash.message
-    elif isinstance(said, tuple):
-        said = said[2]
-    lines = [line for line in str(said).splitlines() if line.strip()] or [""]
-    # an error of a whole file is a traceback, with its message at the end
-    line = lines[0] if crash is not None or len(lines) == 1 else lines[-1]
-    return re.sub(r"0x[0-9a-f]+", "0x...", line.strip())[:LONGEST_REASON]
+        said = first_line(crash.message)
+        if said == "AssertionError":
+            said = f"{said}: {linecache.getline(crash.path, crash.lineno).strip()}"
+    elif isinstance(report.longrepr, tuple):
+        said = first_line(report.longrepr[2])
+    else:  # of a whole file: a traceback, with its message at the end
+        said = str(report.longrepr).rstrip().rpartition("\n")[2].removeprefix("E").strip()
+    return re.sub(r"0x[0-9a-f]+", "0x...", said)[:LONGEST_REASON]
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a text that is not empty."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 def versions() -> dict[str, str]:
