@@ -62,8 +62,6 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as scratch:
         run = Suite(Path(scratch), arguments).run()
-    if arguments.save:
-        arguments.save.write_text(json.dumps(run, indent=1), encoding="utf-8")
     write_counts([run], arguments.markdown)
 
 
@@ -119,6 +117,8 @@ class Suite:
                 print(name, end=" ", file=sys.stderr, flush=True)
                 counts = self.add(run, name, self.run_file(file, name))
                 print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()), file=sys.stderr)
+                if self.arguments.save:  # after each file: what an interrupted run has is worth having
+                    self.arguments.save.write_text(json.dumps(run, indent=1), encoding="utf-8")
         return run
 
     def check_imports(self) -> None:
