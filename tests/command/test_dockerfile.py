@@ -145,13 +145,14 @@ def test_the_image_has_neither_compiler_nor_headers(image):
 
 
 @pytest.mark.slow
-def test_the_image_scores_as_the_builder_does(image):
-    run_in_builder = image.build
-    run_in_builder.user, run_in_builder.folder, run_in_builder.entry = "0:0", "/tmp", image.entry
-    run_in_builder.environment = {}
+def test_the_image_scores_as_the_builder_does(image, tmp_path):
     there = image.start("score", "/mnt/rocket.jpg", "/mnt/coffee.jpg").stdout
     assert there.splitlines()[0] == "0.000463  /mnt/rocket.jpg"
-    assert there == run_in_builder.start("score", "/mnt/rocket.jpg", "/mnt/coffee.jpg").stdout
+    builder = image.build
+    builder.user, builder.folder, builder.entry = "0:0", "/", image.entry
+    builder.environment = {"THEANO_FLAGS": "base_compiledir=/srv/compiled"}
+    assert builder.start("score", "/mnt/rocket.jpg", "/mnt/coffee.jpg", writable=tmp_path).stdout == there
+    assert list((tmp_path / "compiled").rglob("*.so")), "the builder compiled for itself"
 
 
 @pytest.mark.slow
