@@ -98,16 +98,3 @@ class TestAll:
         waves = T.constant(np.exp(-2j * np.pi * steps[:, None] * steps / 8).astype(dtype))
         run = theano.function([x], T.dot(x, waves))
         assert_equal_values([run(signals)], [np.fft.fft(signals).astype(dtype)])
-
-    def test_gradients_go_through_complex_numbers(self, dtype, random):
-        """Of Re((p + qi)^2)^2 + Im((p + qi)^3), with respect to p and q, by the Cauchy-Riemann equations."""
-        real = {"complex64": "float32", "complex128": "float64"}[dtype]
-        p, q = (T.vector(name, real) for name in "pq")
-        z = T.complex(p, q)
-        loss = (T.real(z * z) ** 2 + T.imag(z * z * z)).sum()
-        run = theano.function([p, q], T.grad(loss, [p, q]))
-        a, b = random.standard_normal((2, 5)).astype(real)
-        c = a + 1j * b
-        square, slope, cube_slope = (c**2).real, 2 * c, 3 * c**2
-        expected = 2 * square * slope.real + cube_slope.imag, -2 * square * slope.imag + cube_slope.real
-        assert_equal_values(run(a, b), [value.astype(real) for value in expected])
