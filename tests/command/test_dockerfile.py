@@ -150,7 +150,7 @@ def test_the_image_scores_as_the_builder_does(image, tmp_path):
     assert there.splitlines()[0] == "0.000463  /mnt/rocket.jpg"
     builder = image.build
     builder.user, builder.folder, builder.entry = "0:0", "/", image.entry
-    builder.environment = {"THEANO_FLAGS": "base_compiledir=/srv/compiled"}
+    builder.environment = {"THEANO_FLAGS": "base_compiledir=/srv/compiled", "TMPDIR": "/srv"}
     assert builder.start("score", "/mnt/rocket.jpg", "/mnt/coffee.jpg", writable=tmp_path).stdout == there
     assert list((tmp_path / "compiled").rglob("*.so")), "the builder compiled for itself"
 
