@@ -192,7 +192,10 @@ RECURRENT_LAYERS = {
 }
 
 
-@pytest.mark.parametrize("name", RECURRENT_LAYERS)
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "RecurrentLayer" else pytest.param(name, marks=pytest.mark.slow) for name in RECURRENT_LAYERS],
+)
 def test_recurrent_layers_learn_to_add(name, random):
     error, error_of_a_constant = trained(RECURRENT_LAYERS[name], random, PYTHON_MODE)
     assert error < error_of_a_constant / 4
