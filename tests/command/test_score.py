@@ -22,7 +22,8 @@ from nsfw_command.score import find_pictures
 from nsfw_model.weights import load_weights, save_weights
 from theano_cpu.onednn import runtime
 
-IMG = Path(__file__).parents[2] / "img"
+ROOT = Path(__file__).parents[2]
+IMG = ROOT / "img"
 ROCKET = str(IMG / "rocket.jpg")
 
 
@@ -126,8 +127,8 @@ def test_an_engine_that_cannot_be_had_is_one_line_and_exit_code_2(engine, monkey
 
 
 def test_a_network_of_more_classes_is_refused(tmp_path, capsys):
-    architecture = Path(open_nsfw.__file__).parent / "nsfw_model" / "deploy.prototxt"
-    weights = dict(load_weights(Path(open_nsfw.__file__).parent / "nsfw.pkl"))
+    architecture = ROOT / "nsfw_model" / "deploy.prototxt"
+    weights = dict(load_weights(ROOT / "nsfw.pkl"))
     weights["fc_nsfw"] = [np.zeros((5, 1024), "float32"), np.zeros(5, "float32")]
     head, last = architecture.read_text().rsplit("num_output: 2", 1)
     (tmp_path / "five.prototxt").write_text(f"{head}num_output: 5{last}")

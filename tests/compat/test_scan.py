@@ -44,6 +44,7 @@ def test_scan_is_among_the_applied_repairs_where_its_c_code_is_too_old():
     assert ("scan_in_python" in dict(theano_compat.applied_repairs())) == too_old
 
 
+@pytest.mark.slow
 def test_a_gradient_through_steps_is_that_of_numpy(random):
     """x(t) = tanh(x(t-1) W), against differences in float64."""
     start, weights, direction = floats(random, 2, 3), floats(random, 3, 3), random.standard_normal((3, 3))
@@ -102,6 +103,7 @@ def test_steps_end_when_a_condition_is_met():
     np.testing.assert_array_equal(compute([], powers), [2, 4, 8, 16, 32, 64])
 
 
+@pytest.mark.slow
 def test_a_scan_within_a_scan_and_its_gradient():
     """Row sums of cubes, each sum a scan of its own."""
     x = T.fmatrix("x")
