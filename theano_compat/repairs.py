@@ -28,6 +28,8 @@ def put_back_numpy_names(theano: ModuleType) -> bool:
 
     class Cast:
         def __getitem__(self, dtype: Any) -> Any:
+            # the gradients of arctan and its like name a Theano type, whose attribute NumPy 1 read
+            dtype = dtype.dtype if hasattr(dtype, "dtype_specs") else dtype
             return lambda x: np.asarray(x).astype(dtype)
 
     names = {

@@ -66,6 +66,24 @@ def test_cut_gradients(cut):
     np.testing.assert_array_equal(gradient([1.0, -2.0]), np.float32([1.0, -2.0]))
 
 
+@pytest.mark.parametrize(
+    "function, derivative",
+    [
+        (T.arcsin, lambda x: 1 / np.sqrt(1 - x**2)),
+        (T.arccos, lambda x: -1 / np.sqrt(1 - x**2)),
+        (T.arctan, lambda x: 1 / (1 + x**2)),
+        (T.arcsinh, lambda x: 1 / np.sqrt(x**2 + 1)),
+        (lambda x: T.arccosh(x + 1), lambda x: 1 / np.sqrt((x + 1) ** 2 - 1)),
+        (T.arctanh, lambda x: 1 / (1 - x**2)),
+        (T.exp2, lambda x: np.log(2) * 2**x),
+    ],
+)
+def test_gradients_of_functions_that_cast_to_a_theano_type(function, derivative):
+    x = T.dscalar("x")
+    gradient = theano.function([x], T.grad(function(x), x), mode=PYTHON_MODE)
+    np.testing.assert_allclose(gradient(0.25), derivative(0.25), rtol=1e-12)
+
+
 def test_a_variable_stands_for_its_dtype_in_a_ceiled_division():
     x = T.lscalar("x")
     assert theano.function([x], T.ceil_intdiv(x, 2), mode=PYTHON_MODE)(7) == 4
