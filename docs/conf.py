@@ -19,8 +19,13 @@ os.environ["PYTHONPATH"] = str(ROOT)
 
 import theano_compat  # noqa: E402, F401  # before autodoc imports Theano
 
-#: Pages whose text is a file of the root.
-ROOT_PAGES = {"index": "README.md", "contributing": "CONTRIBUTING.md", "changelog": "CHANGELOG.md"}
+#: Pages whose text is a file elsewhere in the project.
+ROOT_PAGES = {
+    "index": "README.md",
+    "contributing": "CONTRIBUTING.md",
+    "changelog": "CHANGELOG.md",
+    "third_party": "third_party/README.md",
+}
 NOTEBOOKS, API = DOCS / "notebooks", DOCS / "api"
 
 project = "open_nsfw"
