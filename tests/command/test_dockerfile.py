@@ -66,7 +66,8 @@ class Image:
                 place = f"$root{outside}"
                 make = f"mkdir -p {place}" if os.path.isdir(outside) else f"mkdir -p $(dirname {place}); touch {place}"
                 script += [make, f"mount --bind {outside} {place}", f"mount -o remount,bind,ro {place}"]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("THEANO", "PYTHON"))}
+        ours = "THEANO", "PYTHON", "PIP_CONSTRAINT"  # these are about this machine's Python
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         if "PIP_CERT" in os.environ:
             certificates = os.environ["PIP_CERT"]
             shutil.copy(certificates, f"{self.root}/certificates")
