@@ -125,7 +125,7 @@ def nsfw_score(
     True
     """
     scorer = get_scorer(nsfw_pkl_path, deploy_prototxt_path, precision)
-    return float(scorer.scores(prepare(img)[np.newaxis])[0])
+    return float(scorer.scores(prepare(img, scorer.input_size)[np.newaxis])[0])
 
 
 def nsfw_scores(
@@ -194,7 +194,7 @@ def _is_single_picture(images: object) -> bool:
 def _scores(
     images: Iterator[Picture], batch_size: int, scorer: Scorer, on_error: str
 ) -> Iterator[float | PictureError]:
-    while prepared := [_try_prepare(img) for img in islice(images, batch_size)]:
+    while prepared := [_try_prepare(img, scorer.input_size) for img in islice(images, batch_size)]:
         arrays = [item for item in prepared if not isinstance(item, PictureError)]
         scores = iter(scorer.scores(np.stack(arrays)).tolist() if arrays else [])
         for item in prepared:
@@ -206,9 +206,9 @@ def _scores(
                 raise item
 
 
-def _try_prepare(img: Picture) -> np.ndarray | PictureError:
+def _try_prepare(img: Picture, size: tuple[int, int]) -> np.ndarray | PictureError:
     try:
-        return prepare(img)
+        return prepare(img, size)
     except PictureError as error:
         return error
 

@@ -256,7 +256,7 @@ def json_lines(rows: Iterable[Row]) -> Iterator[str]:
     previous = "["
     for row in rows:
         yield previous
-        previous = f"  {json.dumps(row._asdict())},"
+        previous = f"  {json.dumps(row._asdict(), allow_nan=False)},"
     yield previous.removesuffix(",")
     yield "]"
 

@@ -1,8 +1,10 @@
-"""Checks of numbers that users give, without heavy imports."""
+"""Checks of numbers that users give, and of those that a network gives, without heavy imports."""
 
 from __future__ import annotations
 
 from numbers import Integral
+
+import numpy as np
 
 
 def check_whole(name: str, number: int, least: int) -> None:
@@ -29,3 +31,30 @@ def check_whole(name: str, number: int, least: int) -> None:
     """
     if not isinstance(number, Integral) or isinstance(number, bool) or number < least:
         raise ValueError(f"{name}: got {number!r}, expected a whole number of at least {least}")
+
+
+def not_finite(values: np.ndarray) -> str | None:
+    """Name the first value that is infinite or no number.
+
+    Parameters
+    ----------
+    values : ndarray of floats
+
+    Returns
+    -------
+    str or None
+        The value and its place; None where all are finite.
+
+    Examples
+    --------
+    >>> not_finite(np.array([[0, 1], [np.nan, np.inf]]))
+    'nan at [1, 0] (2 of 4 values are not finite)'
+    >>> not_finite(np.zeros(3)) is None
+    True
+    """
+    finite = np.isfinite(values)
+    if finite.all():
+        return None
+    place = np.argwhere(~finite)[0].tolist()
+    count = int(finite.size - np.count_nonzero(finite))
+    return f"{values[tuple(place)]} at {place} ({count} of {finite.size} values are not finite)"

@@ -28,8 +28,6 @@ Picture = str | Path | bytes | BinaryIO | np.ndarray | Image.Image
 RESIZED = (256, 256)
 #: Width and height, in pixels, that the network is given.
 CROPPED = (224, 224)
-#: Rows and columns of the centre that is cut out.
-CENTRE = tuple(slice((big - small) // 2, (big + small) // 2) for big, small in zip(RESIZED[::-1], CROPPED[::-1]))
 #: Means of blue, green and red over the training pictures, on the scale 0..255.
 CHANNEL_MEANS = np.array([104, 117, 123], dtype=np.float32).reshape(3, 1, 1)
 
@@ -48,6 +46,32 @@ FORMATS = {
     "TIFF": "TiffImagePlugin",
     "WEBP": "WebPImagePlugin",
 }
+
+
+def centre(size: tuple[int, int]) -> tuple[slice, slice]:
+    """Say which rows and columns of a resized picture are cut out.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Width and height of the centre.
+
+    Returns
+    -------
+    rows, columns : slice
+        Of an odd rest the smaller half comes first, as in Yahoo's code.
+
+    Examples
+    --------
+    >>> centre((224, 227))
+    (slice(14, 241, None), slice(16, 240, None))
+    """
+    left, top = ((big - small) // 2 for big, small in zip(RESIZED, size))
+    return slice(top, top + size[1]), slice(left, left + size[0])
+
+
+#: Rows and columns of the centre that Yahoo's network is given.
+CENTRE = centre(CROPPED)
 
 
 class PictureError(ValueError):
@@ -346,29 +370,36 @@ def make_jpg(img: np.ndarray | Image.Image) -> np.ndarray:
     return process(np.asarray(compress(img)))
 
 
-def prepare(img: Picture) -> np.ndarray:
+def prepare(img: Picture, size: tuple[int, int] = CROPPED) -> np.ndarray:
     """Do all of Yahoo's preprocessing.
 
     Parameters
     ----------
     img : str, Path, bytes, binary file, ndarray or PIL.Image.Image
         Whatever `read_picture` takes.
+    size : (int, int)
+        Width and height of the centre that is cut out, at most 256 and 256: what the network takes, see
+        `nsfw_model.scorer.Scorer.input_size`.
 
     Returns
     -------
-    ndarray of float32, shape (3, 224, 224)
+    ndarray of float32, shape (3, 224, 224) or (3, height, width)
         BGR values minus `CHANNEL_MEANS`: what the network is given.
 
     Raises
     ------
     PictureError
         As `read_picture`.
+    ValueError
+        If `size` is larger than what it is cut out of.
 
     Examples
     --------
     >>> prepare(np.zeros((10, 20, 3), np.uint8)).shape
     (3, 224, 224)
     """
+    if not all(0 < wanted <= there for wanted, there in zip(size, RESIZED)):
+        raise ValueError(f"size: got {size}, expected 1 to {RESIZED[0]} times 1 to {RESIZED[1]} pixels")
     resized = read_picture(img).resize(RESIZED, resample=Image.Resampling.BILINEAR)
     jpeg = compress(resized)
-    return process(np.asarray(jpeg)[CENTRE])[0]
+    return process(np.asarray(jpeg)[centre(size)])[0]

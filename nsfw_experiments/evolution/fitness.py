@@ -154,7 +154,8 @@ class NsfwLogit(_Displayed):
 
     def __call__(self, pictures: Sequence[Image.Image]) -> list[float]:
         """Give the logit of each picture."""
-        return get_scorer(**self.model).logits(np.stack([prepare(picture) for picture in pictures])).tolist()
+        scorer = get_scorer(**self.model)
+        return scorer.logits(np.stack([prepare(picture, scorer.input_size) for picture in pictures])).tolist()
 
     @staticmethod
     def display_value(logit: float) -> float:

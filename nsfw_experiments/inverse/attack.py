@@ -127,7 +127,8 @@ def inverse(
     check_whole("iterations", iterations, least=1)
     check_whole("seed", seed, least=0)
     original = read_pixels(image, full_resolution, robust)
-    pixel_scorer = PixelScorer(scorer or get_scorer(), preprocessing(original.shape[:2]))
+    used = scorer or get_scorer()
+    pixel_scorer = PixelScorer(used, preprocessing(original.shape[:2], used.input_size))
     progress = Progress(original, pixel_scorer, callback)
     try:
         logit, gradient = pixel_scorer.logit_and_gradient(original, FAR_EXPONENT)
@@ -270,4 +271,4 @@ def _score_of_file(pixels: np.ndarray, scorer: Scorer | None) -> float:
     Image.fromarray(pixels).save(file, "PNG")
     if scorer is None:
         return nsfw_score(file.getvalue())
-    return float(scorer.scores(prepare(file.getvalue())[None])[0])
+    return float(scorer.scores(prepare(file.getvalue(), scorer.input_size)[None])[0])

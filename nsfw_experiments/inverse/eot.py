@@ -25,7 +25,7 @@ from nsfw_experiments.inverse.search import Goal, PixelScorer, rounded
 from nsfw_experiments.pillow.jpeg import Jpeg
 from nsfw_experiments.pillow.preprocessing import HorizontalFlip, JpegRoundTrip, Pipeline, Transform, resizing
 from nsfw_model.logit import logit_of, score_of
-from nsfw_model.preprocess import RESIZED
+from nsfw_model.preprocess import CROPPED, RESIZED
 from nsfw_model.scorer import Scorer
 from open_nsfw import get_scorer
 from theano_compat.deprecation import deprecated_names
@@ -91,13 +91,15 @@ class Transformation:
         warnings.warn("Transformation.demanded is now Transformation.required", DeprecationWarning, stacklevel=2)
         return self.required
 
-    def pipeline(self, size: tuple[int, ...]) -> Pipeline:
+    def pipeline(self, size: tuple[int, ...], cropped: tuple[int, int] = CROPPED) -> Pipeline:
         """Give the way of a picture through the transformation and the scorer's preprocessing.
 
         Parameters
         ----------
         size : (int, int)
             Height and width of the picture.
+        cropped : (int, int)
+            As for `Pipeline`.
 
         Returns
         -------
@@ -112,7 +114,8 @@ class Transformation:
                 JpegRoundTrip(Jpeg(self.quality)),
                 *resizing((height, width), RESIZED[::-1]),
                 JpegRoundTrip(),
-            ]
+            ],
+            cropped,
         )
 
 
@@ -147,7 +150,8 @@ def robustness_grid(
     """
     scorer = scorer or get_scorer()
     grid = (*SHOWN, *GRID) if grid is None else grid
-    logits = (scorer.logits(t.pipeline(pixels.shape[:2]).forward(pixels)[0][None])[0] for t in grid)
+    pipelines = (transformation.pipeline(pixels.shape[:2], scorer.input_size) for transformation in grid)
+    logits = (scorer.logits(pipeline.forward(pixels)[0][None])[0] for pipeline in pipelines)
     return {transformation: score_of(float(logit)) for transformation, logit in zip(grid, logits)}
 
 
@@ -252,7 +256,7 @@ def _expected_gradient(
                 bool(random.integers(2)),
             )
         )
-    pipelines = [transformation.pipeline(pixels.shape[:2]) for transformation in drawn]
+    pipelines = [transformation.pipeline(pixels.shape[:2], scorer.scorer.input_size) for transformation in drawn]
     inputs, residuals = zip(*(pipeline.forward(pixels) for pipeline in pipelines))
     logits, gradients = scorer.scorer.logits_and_gradients(np.stack(inputs))
     scorer.evaluations += len(drawn)

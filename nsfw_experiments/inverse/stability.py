@@ -102,7 +102,8 @@ def fragility(image: Picture, seed: int = 0, scorer: Scorer | None = None) -> Fr
 
 
 def _logit(pixels: np.ndarray, scorer: Scorer | None) -> float:
-    return float((scorer or get_scorer()).logits(prepare(pixels)[None])[0])
+    scorer = scorer or get_scorer()
+    return float(scorer.logits(prepare(pixels, scorer.input_size)[None])[0])
 
 
 def _transformed(pixels: np.ndarray, random: np.random.Generator) -> Iterator[tuple[str, bool, np.ndarray]]:

@@ -24,7 +24,7 @@ import numpy as np
 
 from nsfw_experiments.pillow.jpeg import Coefficients, Jpeg
 from nsfw_experiments.pillow.resize import BilinearResize
-from nsfw_model.preprocess import CENTRE, RESIZED, process
+from nsfw_model.preprocess import CROPPED, RESIZED, centre, process
 from theano_compat.deprecation import deprecated_names
 
 __getattr__ = deprecated_names(
@@ -111,6 +111,8 @@ class Pipeline:
     ----------
     steps : sequence of Transform
         The first takes the picture, the last gives an array of shape (256, 256, 3).
+    cropped : (int, int)
+        Width and height of what the network takes, see `nsfw_model.scorer.Scorer.input_size`.
 
     Examples
     --------
@@ -121,8 +123,9 @@ class Pipeline:
     ((3, 224, 224), (256, 256, 3))
     """
 
-    def __init__(self, steps: Sequence[Transform]):
+    def __init__(self, steps: Sequence[Transform], cropped: tuple[int, int] = CROPPED):
         self.steps = tuple(steps)
+        self.cropped = cropped
 
     def forward(self, pixels: np.ndarray) -> tuple[np.ndarray, list]:
         """Give the network input and what `vjp` needs.
@@ -142,7 +145,7 @@ class Pipeline:
         for step in self.steps:
             pixels, residual = step.forward(pixels)
             residuals.append(residual)
-        return process(pixels[CENTRE])[0], residuals
+        return process(pixels[centre(self.cropped)])[0], residuals
 
     def vjp(self, gradient: np.ndarray, residuals: list, straight_through_exponent: float = 0.0) -> np.ndarray:
         """Give the gradient with respect to the picture, from one with respect to the network input.
@@ -175,8 +178,8 @@ def network_input_vjp(gradient: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    gradient : ndarray of float32, shape (3, 224, 224)
-        In the order blue, green, red.
+    gradient : ndarray of float32, shape (3, height, width)
+        In the order blue, green, red; 224x224 for Yahoo's network.
 
     Returns
     -------
@@ -189,17 +192,19 @@ def network_input_vjp(gradient: np.ndarray) -> np.ndarray:
     True
     """
     whole = np.zeros((*RESIZED[::-1], 3), np.float32)
-    whole[CENTRE] = gradient.transpose(1, 2, 0)[:, :, ::-1]
+    whole[centre(gradient.shape[:0:-1])] = gradient.transpose(1, 2, 0)[:, :, ::-1]
     return whole
 
 
-def preprocessing(size: tuple[int, ...]) -> Pipeline:
+def preprocessing(size: tuple[int, ...], cropped: tuple[int, int] = CROPPED) -> Pipeline:
     """Make Yahoo's preprocessing for pictures of one size.
 
     Parameters
     ----------
     size : (int, int)
         Height and width.
+    cropped : (int, int)
+        As for `Pipeline`.
 
     Returns
     -------
@@ -213,7 +218,7 @@ def preprocessing(size: tuple[int, ...]) -> Pipeline:
     >>> bool((x == prepare(noise)).all())
     True
     """
-    return Pipeline([*resizing(size, RESIZED[::-1]), JpegRoundTrip()])
+    return Pipeline([*resizing(size, RESIZED[::-1]), JpegRoundTrip()], cropped)
 
 
 def resizing(source: tuple[int, ...], target: tuple[int, ...]) -> list[Resizing]:

@@ -83,6 +83,8 @@ def test_pictures_go_through_the_network_in_one_batch(monkeypatch):
     shapes = []
 
     class CountingScorer:
+        input_size = 224, 224
+
         def logits(self, x):
             shapes.append(x.shape)
             return x.mean(axis=(1, 2, 3))

@@ -1,0 +1,152 @@
+"""The compiled functions of a network: every number that goes in or comes out is finite, whatever the network."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nsfw_command.main import main
+from nsfw_experiments.inverse import inverse
+from nsfw_experiments.inverse.stability import fragility
+from nsfw_model import ModelFileError
+from nsfw_model.scorer import Scorer
+from nsfw_model.weights import load_weights, save_weights
+from open_nsfw import get_scorer, model_files, nsfw_score, nsfw_scores, prepare
+
+BAD = [np.nan, np.inf, -np.inf]
+ROCKET = "img/rocket.jpg"
+
+
+@pytest.fixture(scope="module")
+def x():
+    """Two prepared pictures."""
+    return np.stack([prepare("img/coffee.jpg"), prepare(ROCKET)])
+
+
+@pytest.mark.parametrize("engine", ["onednn", "theano"])
+@pytest.mark.parametrize("method", ["scores", "logits", "logits_and_gradients"])
+def test_one_value_that_is_not_finite_is_refused_by_its_place(method, engine, x, monkeypatch):
+    monkeypatch.setenv("THEANO_CPU_ENGINE", engine)
+    for bad in BAD:
+        damaged = x.copy()
+        damaged[1, 2, 100, 7] = bad
+        with pytest.raises(ValueError, match=rf"network input: got {bad} at \[1, 2, 100, 7\] \(1 of 301056 values"):
+            getattr(get_scorer(), method)(damaged)
+
+
+def test_a_number_too_large_for_float32_is_refused():
+    with pytest.raises(ValueError, match="network input: got inf"):
+        get_scorer().scores(np.full((1, 3, 224, 224), 1e39))
+
+
+@pytest.fixture(scope="module")
+def overflowing(tmp_path_factory):
+    """Weights, each of which is a finite number, that make the last layer overflow."""
+    layers = load_weights(model_files()[0])
+    name, blobs = layers[-1]
+    layers[-1] = (name, [np.full_like(blob, 3e38) for blob in blobs])
+    path = tmp_path_factory.mktemp("overflowing") / "nsfw.pkl"
+    save_weights(path, layers)
+    return path
+
+
+@pytest.mark.parametrize("method", ["scores", "logits", "logits_and_gradients"])
+def test_a_network_that_overflows_gives_an_error_and_no_number(method, x, overflowing):
+    scorer = get_scorer(overflowing)
+    with pytest.raises(ModelFileError, match=r"nsfw.pkl: the network gives (nan|inf|-inf) at .* too large"):
+        getattr(scorer, method)(x)
+
+
+def test_the_front_door_gives_no_number_of_it_either(overflowing):
+    with pytest.raises(ModelFileError, match="the network gives"):
+        nsfw_score(ROCKET, overflowing)
+    with pytest.raises(ModelFileError, match="the network gives"):
+        list(nsfw_scores([ROCKET], nsfw_pkl_path=overflowing, on_error="return"))
+
+
+@pytest.mark.parametrize("layout", ["--json", "--csv", None])
+def test_the_command_writes_no_row_of_it(layout, overflowing, capsys):
+    assert main(["score", ROCKET, "--nsfw-pkl", str(overflowing), *filter(None, [layout])]) == 2
+    captured = capsys.readouterr()
+    assert "nan" not in captured.out.lower() and "ROCKET" not in captured.out
+    assert captured.err.startswith("open-nsfw: error: ") and captured.err.count("\n") == 1
+
+
+PROTOTXT = """
+input: "data" input_shape {{ dim: 1 dim: 3 dim: {size} dim: {size} }}
+layer {{ name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param {{ num_output: {classes} kernel_size: 3 stride: 8 }} }}
+layer {{ name: "pool" type: "Pooling" bottom: "conv" top: "pool"
+  pooling_param {{ pool: AVE global_pooling: true }} }}
+layer {{ name: "prob" type: "Softmax" bottom: "pool" top: "prob" }}
+"""
+
+
+def save_fully_convolutional(folder, size, classes=2):
+    """Save a network whose output is of shape (n, classes, 1, 1), as SqueezeNet's is."""
+    random = np.random.default_rng(0)
+    filters = random.normal(0, 0.002, (classes, 3, 3, 3)).astype("float32")
+    save_weights(folder / "nsfw.pkl", [("conv", [filters, np.zeros(classes, "float32")])])
+    (folder / "deploy.prototxt").write_text(PROTOTXT.format(size=size, classes=classes))
+    return folder / "nsfw.pkl", folder / "deploy.prototxt"
+
+
+def score_by_hand(picture, files, size):
+    """Yahoo's classify_nsfw.py: crop to the network's input, take the second class of the flattened output."""
+    ((_, (filters, _)),) = load_weights(files[0])
+    compressed = np.moveaxis(prepare(picture, (256, 256)), 0, 2)
+    offset = (256 - size) // 2
+    cropped = compressed[offset : offset + size, offset : offset + size]
+    corners = range(0, size - 2, 8)
+    patches = [cropped[row : row + 3, column : column + 3] for row in corners for column in corners]
+    # Caffe's convolution is a correlation; its pooling is over whole windows only, all of which are here
+    classes = np.mean([[(patch * np.moveaxis(one, 0, 2)).sum() for one in filters] for patch in patches], axis=0)
+    return 1 / (1 + np.exp(classes[0] - classes[1]))
+
+
+@pytest.mark.parametrize("size", [227, 224, 64, 256])
+def test_a_fully_convolutional_network_scores_the_centre_that_it_takes(size, tmp_path):
+    files = save_fully_convolutional(tmp_path, size)
+    assert Scorer(*files).input_size == (size, size)
+    expected = score_by_hand(ROCKET, files, size)
+    assert 0.05 < expected < 0.95
+    assert nsfw_score(ROCKET, *files) == pytest.approx(expected, abs=1e-5)
+    assert list(nsfw_scores([ROCKET] * 2, 8, *files)) == pytest.approx([expected] * 2, abs=1e-5)
+
+
+def test_the_experiments_work_on_such_a_network(tmp_path):
+    files = save_fully_convolutional(tmp_path, 227)
+    scorer = Scorer(*files)
+    start = nsfw_score(ROCKET, *files)
+    picture, record = inverse(ROCKET, start + 0.01, iterations=20, tolerance=0.005, scorer=scorer)
+    assert record.reached and nsfw_score(picture, *files) == pytest.approx(record.final_score, abs=1e-6)
+    assert fragility(ROCKET, scorer=scorer).score == pytest.approx(start, abs=1e-6)
+
+
+def test_its_logits_and_gradients_have_the_shapes_of_the_others(tmp_path):
+    scorer = Scorer(*save_fully_convolutional(tmp_path, 64))
+    x = np.stack([prepare(ROCKET, (64, 64))] * 3)
+    logits, gradients = scorer.logits_and_gradients(x)
+    assert logits.shape == (3,) and gradients.shape == (3, 3, 64, 64)
+    step = 1e-2 * gradients / np.linalg.norm(gradients[0])
+    slope = (scorer.logits(x + step) - scorer.logits(x - step)) / 2
+    np.testing.assert_allclose(slope, 1e-2 * np.linalg.norm(gradients[0]), rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "size, classes, message",
+    [(224, 3, r"last layer: got SoftmaxLayer of shape \(None, 3, 1, 1\)"), (257, 2, r"input: got \(3, 257, 257\)")],
+)
+def test_what_is_no_classifier_of_two_classes_and_a_picture_is_refused(size, classes, message, tmp_path):
+    with pytest.raises(ModelFileError, match=message):
+        Scorer(*save_fully_convolutional(tmp_path, size, classes))
+
+
+def test_a_network_of_its_own_size_is_scored_by_the_command(tmp_path, capsys):
+    weights, architecture = save_fully_convolutional(tmp_path, 227)
+    picture = tmp_path / "white.png"
+    Image.new("RGB", (300, 200), "white").save(picture)
+    assert main(["score", str(picture), "--nsfw-pkl", str(weights), "--prototxt", str(architecture), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["score"] == pytest.approx(nsfw_score(picture, weights, architecture), abs=1e-9)
