@@ -190,7 +190,7 @@ def picture_extensions() -> set[str]:
     """
     from PIL import Image
 
-    from nsfw_model.preprocess import FORMATS
+    from nsfw_model.picture import FORMATS
 
     return {extension for extension, name in Image.registered_extensions().items() if name in FORMATS}
 

@@ -13,16 +13,31 @@ shapes by up to 0.8.
 
 from __future__ import annotations
 
-import importlib
 import io
-import os
-from pathlib import Path
-from typing import BinaryIO, Literal, overload
+from typing import Literal, overload
 
 import numpy as np
 from PIL import Image
 
-Picture = str | Path | bytes | BinaryIO | np.ndarray | Image.Image
+from nsfw_model.picture import Picture, PictureError, read_picture
+
+__all__ = [
+    "CENTRE",
+    "CHANNEL_MEANS",
+    "CROPPED",
+    "RESIZED",
+    "Picture",
+    "PictureError",
+    "centre",
+    "compress",
+    "crop",
+    "deprocess",
+    "make_jpg",
+    "prepare",
+    "process",
+    "read_picture",
+    "resize_image",
+]
 
 #: Width and height, in pixels, at which a picture is JPEG-compressed.
 RESIZED = (256, 256)
@@ -30,22 +45,6 @@ RESIZED = (256, 256)
 CROPPED = (224, 224)
 #: Means of blue, green and red over the training pictures, on the scale 0..255.
 CHANNEL_MEANS = np.array([104, 117, 123], dtype=np.float32).reshape(3, 1, 1)
-
-#: Pillow's names of the formats that are opened, with the module that decodes each. Others
-#: (PostScript, metafiles, ...) run interpreters or external programs: no business of a classifier.
-FORMATS = {
-    "BMP": "BmpImagePlugin",
-    "GIF": "GifImagePlugin",
-    "ICO": "IcoImagePlugin",
-    "JPEG": "JpegImagePlugin",
-    "JPEG2000": "Jpeg2KImagePlugin",
-    "PCX": "PcxImagePlugin",
-    "PNG": "PngImagePlugin",
-    "PPM": "PpmImagePlugin",
-    "TGA": "TgaImagePlugin",
-    "TIFF": "TiffImagePlugin",
-    "WEBP": "WebPImagePlugin",
-}
 
 
 def centre(size: tuple[int, int]) -> tuple[slice, slice]:
@@ -72,127 +71,6 @@ def centre(size: tuple[int, int]) -> tuple[slice, slice]:
 
 #: Rows and columns of the centre that Yahoo's network is given.
 CENTRE = centre(CROPPED)
-
-
-class PictureError(ValueError):
-    """A picture that cannot be scored.
-
-    The message names the picture and says what is wrong with it; ``__cause__`` is the error
-    that was met, where there was one.
-    """
-
-
-def read_picture(img: Picture) -> Image.Image:
-    """Open a picture of any supported kind and give it as RGB.
-
-    Alpha is dropped, an animation stands for its first frame and EXIF orientation is not
-    applied, all as in Yahoo's code. 16-bit grey values are scaled to 8 bits (Pillow's own
-    conversion would clip them to white).
-
-    Parameters
-    ----------
-    img : str, Path, bytes, binary file, ndarray or PIL.Image.Image
-        A path, a file's content, an open file (read from its beginning, whatever its position, and left
-        open at any), an array of dtype uint8 and shape (height, width, 3) in RGB order, or a picture of
-        any mode.
-
-    Returns
-    -------
-    PIL.Image.Image
-        A picture of mode RGB, fully loaded.
-
-    Raises
-    ------
-    PictureError
-        If there is no such file, it is no picture of a supported format, it is damaged or
-        truncated, or it has more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``.
-    TypeError
-        If `img` is none of the kinds above.
-
-    Examples
-    --------
-    >>> read_picture(np.zeros((10, 20, 3), np.uint8)).size
-    (20, 10)
-    """
-    if not isinstance(img, (str, os.PathLike, bytes, bytearray, np.ndarray, Image.Image)) and not hasattr(img, "read"):
-        raise TypeError(f"expected a path, bytes, a binary file, an array or a PIL image, got {type(img).__name__}")
-    name = _name(img)
-    try:
-        opened = _open(img, name)
-        try:
-            _check_size(opened, name)
-            return _to_rgb(opened, name)
-        finally:
-            if isinstance(img, (str, os.PathLike)):  # a file that the caller opened stays open
-                opened.close()
-    except PictureError:
-        raise
-    except FileNotFoundError as error:
-        raise PictureError(f"{name}: no such file") from error
-    except IsADirectoryError as error:
-        raise PictureError(f"{name}: is a folder, not a picture") from error
-    except (Exception, Image.DecompressionBombWarning) as error:  # decoders raise all sorts of things
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise PictureError(f"{name}: cannot be read as a picture: {reason}") from error
-
-
-def _name(img: Picture) -> str:
-    """What error messages call the picture."""
-    if isinstance(img, (str, os.PathLike)):
-        return os.fspath(img)
-    if isinstance(img, (bytes, bytearray)):
-        return f"<{len(img)} bytes>"
-    if isinstance(img, np.ndarray):
-        return f"<array {img.dtype} {img.shape}>"
-    name = getattr(img, "filename", "") or getattr(img, "name", "")
-    return name if isinstance(name, str) and name else f"<{type(img).__name__}>"
-
-
-def _open(img: Picture, name: str) -> Image.Image:
-    if isinstance(img, Image.Image):
-        return img
-    if isinstance(img, np.ndarray):
-        if img.dtype != np.uint8 or img.ndim != 3 or img.shape[2] != 3:
-            raise PictureError(f"{name}: expected an array of dtype uint8 and shape (height, width, 3)")
-        if not img.size:
-            raise PictureError(f"{name}: has no pixels")
-        return Image.fromarray(img)
-    if isinstance(img, (bytes, bytearray)):
-        img = io.BytesIO(img)
-    for plugin in FORMATS.values():
-        importlib.import_module(f"PIL.{plugin}")  # Pillow knows only five formats before it is told
-    try:
-        return Image.open(img, formats=tuple(FORMATS))
-    except Image.UnidentifiedImageError as error:
-        raise PictureError(f"{name}: not a picture of a supported format ({', '.join(FORMATS)})") from error
-
-
-def _check_size(opened: Image.Image, name: str) -> None:
-    """Refuse before decoding what would take gigabytes (Pillow itself only warns up to twice its limit)."""
-    pixels = opened.width * opened.height
-    if not pixels:
-        raise PictureError(f"{name}: has no pixels ({opened.width}x{opened.height})")
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and pixels > limit:
-        raise PictureError(
-            f"{name}: {opened.width}x{opened.height} is {pixels} pixels, more than PIL.Image.MAX_IMAGE_PIXELS = {limit}"
-        )
-
-
-def _to_rgb(opened: Image.Image, name: str) -> Image.Image:
-    # Of 16 bits too: Pillow gives PPM always, and PNG in older releases, as mode I
-    if opened.mode.startswith("I;16") or (opened.mode == "I" and opened.format in ("PNG", "PPM")):
-        grey = np.asarray(opened).astype(np.uint16) >> 8
-        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-    if opened.mode in ("I", "F"):
-        raise PictureError(
-            f"{name}: mode {opened.mode} has no defined white; convert the picture to 8 bits a channel first"
-        )
-    if opened.mode == "La":
-        opened = opened.convert("LA")  # the one way that Pillow knows out of premultiplied grey
-    if opened.mode == "P" and "transparency" in opened.info:
-        opened = opened.convert("RGBA")  # the same colours; straight to RGB makes Pillow warn
-    return opened.copy() if opened.mode == "RGB" else opened.convert("RGB")
 
 
 @overload

@@ -215,7 +215,7 @@ class TestBadPictures:
     def test_folder(self, tmp_path):
         assert isinstance(self.refuse(tmp_path, "is a folder").__cause__, IsADirectoryError)
 
-    @pytest.mark.parametrize("content", [b"", b"not a picture at all", b"%PDF-1.7 ..."])
+    @pytest.mark.parametrize("content", [b"not a picture at all", b"%PDF-1.7 ..."])
     def test_no_picture_inside(self, tmp_path, content):
         path = tmp_path / "renamed.jpg"
         path.write_bytes(content)

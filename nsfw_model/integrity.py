@@ -1,0 +1,522 @@
+"""Whether a picture's file contains what it promises, and promises no more than can be paid for.
+
+Pillow's decoders fill in some of what is missing: a JPEG that stops early gets grey blocks, a PNG black rows, and a
+score of such a picture would be a number about something that nobody ever saw. Others pay whatever a few bytes ask
+for: a run-length coded BMP of 1 KB could take gigabytes, a JPEG of 300 scans half a minute. The checks here read the
+structure of a file, never its pixels, and cost next to nothing. They look at formats where Pillow does not:
+
+========== =========================================================================================
+BMP        run-length codes that leave pixels out, or write beyond the picture [1]_
+JPEG       missing scans, refinements and restart intervals; the number of scans; and, by a second look, data
+           that ends early (not within the last scan of a progressive file) [2]_
+JPEG 2000  missing tiles; the number of tiles [3]_
+PNG        checksums of the pixels' chunks; rows that the compressed data does not have [4]_; in ICO too
+PPM        numbers written as text, which take long, in large files
+TIFF       missing strips and tiles, and the number of them [5]_
+========== =========================================================================================
+
+References
+----------
+.. [1] Microsoft, "Bitmap Compression", https://learn.microsoft.com/windows/win32/gdi/bitmap-compression
+.. [2] ITU-T T.81 (JPEG), annexes B and G
+.. [3] ITU-T T.800 (JPEG 2000), annex A
+.. [4] W3C, "Portable Network Graphics (PNG) Specification (Third Edition)", chapters 5 and 10
+.. [5] Adobe, "TIFF, Revision 6.0"
+"""
+
+from __future__ import annotations
+
+import io
+import random
+import re
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from math import ceil
+from typing import NamedTuple
+
+from PIL import Image
+
+#: Scans of a JPEG. Encoders make up to a dozen; each costs as much as decoding the whole picture once.
+MAX_SCANS = 100
+#: Pixels of a JPEG times its scans.
+MAX_SCANNED_PIXELS = 1 << 31
+#: Bytes of a PPM, PGM or PBM that is written as text: some three seconds.
+MAX_TEXT_BYTES = 1 << 24
+#: Strips or tiles of a TIFF.
+MAX_STRIPS = 1 << 17
+#: Tiles of a JPEG 2000.
+MAX_TILES = 1 << 14
+#: Bytes of run-length codes of a BMP.
+MAX_RUN_LENGTH_BYTES = 1 << 24
+
+
+class DamagedError(ValueError):
+    """A file does not contain what it promises, or promises too much."""
+
+
+def check_before_decoding(data: bytes) -> None:
+    """Check what can be known before a picture is decoded.
+
+    Parameters
+    ----------
+    data : bytes
+        A picture's file.
+
+    Raises
+    ------
+    DamagedError
+        If the file lacks something, or would cost too much.
+
+    Examples
+    --------
+    >>> with open("img/coffee.jpg", "rb") as file:
+    ...     check_before_decoding(file.read())
+    >>> check_before_decoding(b"P3 10000 10000 255 " + bytes(1 << 25))
+    Traceback (most recent call last):
+    nsfw_model.integrity.DamagedError: got 33554451 bytes of numbers as text, expected at most 16777216
+    """
+    for signature, check in _CHECKS.items():
+        if re.match(signature, data, re.DOTALL):
+            check(data)
+
+
+def check_after_decoding(data: bytes, picture: Image.Image) -> None:
+    """Check what only looks suspicious once a picture is decoded.
+
+    Parameters
+    ----------
+    data : bytes
+        The picture's file.
+    picture : PIL.Image.Image
+        As it was decoded, before any conversion.
+
+    Raises
+    ------
+    DamagedError
+        If the file's compressed data ends early.
+
+    Examples
+    --------
+    >>> with open("img/coffee.jpg", "rb") as file:
+    ...     data = file.read()
+    >>> check_after_decoding(data, Image.open(io.BytesIO(data)))
+    """
+    if picture.format == "PNG" and _ends_in_zeros(picture):
+        _check_png_rows(data)
+    if picture.format == "JPEG" and _ends_flat(picture):
+        _look_again(data)
+
+
+# BMP
+
+
+def _check_bmp(data: bytes) -> None:
+    """Follow run-length codes from pixel to pixel, without storing any."""
+    if len(data) < 54 or struct.unpack_from("<I", data, 14)[0] < 40:
+        return
+    width, height, _, _, compression = struct.unpack_from("<iiHHI", data, 18)
+    per_byte = _PIXELS_PER_BYTE.get(compression)
+    if per_byte is None:
+        return
+    start = struct.unpack_from("<I", data, 10)[0]
+    if len(data) - start > MAX_RUN_LENGTH_BYTES:
+        raise DamagedError(
+            f"got {len(data) - start} bytes of run-length codes, expected at most {MAX_RUN_LENGTH_BYTES}"
+        )
+    full_rows = 0
+    for column, ended in _run_length_rows(data, start, per_byte):
+        if column > width:
+            raise DamagedError(f"row {full_rows}: got run-length codes for {column} pixels, expected {width}")
+        if column == width:
+            full_rows += 1
+        elif ended != _END_OF_PICTURE or column:
+            raise DamagedError(f"row {full_rows}: got run-length codes for {column} pixels, expected {width}")
+        if full_rows == abs(height):
+            return
+    raise DamagedError(f"got run-length codes for {full_rows} rows, expected {abs(height)}")
+
+
+_PIXELS_PER_BYTE = {1: 1, 2: 2}  # BI_RLE8, BI_RLE4
+_END_OF_ROW, _END_OF_PICTURE, _DELTA = 0, 1, 2
+
+
+def _run_length_rows(data: bytes, at: int, per_byte: int) -> Iterator[tuple[int, int]]:
+    """Give the number of pixels in each row, and the code that ended it."""
+    column = 0
+    while at + 1 < len(data):
+        count, value = data[at], data[at + 1]
+        at += 2
+        if count:
+            column += count
+        elif value == _DELTA:
+            raise DamagedError("got run-length codes that leave pixels out")
+        elif value in (_END_OF_ROW, _END_OF_PICTURE):
+            yield column, value
+            if value == _END_OF_PICTURE:
+                return
+            column = 0
+        else:
+            column += value
+            size = ceil(value / per_byte)
+            at += size + size % 2
+    yield column, _END_OF_PICTURE
+
+
+# JPEG
+
+
+class _Component(NamedTuple):
+    identifier: int
+    horizontal: int
+    vertical: int
+
+
+class _Frame(NamedTuple):
+    progressive: bool
+    height: int
+    width: int
+    components: dict[int, _Component]
+
+    def units(self, identifiers: list[int]) -> int:
+        """The number of MCUs in a scan of these components (T.81 A.2)."""
+        across = max(component.horizontal for component in self.components.values())
+        down = max(component.vertical for component in self.components.values())
+        if len(identifiers) > 1:
+            return ceil(self.width / (8 * across)) * ceil(self.height / (8 * down))
+        component = self.components[identifiers[0]]
+        columns = ceil(ceil(self.width * component.horizontal / across) / 8)
+        return columns * ceil(ceil(self.height * component.vertical / down) / 8)
+
+
+class _Scan(NamedTuple):
+    components: list[int]
+    first: int
+    last: int
+    high: int
+    low: int
+    start: int
+    end: int
+    restart_interval: int
+
+
+_MARKER_IN_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+_FRAMES = {0xC0: False, 0xC1: False, 0xC2: True}  # baseline, extended sequential, progressive
+
+
+def _check_jpeg(data: bytes) -> None:
+    frame, scans = _jpeg_structure(data)
+    if frame is None or not scans:
+        return  # nothing that Pillow would decode
+    if len(scans) > MAX_SCANS or len(scans) * frame.width * frame.height > MAX_SCANNED_PIXELS:
+        raise DamagedError(
+            f"got {len(scans)} scans of {frame.width}x{frame.height} pixels, expected at most {MAX_SCANS} scans, and "
+            f"{MAX_SCANNED_PIXELS} pixels in all"
+        )
+    _check_coefficients(frame, scans)
+    for number, scan in enumerate(scans):
+        if scan.restart_interval:
+            _check_restarts(data, number, scan, frame.units(scan.components))
+
+
+def _jpeg_structure(data: bytes) -> tuple[_Frame | None, list[_Scan]]:
+    """The frame header and the scans, as far as they can be understood."""
+    frame, scans, restart_interval = None, [], 0
+    at = 2
+    while 0 <= at < len(data) - 3:
+        at = data.find(b"\xff", at)
+        while 0 <= at < len(data) - 3 and data[at + 1] == 0xFF:
+            at += 1
+        if not 0 <= at < len(data) - 3 or data[at + 1] == 0xD9:
+            break
+        marker = data[at + 1]
+        if marker in (0x00, 0x01, *range(0xD0, 0xD9)):
+            at += 2
+            continue
+        length = struct.unpack_from(">H", data, at + 2)[0]
+        segment, at = data[at + 4 : at + 2 + length], at + 2 + length
+        try:
+            if marker in _FRAMES and frame is None:
+                frame = _frame(_FRAMES[marker], segment)
+            elif marker == 0xDD:
+                restart_interval = struct.unpack(">H", segment)[0]
+            elif marker == 0xDA and frame is not None:
+                found = _MARKER_IN_SCAN.search(data, at)
+                end = found.start() if found else len(data)
+                scans.append(_scan(frame, segment, at, end, restart_interval))
+                at = end
+                if len(scans) > 10 * MAX_SCANS:
+                    break
+        except (struct.error, IndexError, KeyError):
+            return None, []  # damaged in a way that Pillow tells
+    return frame, scans
+
+
+def _frame(progressive: bool, segment: bytes) -> _Frame:
+    _, height, width, count = struct.unpack_from(">BHHB", segment)
+    components = {}
+    for number in range(count):
+        identifier, sampling, _ = segment[6 + 3 * number : 9 + 3 * number]
+        components[identifier] = _Component(identifier, max(sampling >> 4, 1), max(sampling & 15, 1))
+    return _Frame(progressive, height, width, components)
+
+
+def _scan(frame: _Frame, segment: bytes, start: int, end: int, restart_interval: int) -> _Scan:
+    count = segment[0]
+    identifiers = [segment[1 + 2 * number] for number in range(count)]
+    first, last, approximation = segment[1 + 2 * count : 4 + 2 * count]
+    if not identifiers or not set(identifiers) <= set(frame.components):
+        raise KeyError
+    return _Scan(identifiers, first, last, approximation >> 4, approximation & 15, start, end, restart_interval)
+
+
+def _check_coefficients(frame: _Frame, scans: list[_Scan]) -> None:
+    """Check that each coefficient of each component comes, and in full precision (T.81 G.1.1.1)."""
+    sizes = range(64) if frame.progressive else range(1)
+    missing_bits = {(component, k): -1 for component in frame.components for k in sizes}
+    for scan in scans:
+        for component in scan.components:
+            for k in range(scan.first, min(scan.last, 63) + 1) if frame.progressive else (0,):
+                missing_bits[component, k] = scan.low if frame.progressive else 0
+    absent = [key for key, bits in missing_bits.items() if bits]
+    if absent:
+        component, k = absent[0]
+        what = f"coefficient {k} of component {component}" if frame.progressive else f"component {component}"
+        raise DamagedError(f"truncated: got {len(scans)} scans, none of which has all bits of {what}")
+
+
+def _check_restarts(data: bytes, number: int, scan: _Scan, units: int) -> None:
+    """Check that the markers between restart intervals are all there, in order, with something between them."""
+    expected = ceil(units / scan.restart_interval) - 1
+    places = [found.start() for found in _RESTART.finditer(data, scan.start, scan.end)][: expected + 1]
+    if len(places) < expected:
+        raise DamagedError(f"scan {number}: got {len(places)} restart markers, expected {expected}")
+    previous = scan.start - 2
+    for index, place in enumerate(places[:expected]):
+        if data[place + 1] != 0xD0 + index % 8 or place == previous + 2:
+            raise DamagedError(f"scan {number}: restart interval {index} of {expected + 1} is missing")
+        previous = place
+
+
+def _ends_flat(picture: Image.Image) -> bool:
+    """Whether the last block is of one colour: a decoder that has no more data leaves it so."""
+    left, top = ((size - 1) // 16 * 16 for size in picture.size)
+    # Chroma of the blocks beside it is blended into its first row and column
+    inner = picture.crop((left + 1, top + 1, picture.width, picture.height))
+    if not inner.width or not inner.height:
+        return True
+    extrema = inner.getextrema()
+    ranges = extrema if isinstance(extrema[0], tuple) else (extrema,)
+    return all(low == high for low, high in ranges)
+
+
+def _look_again(data: bytes) -> None:
+    """Decode once more, with other data behind each scan's own: who needs it, has too little."""
+    frame, scans = _jpeg_structure(data)
+    if frame is None or frame.progressive or not scans:
+        return
+    filler = bytes(random.Random(0).choices(range(255), k=4096))  # no 0xFF, which begins a marker
+    parts, at = [], 0
+    for scan in scans:
+        parts += [data[at : scan.end], filler]
+        at = scan.end
+    if _small(b"".join([*parts, data[at:]])).tobytes() != _small(data).tobytes():
+        raise DamagedError("truncated: got less data than the picture has blocks")
+
+
+def _small(data: bytes) -> Image.Image:
+    picture = Image.open(io.BytesIO(data), formats=("JPEG",))
+    picture.draft(picture.mode, (1, 1))
+    picture.load()
+    return picture
+
+
+# JPEG 2000
+
+
+def _check_jpeg2000(data: bytes) -> None:
+    start = data.find(b"\xff\x4f\xff\x51")  # SOC, SIZ
+    if start < 0 or len(data) < start + 42:
+        return
+    right, bottom, _, _, width, height, left, top = struct.unpack_from(">8I", data, start + 8)
+    if not width or not height or left >= right or top >= bottom:
+        return
+    tiles = ceil((right - left) / width) * ceil((bottom - top) / height)
+    if tiles > MAX_TILES:
+        raise DamagedError(f"got {tiles} tiles, expected at most {MAX_TILES}")
+    parts_there: Counter[int] = Counter()
+    parts_promised: dict[int, int] = {}
+    for index, promised in _tile_parts(data, start + 2):
+        parts_there[index] += 1
+        parts_promised[index] = max(promised, parts_promised.get(index, 1))
+    whole = [index for index, promised in parts_promised.items() if index < tiles and parts_there[index] >= promised]
+    if len(whole) < tiles:
+        raise DamagedError(f"truncated: got {len(whole)} of {tiles} tiles")
+
+
+def _tile_parts(data: bytes, at: int) -> Iterator[tuple[int, int]]:
+    """The indices of the tiles whose parts follow the main header, and how many parts such a tile has, or 0."""
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xD9:
+        marker, length = struct.unpack_from(">HH", data, at)
+        if marker == 0xFF90 and at + 12 <= len(data):  # SOT
+            index, size, _, parts = struct.unpack_from(">HIBB", data, at + 4)
+            yield index, parts
+            if size < 14:  # 0: up to the end
+                return
+            at += size
+        else:
+            at += 2 + length
+
+
+# PNG
+
+
+def _check_png(data: bytes) -> None:
+    """Check the checksums of what the pixels depend on; Pillow leaves out those of IDAT."""
+    for name, start, end in _png_chunks(data):
+        if name in (b"IHDR", b"PLTE", b"IDAT") and end + 4 <= len(data):
+            (expected,) = struct.unpack_from(">I", data, end)
+            got = zlib.crc32(memoryview(data)[start - 4 : end])
+            if got != expected:
+                raise DamagedError(
+                    f"byte {start - 8}: chunk {name.decode()} got checksum {got:08x}, not {expected:08x}"
+                )
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and end of the contents of each chunk, up to the last or to what is none."""
+    at = 8
+    while at + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        if not name.isalpha():
+            raise DamagedError(f"byte {at}: expected a chunk of PNG's, got something else")
+        yield name, at + 8, at + 8 + length
+        if name == b"IEND":
+            return
+        at += 12 + length
+
+
+def _ends_in_zeros(picture: Image.Image) -> bool:
+    """Whether one of the last two rows, which of interlaced pictures come last, is as it is before decoding."""
+    rows = range(max(picture.height - 2, 0), picture.height)
+    return any(picture.crop((0, row, picture.width, row + 1)).getbbox(alpha_only=False) is None for row in rows)
+
+
+def _check_png_rows(data: bytes) -> None:
+    """Count what the compressed data comes to, and compare it with what the header promises."""
+    width, height, bits, colours, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colours, 1)
+    # Adam7: first column and row of each pass, and steps (PNG 8.1)
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    expected = 0
+    for x, y, step_x, step_y in passes if interlaced else [(0, 0, 1, 1)]:
+        columns, rows = ceil((width - x) / step_x), ceil((height - y) / step_y)
+        if columns > 0 and rows > 0:
+            expected += rows * (1 + ceil(columns * channels * bits / 8))
+    got, decompressor = 0, zlib.decompressobj()
+    for name, start, end in _png_chunks(data):
+        compressed = data[start:end] if name == b"IDAT" else b""
+        while compressed and not decompressor.eof and got < expected:
+            got += len(decompressor.decompress(compressed, 1 << 20))
+            compressed = decompressor.unconsumed_tail
+    if got < expected:
+        raise DamagedError(f"truncated: got {got} bytes of pixels, expected {expected}")
+
+
+# PPM and TIFF
+
+
+def _check_text(data: bytes) -> None:
+    if len(data) > MAX_TEXT_BYTES:
+        raise DamagedError(f"got {len(data)} bytes of numbers as text, expected at most {MAX_TEXT_BYTES}")
+
+
+_STRUCTURE_OF_TYPE = {3: "H", 4: "I", 16: "Q"}  # SHORT, LONG, LONG8
+_WIDTH, _HEIGHT, _COMPRESSION, _STRIP_OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR = (
+    *(256, 257, 259, 273, 277, 278, 279, 284),
+)
+_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES = 322, 323, 324, 325
+
+
+def _check_tiff(data: bytes) -> None:
+    """Check that all strips or tiles of the first picture are there (TIFF 6.0, sections 2, 3 and 15)."""
+    try:
+        entries = _tiff_entries(data)
+    except struct.error:
+        return  # ends early, which Pillow tells
+
+    def number(tag: int, default: int) -> int:
+        values = entries.get(tag, [default])
+        return values[0] if values and values[0] else default
+
+    width, height = number(_WIDTH, 1), number(_HEIGHT, 1)
+    if _TILE_OFFSETS in entries:
+        offsets, sizes = entries[_TILE_OFFSETS], entries.get(_TILE_BYTES, [])
+        expected = ceil(width / number(_TILE_WIDTH, width)) * ceil(height / number(_TILE_HEIGHT, height))
+    else:
+        offsets, sizes = entries.get(_STRIP_OFFSETS, []), entries.get(_STRIP_BYTES, [])
+        expected = ceil(height / number(_ROWS_PER_STRIP, height))
+    if number(_PLANAR, 1) == 2:
+        expected *= number(_SAMPLES, 1)
+    if len(offsets) < expected or 0 in offsets[:expected]:
+        there = sum(offset > 0 for offset in offsets[:expected])
+        raise DamagedError(f"truncated: got {there} strips or tiles, expected {expected}")
+    if number(_COMPRESSION, 1) == 1:
+        return  # sizes say nothing then, and Pillow tells where the file ends early
+    for index, (offset, size) in enumerate(zip(offsets[:expected], [*sizes, *[0] * expected])):
+        if not size or offset + size > len(data):
+            raise DamagedError(f"truncated: strip or tile {index} got no data, or data behind the end of the file")
+
+
+def _tiff_entries(data: bytes) -> dict[int, list[int]]:
+    """The whole numbers of the first directory's entries, by tag."""
+    order = "<" if data[:2] == b"II" else ">"
+    big = struct.unpack_from(order + "H", data, 2)[0] == 43
+    (at,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+    (count_of_entries,) = struct.unpack_from(order + ("Q" if big else "H"), data, at)
+    at += 8 if big else 2
+    room, step = (8, 20) if big else (4, 12)
+    entries = {}
+    for place in range(at, at + step * min(count_of_entries, 4096), step):
+        tag, kind, count = struct.unpack_from(order + ("HHQ" if big else "HHI"), data, place)
+        if kind not in _STRUCTURE_OF_TYPE:
+            continue
+        if tag in (_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES) and count > MAX_STRIPS:
+            raise DamagedError(f"got {count} strips or tiles, expected at most {MAX_STRIPS}")
+        layout = f"{order}{min(count, MAX_STRIPS)}{_STRUCTURE_OF_TYPE[kind]}"
+        where = place + step - room
+        if struct.calcsize(layout) > room:
+            (where,) = struct.unpack_from(order + ("Q" if big else "I"), data, where)
+        entries[tag] = list(struct.unpack_from(layout, data, where))
+    return entries
+
+
+# ICO
+
+
+def _check_ico(data: bytes) -> None:
+    """Check the pictures inside: whole files of PNG, or what follows the file header of a BMP."""
+    (count,) = struct.unpack_from("<H", data, 4)
+    for number in range(count):
+        if len(data) < 22 + 16 * number:
+            return  # ends early, which Pillow tells
+        size, offset = struct.unpack_from("<II", data, 14 + 16 * number)
+        inside = data[offset : offset + size]
+        if inside.startswith(b"\x89PNG"):
+            _check_png(inside)
+            _check_png_rows(inside)
+        elif len(inside) >= 20 and struct.unpack_from("<I", inside, 16)[0] in _PIXELS_PER_BYTE:
+            raise DamagedError(f"picture {number} inside got run-length codes, which icons do not have")
+
+
+_CHECKS = {
+    rb"BM": _check_bmp,
+    rb"\xff\xd8": _check_jpeg,
+    rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  \r\n\x87\n": _check_jpeg2000,
+    rb"\x89PNG\r\n\x1a\n": _check_png,
+    rb"P[1-3]\s": _check_text,
+    rb"\x00\x00\x01\x00..": _check_ico,
+    rb"II[\x2a\x2b]\0|MM\0[\x2a\x2b]": _check_tiff,
+}
