@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -51,6 +50,7 @@ from nsfw_model.preprocess import (
     read_picture,
     resize_image,
 )
+from theano_compat.forks import ForkSafeLock
 
 if TYPE_CHECKING:
     from nsfw_model.scorer import Scorer
@@ -253,7 +253,7 @@ def build_nsfw_net(
 
 
 _scorers: dict[tuple, tuple[tuple, Scorer]] = {}
-_scorers_lock = threading.Lock()
+_scorers_lock = ForkSafeLock()
 
 
 def get_scorer(
@@ -373,7 +373,7 @@ nsfw_model: Any
 nsfw_net: dict[str, Any]
 nsfw_output: Any
 
-_network_lock = threading.Lock()
+_network_lock = ForkSafeLock()
 
 
 def _build_original_network() -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from math import prod
 from pathlib import Path
 from typing import Literal
 
+from theano_compat.forks import ForkSafeLock
 from theano_cpu.compile import compile_function
 from theano_cpu.fuse import accelerated_output
 
@@ -27,7 +27,8 @@ class Scorer:
     """A network built from two files, and the functions that are compiled from it when first needed.
 
     All methods may be called from many threads at once; calls of the same function take turns,
-    since a Theano function is not thread-safe (each already uses every core).
+    since a Theano function is not thread-safe (each already uses every core). They work in forked children too,
+    whatever the parent's threads were doing.
 
     No method returns a number for input that is not finite, nor one that is not finite itself. Theano's and oneDNN's
     operations do not promise that: a ReLU may make 0 of a NaN, and a plausible score comes out.
@@ -190,7 +191,7 @@ class _Compiled:
         self._shape = shape
         self._weights_name = weights_name
         self._function = None
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     def __call__(self, x, *others):
         # The fused network would pool over whatever it is given
@@ -202,6 +203,8 @@ class _Compiled:
         if flaw:
             raise ValueError(f"network input: got {flaw}, expected finite numbers")
         with self._lock:
+            if self._lock.interrupted:  # a thread of the parent is in the midst of it for ever
+                self._function, self._lock.interrupted = None, False
             if self._function is None:
                 self._function = self._compile()
             outputs = self._function(x, *others)

@@ -22,7 +22,7 @@ from nsfw_model.checks import check_whole
 def process_map(processes: int) -> Iterator[Callable]:
     """Give a map over worker processes, which share the machine's cores among them.
 
-    They are spawned, not forked: OpenMP's threads do not survive a fork. A script that uses this needs
+    They are spawned, not forked: what the other threads of this process hold stays behind. A script that uses this needs
     ``if __name__ == "__main__":``.
 
     Parameters

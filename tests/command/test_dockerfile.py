@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "docs" / "Dockerfile"
 SLOW_TO_MAKE = 1800
+pytestmark = pytest.mark.timeout(2 * SLOW_TO_MAKE)
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 

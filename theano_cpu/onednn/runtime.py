@@ -7,6 +7,7 @@ under a name that holds everything its binary depends on; later processes load i
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import hashlib
@@ -19,7 +20,6 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -31,6 +31,7 @@ import theano
 from theano_compat import TheanoEnvironmentError, precompiled, processor
 from theano_compat.compiler import march_of
 from theano_compat.deprecation import deprecated_names
+from theano_compat.forks import ForkSafeLock
 from theano_cpu.onednn.library import OneDnnUnavailableError, find_onednn, load_onednn
 
 __getattr__ = deprecated_names(
@@ -54,7 +55,7 @@ _FLAGS = [
     "-fPIC",
     "-fvisibility=hidden",
 ]
-_loading = threading.Lock()
+_loading = ForkSafeLock()
 
 # dnnl_cpu_isa_t, the most capable first
 _INSTRUCTION_SETS = {
@@ -300,6 +301,7 @@ def _native_module() -> Any:
     except ImportError as error:
         raise OneDnnUnavailableError(f"the oneDNN native module {path} cannot be loaded: {error}") from error
     _check(module, library)
+    atexit.register(module.close)
     return module
 
 

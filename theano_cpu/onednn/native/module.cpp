@@ -9,8 +9,13 @@
 #include <Python.h>
 #include <numpy/arrayobject.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
 
 #include "elementwise.hpp"
 #include "pooling.hpp"
@@ -20,8 +25,6 @@ namespace {
 // ---- threads -------------------------------------------------------------------------------------------------------
 
 std::atomic<int> wanted_threads{0};  // 0: what OpenMP says, that is OMP_NUM_THREADS or the number of cores
-std::atomic<bool> threads_started{false};
-std::atomic<bool> threads_lost{false};
 
 // OpenMP's thread count belongs to the calling thread and is shared with other libraries: set, and put back.
 class ThreadCount {
@@ -29,14 +32,6 @@ public:
     ThreadCount() : before(omp_get_max_threads()) {
         int wanted = wanted_threads;
         if (wanted > 0 && wanted != before) omp_set_num_threads(wanted);
-        if (omp_get_max_threads() > 1) {
-            // fork() copies only the calling thread: OpenMP would wait for the others for ever.
-            if (threads_lost)
-                throw std::runtime_error(
-                    "this process was forked after its parent had started OpenMP threads, which do not survive fork(); "
-                    "start worker processes with multiprocessing's 'spawn' method");
-            threads_started = true;
-        }
     }
     ~ThreadCount() {
         if (omp_get_max_threads() != before) omp_set_num_threads(before);
@@ -46,8 +41,77 @@ private:
     int before;
 };
 
+// fork() copies only the calling thread. OpenMP keeps a team of threads for each thread that has used it, and the copy
+// would wait for its team for ever; a thread that is new has none yet. So the copied thread lets another work.
+thread_local bool copied_by_fork = false;
+
+class Worker {
+public:
+    // Run `work` on the worker's thread, and wait for it.
+    void run(const std::function<void()> &work) {
+        std::unique_lock<std::mutex> lock(mutex);
+        if (!started) {
+            std::thread([this] { loop(); }).detach();
+            started = true;
+        }
+        job = &work;
+        wake.notify_one();
+        done.wait(lock, [this] { return !job; });
+        std::exception_ptr raised = failure;
+        failure = nullptr;
+        if (raised) std::rethrow_exception(raised);
+    }
+
+private:
+    void loop() {
+        std::unique_lock<std::mutex> lock(mutex);
+        for (;;) {
+            wake.wait(lock, [this] { return job; });
+            try {
+                (*job)();
+            } catch (...) {
+                failure = std::current_exception();
+            }
+            job = nullptr;
+            done.notify_one();
+        }
+    }
+
+    std::mutex mutex;
+    std::condition_variable wake, done;
+    const std::function<void()> *job = nullptr;
+    std::exception_ptr failure;
+    bool started = false;
+};
+
+Worker *worker = nullptr;  // never destroyed: its thread may outlive main()
+
+// Run `work` with the number of threads that is wanted, on a thread that OpenMP works for.
+void with_threads(const std::function<void()> &work) {
+    auto counted = [&work] {
+        ThreadCount threads;
+        work();
+    };
+    if (!copied_by_fork) return counted();
+    if (!worker) worker = new Worker;
+    worker->run(counted);
+}
+
+// ---- the end of the process ----------------------------------------------------------------------------------------
+
+// While the interpreter ends, threads that compute would run into what is being destroyed.
+std::atomic<int> computing{0};
+std::atomic<bool> closing{false};
+thread_local bool may_compute_at_end = false;
+
+[[noreturn]] void wait_for_the_end() {
+    for (;;) pause();
+}
+
 void after_fork_in_child() {
-    if (threads_started) threads_lost = true;
+    copied_by_fork = true;
+    worker = nullptr;  // its thread was not copied
+    computing = 0;
 }
 
 // ---- operations by name --------------------------------------------------------------------------------------------
@@ -226,15 +290,50 @@ Reference readable(const Thunk &thunk, size_t index, PyObject *object) {
     return array;
 }
 
-void compute(Thunk &thunk) {
+// The references of a computation. Where the interpreter ends meanwhile, Python ends the thread (pthread_exit) that asks
+// for its lock, and they are not to be touched without it.
+struct Held {
     std::vector<Reference> inputs, outputs;
+};
+
+class HeldGuard {
+public:
+    Held *held = new Held;
+    bool without_lock = false;
+    ~HeldGuard() {
+        if (!without_lock) delete held;
+    }
+};
+
+void run_without_lock(HeldGuard &guard, const std::function<void()> &work) {
+    guard.without_lock = true;
+    PyThreadState *state = PyEval_SaveThread();
+    ++computing;
+    if (closing && !may_compute_at_end) {
+        --computing;
+        wait_for_the_end();
+    }
+    std::exception_ptr failure;
+    try {
+        with_threads(work);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    --computing;
+    PyEval_RestoreThread(state);
+    guard.without_lock = false;
+    if (failure) std::rethrow_exception(failure);
+}
+
+void compute(Thunk &thunk) {
+    HeldGuard guard;
+    std::vector<Reference> &inputs = guard.held->inputs, &outputs = guard.held->outputs;
     try {
         Tensors in, out;
         for (size_t i = 0; i < thunk.inputs.size(); ++i) {
             inputs.push_back(readable(thunk, i, PyList_GET_ITEM(thunk.inputs[i].get(), 0)));
             in.push_back(tensor(inputs.back().array()));
         }
-        ThreadCount threads;
         std::vector<Shape> shapes = thunk.operation->output_shapes(in);
         for (size_t i = 0; i < shapes.size(); ++i) {
             PyObject *present = PyList_GET_ITEM(thunk.outputs[i].get(), 0);
@@ -247,15 +346,8 @@ void compute(Thunk &thunk) {
             }
             out.push_back(tensor(outputs.back().array()));
         }
-        thunk.operation->prepare(in, out);
-        struct Unlocked {
-            PyThreadState *state = PyEval_SaveThread();
-            ~Unlocked() { PyEval_RestoreThread(state); }
-        };
-        {
-            Unlocked unlocked;
-            thunk.operation->run(in, out);
-        }
+        with_threads([&] { thunk.operation->prepare(in, out); });
+        run_without_lock(guard, [&] { thunk.operation->run(in, out); });
         for (size_t i = 0; i < outputs.size(); ++i) {
             Py_INCREF(outputs[i].get());
             PyList_SetItem(thunk.outputs[i].get(), 0, outputs[i].get());
@@ -405,6 +497,15 @@ PyObject *is_fast(PyObject *, PyObject *) {
     return nullptr;
 }
 
+PyObject *close_module(PyObject *, PyObject *) {
+    may_compute_at_end = true;
+    closing = true;
+    PyThreadState *state = PyEval_SaveThread();
+    while (computing) usleep(500);
+    PyEval_RestoreThread(state);
+    Py_RETURN_NONE;
+}
+
 PyMethodDef methods[] = {
     {"make_thunk", make_thunk, METH_VARARGS,
      "make_thunk(operation, label, settings, input_cells, output_cells, input_widths, output_widths, in_place)"},
@@ -413,6 +514,8 @@ PyMethodDef methods[] = {
     {"set_num_threads", set_num_threads, METH_O, "Threads of every operation from now on; 0: OpenMP's own choice."},
     {"get_num_threads", get_num_threads, METH_NOARGS, "Threads that an operation uses."},
     {"versions", versions, METH_NOARGS, "oneDNN's version at compilation and now, and its instruction set's bits."},
+    {"close", close_module, METH_NOARGS,
+     "Wait for what other threads compute, and let none but the calling thread begin anything more."},
     {"is_fast", is_fast, METH_NOARGS, "Whether oneDNN has convolutions made for this processor."},
     {nullptr, nullptr, 0, nullptr}};
 
