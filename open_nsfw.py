@@ -306,8 +306,10 @@ def model_files(
     Parameters
     ----------
     nsfw_pkl_path, deploy_prototxt_path : str or Path, optional
-        Left out, ``nsfw.pkl`` and ``nsfw_model/deploy.prototxt`` are looked for in the working directory, as the
-        original did, then among the installed files.
+        Left out, the installed files. The environment variable ``OPEN_NSFW_FOLDER`` names a folder whose
+        ``nsfw.pkl`` is taken instead, and whose ``nsfw_model/deploy.prototxt`` where it has one; with ``.`` that is
+        the working directory, as in the original. Without it nothing is taken from there: whoever scores files in
+        a folder of strangers' would let them choose the network.
 
     Returns
     -------
@@ -317,18 +319,23 @@ def model_files(
     Raises
     ------
     FileNotFoundError
-        If one of the files does not exist.
+        If one of the files does not exist, such as ``nsfw.pkl`` in ``OPEN_NSFW_FOLDER``.
 
     Examples
     --------
     >>> [path.name for path in model_files()]
     ['nsfw.pkl', 'deploy.prototxt']
     """
-    here = Path(__file__).parent
-    weights = [nsfw_pkl_path] if nsfw_pkl_path else ["nsfw.pkl", here / "nsfw.pkl", here / "nsfw_model/nsfw.pkl"]
-    prototxt = "nsfw_model/deploy.prototxt"
-    architecture = [deploy_prototxt_path] if deploy_prototxt_path else [prototxt, here / prototxt]
-    return _first_file(weights), _first_file(architecture)
+    here, folder = Path(__file__).parent, os.environ.get("OPEN_NSFW_FOLDER")
+    weights: list[Any] = [here / "nsfw.pkl", here / "nsfw_model" / "nsfw.pkl"]  # of a checkout, and installed
+    architecture: list[Any] = [here / "nsfw_model" / "deploy.prototxt"]
+    if folder:
+        weights = [Path(folder, "nsfw.pkl")]
+        architecture.insert(0, Path(folder, "nsfw_model", "deploy.prototxt"))
+    return (
+        _first_file([nsfw_pkl_path] if nsfw_pkl_path else weights),
+        _first_file([deploy_prototxt_path] if deploy_prototxt_path else architecture),
+    )
 
 
 def _first_file(candidates: list[Any]) -> Path:

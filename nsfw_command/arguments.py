@@ -7,6 +7,10 @@ import math
 from collections.abc import Callable
 
 
+#: Exit code of all commands if a file cannot be written (EX_IOERR of sysexits.h).
+NOT_WRITTEN = 74
+
+
 def positive(text: str) -> int:
     """Read a whole number of at least 1.
 

@@ -7,6 +7,8 @@ import sys
 from argparse import Namespace, _SubParsersAction
 from pathlib import Path
 
+from nsfw_command.arguments import NOT_WRITTEN
+
 
 def add_parser(subparsers: _SubParsersAction) -> None:
     """Add the subcommand to the command line's parser.
@@ -20,7 +22,8 @@ def add_parser(subparsers: _SubParsersAction) -> None:
         "convert",
         help="convert a caffemodel to nsfw.pkl",
         description="Convert the weights of a caffemodel, such as a fine-tuned one, to nsfw.pkl.",
-        epilog="exit code: 0 converted, 1 the caffemodel is not understood or a file is in the way",
+        epilog="exit code: 0 converted, 1 the caffemodel is not understood or a file is in the way, "
+        f"{NOT_WRITTEN} a file could not be written, and none was",
     )
     parser.add_argument("caffemodel", metavar="MODEL.caffemodel", help="Caffe's binary file of weights")
     parser.add_argument("-o", "--output", default="nsfw.pkl", metavar="FILE", help="default: nsfw.pkl")
@@ -52,6 +55,7 @@ def run(args: Namespace) -> int:
         The exit code.
     """
     from nsfw_model.caffemodel import convert
+    from nsfw_model.outputs import OutputError
 
     outputs = [args.output] + ([args.prototxt] if args.prototxt else [])
     try:
@@ -61,6 +65,8 @@ def run(args: Namespace) -> int:
             if Path(output).exists() and not args.force:
                 raise FileExistsError(f"{output}: exists; --force overwrites it")
         weights = convert(args.caffemodel, args.output, args.prototxt, args.input_shape)
+    except OutputError:
+        raise
     except (OSError, ValueError) as error:
         print(f"open-nsfw convert: {error}", file=sys.stderr)
         return 1

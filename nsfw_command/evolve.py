@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsfw_command.arguments import number, positive
+from nsfw_command.arguments import NOT_WRITTEN, number, positive
 from nsfw_experiments.evolution.primitives import CANVAS, PRIMITIVES
 from nsfw_experiments.evolution.settings import GENERATIONS, POPULATION, SEED, SHAPES, STRATEGY, Settings
+from nsfw_model.outputs import sole_writer
 
 if TYPE_CHECKING:
     from nsfw_experiments.evolution import Evolution
@@ -36,7 +37,7 @@ def add_parser(subparsers: Any) -> None:
         "is like another picture. DIR gets best.png, best.svg, an animation, generations/*.png and "
         "checkpoint.json. Ctrl-C ends the run and keeps the best so far.",
         epilog=f"exit code: 0 done, {WORKER_LOST} a worker process died (--resume goes on), {REFUSED} refused before"
-        f" anything was computed, {INTERRUPTED} interrupted",
+        f" anything was computed, {NOT_WRITTEN} a file could not be written, {INTERRUPTED} interrupted",
     )
     add = parser.add_argument
     add("--out", required=True, type=Path, metavar="DIR", help="folder for all that is made")
@@ -106,19 +107,24 @@ def run(args: Namespace) -> int:
 
     with ExitStack() as stack:
         try:
+            existed = args.out.is_dir()
+            if existed:  # before its checkpoint is read
+                stack.enter_context(sole_writer(args.out))
             evolution = _make_evolution(args)
             _refuse_to_overwrite(args)
+            if not existed:
+                args.out.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(sole_writer(args.out))
             evolution.toolbox.register("map", stack.enter_context(_work_map(args)))
-            args.out.mkdir(parents=True, exist_ok=True)
         except (ValueError, OSError, ImportError, BrokenProcessPool) as error:
             print(f"open-nsfw evolve: {error}", file=sys.stderr)
             return REFUSED
         args.generations = args.generations or GENERATIONS[evolution.toolbox.settings.strategy]
         exit_code = _evolve(evolution, args)
-    if evolution.generation < 0:
-        print("interrupted before there was a picture", file=sys.stderr)
-    else:
-        _save_and_report(evolution, args)
+        if evolution.generation < 0:
+            print("interrupted before there was a picture", file=sys.stderr)
+        else:
+            _save_and_report(evolution, args)
     return exit_code
 
 
@@ -233,13 +239,14 @@ def _save_and_report(evolution: Evolution, args: Namespace) -> None:
     """Save the best painting as PNG, SVG and animation, and print the score of the PNG."""
     from nsfw_experiments.evolution.callbacks import Snapshots, save_animation
     from nsfw_experiments.evolution.painting import render, to_svg
+    from nsfw_model.outputs import save_picture, write_text
     from open_nsfw import nsfw_score
 
     primitive = evolution.toolbox.primitive
     picture = render(evolution.best, primitive)
     png = args.out / "best.png"
-    picture.save(png)
-    (args.out / "best.svg").write_text(to_svg(evolution.best, primitive), encoding="utf-8")
+    save_picture(picture, png)
+    write_text(args.out / "best.svg", to_svg(evolution.best, primitive))
     snapshots = Snapshots(args.out / "generations").paths()
     save_animation([*snapshots, picture], args.out / f"evolution.{args.animation}")
     if args.target is not None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from nsfw_command.arguments import checked, positive
+from nsfw_command.arguments import NOT_WRITTEN, checked, positive
 from nsfw_experiments.inverse.target import check_target, check_tolerance
 from nsfw_model.checks import check_whole
 
 #: File name extensions of formats that keep every pixel's value.
 LOSSLESS = (".png", ".bmp", ".tif", ".tiff", ".ppm")
 LOSSY = (".jpg", ".jpeg")
-FAILED, REFUSED, NOT_REACHED = 1, 2, 3
+FAILED, REFUSED, NOT_REACHED, INTERRUPTED = 1, 2, 3, 130
 
 
 def add_parser(subparsers) -> None:
@@ -30,7 +31,9 @@ def add_parser(subparsers) -> None:
         help="change a picture's score without visible change",
         description="Change a picture as little as possible so that its score becomes the one asked for.",
         epilog=f"exit code: 0 target reached, {FAILED} the picture could not be read or written,"
-        f" {REFUSED} wrong arguments, {NOT_REACHED} target not reached (the closest result is written)",
+        f" {REFUSED} wrong arguments, {NOT_REACHED} target not reached (the closest result is written),"
+        f" {NOT_WRITTEN} it could not be written, {INTERRUPTED} interrupted before the target was reached"
+        " (an existing file stays)",
     )
     parser.add_argument("picture", metavar="PICTURE")
     parser.add_argument(
@@ -112,6 +115,7 @@ def _invert(args: Namespace) -> int:
     from nsfw_experiments.inverse import inverse, read_pixels
     from nsfw_experiments.inverse.callbacks import ProgressBar
     from nsfw_experiments.inverse.eot import robustness_table
+    from nsfw_model.outputs import save_picture
     from open_nsfw import nsfw_score
 
     read_pixels(args.picture, args.full_resolution, args.robust)  # a bad picture is told before the network is loaded
@@ -127,14 +131,15 @@ def _invert(args: Namespace) -> int:
             callback=progress_bar,
         )
     options: dict[str, Any] = {"quality": 95} if args.out.suffix.lower() in LOSSY else {}
-    try:
-        picture.save(args.out, **options)
-    except OSError as error:
-        print(f"open-nsfw inverse: cannot write {args.out}: {error}", file=sys.stderr)
-        return FAILED
+    if record.interrupted and not record.reached and (args.out.exists() or record.psnr == math.inf):
+        print(f"open-nsfw inverse: interrupted; {args.out} is not written", file=sys.stderr)
+        return INTERRUPTED
+    save_picture(picture, args.out, **options)
     written = nsfw_score(args.out)
     print(record)
     if record.robustness_grid:
         print(robustness_table(record.robustness_grid))
     print(f"written     {args.out}, scored again: {written:.6f}")
-    return 0 if record.reached and record.meets(written) else NOT_REACHED
+    if record.reached and record.meets(written):
+        return 0
+    return INTERRUPTED if record.interrupted else NOT_REACHED

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-import open_nsfw
-from nsfw_command import convert, evolve, info, inverse, score, warm_up
-from nsfw_model import ModelFileError
-from theano_cpu import TheanoEnvironmentError
 
-SUBCOMMANDS = (score, inverse, evolve, convert, info, warm_up)
+class Interrupted(KeyboardInterrupt):
+    """A signal that asks for the end: what is done is kept, as after Ctrl-C.
+
+    Parameters
+    ----------
+    signal_number : int
+    """
+
+    def __init__(self, signal_number: int):
+        super().__init__()
+        self.exit_code = 128 + signal_number
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -26,10 +36,13 @@ def make_parser() -> argparse.ArgumentParser:
     >>> make_parser().parse_args(["score", "img"]).paths
     ['img']
     """
+    import open_nsfw
+    from nsfw_command import convert, evolve, info, inverse, score, warm_up
+
     parser = argparse.ArgumentParser(prog="open-nsfw", description="Yahoo's Open NSFW in Theano and Lasagne.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {open_nsfw.__version__}")
     subparsers = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND", required=True)
-    for subcommand in SUBCOMMANDS:
+    for subcommand in (score, inverse, evolve, convert, info, warm_up):
         subcommand.add_parser(subparsers)
     return parser
 
@@ -45,8 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0 for success, 1 if something could not be done, 2 for wrong arguments;
-        subcommands may define more.
+        The exit code: 0 for success, 1 if something could not be done, 2 for wrong arguments, 74 if a file could
+        not be written, 128 and the signal's number if one ended it (130 for Ctrl-C); subcommands may define more.
 
     Raises
     ------
@@ -59,17 +72,56 @@ def main(argv: Sequence[str] | None = None) -> int:
     0.000463  img/rocket.jpg
     0
     """
-    args = make_parser().parse_args(argv)
+    with _handling({"SIGINT": signal.SIG_DFL}):  # while modules are imported there is nothing to be kept
+        parser = make_parser()
+    args = parser.parse_args(argv)
+    with _handling({"SIGTERM": _interrupt, "SIGHUP": _interrupt}):
+        return _run(args)
+
+
+@contextlib.contextmanager
+def _handling(handlers: dict[str, Any]) -> Iterator[None]:
+    """Handle signals by name, where they exist and this is the thread that gets them."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name, handler in handlers.items():
+            number = getattr(signal, name, None)
+            # Who is told to ignore a signal, as by nohup, goes on doing so
+            if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                before[number] = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise Interrupted(number)
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Run the subcommand; what went wrong is one line on standard error."""
+    from nsfw_command.arguments import NOT_WRITTEN
+    from nsfw_model import ModelFileError
+    from nsfw_model.outputs import OutputError
+    from theano_cpu import TheanoEnvironmentError
+
     try:
         return args.run(args)
+    except OutputError as error:
+        print(f"open-nsfw: error: {error}", file=sys.stderr)
+        return NOT_WRITTEN
     except (FileNotFoundError, ModelFileError, TheanoEnvironmentError, NotImplementedError) as error:
         print(f"open-nsfw: error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()
         return 1
+    except Interrupted as error:
+        return error.exit_code
     except KeyboardInterrupt:
-        return 130
+        return 128 + signal.SIGINT
 
 
 if __name__ == "__main__":

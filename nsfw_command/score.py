@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nsfw_command.arguments import positive
-from open_nsfw import PictureError, nsfw_scores
+from open_nsfw import PictureError, model_files, nsfw_scores
 
 
 class Row(NamedTuple):
@@ -54,8 +54,9 @@ def add_parser(subparsers: _SubParsersAction) -> None:
     layout.add_argument("--json", dest="lines", action="store_const", const=json_lines, help="write a JSON array")
     layout.add_argument("--csv", dest="lines", action="store_const", const=csv_lines, help="write CSV with a header")
     parser.add_argument("--batch-size", type=positive, default=8, metavar="N", help="pictures at once (default: 8)")
-    parser.add_argument("--nsfw-pkl", metavar="FILE", help="weights (default: nsfw.pkl)")
-    parser.add_argument("--prototxt", metavar="FILE", help="architecture (default: nsfw_model/deploy.prototxt)")
+    parser.add_argument("--nsfw-pkl", metavar="FILE", help="weights (default: those installed; see open-nsfw info)")
+    parser.add_argument("--prototxt", metavar="FILE", help="architecture (default: that installed)")
+    parser.add_argument("-v", "--verbose", action="store_true", help="say on standard error which files are used")
     parser.add_argument(
         "--precision", choices=("float32", "bfloat16"), default="float32", help="of the convolutions (default: float32)"
     )
@@ -82,6 +83,9 @@ def run(args: Namespace) -> int:
     """
     from tqdm import tqdm
 
+    if args.verbose:
+        weights, architecture = model_files(args.nsfw_pkl, args.prototxt)
+        print(f"weights: {printable(str(weights))}\narchitecture: {printable(str(architecture))}", file=sys.stderr)
     paths = list(find_pictures(args.paths))
     failed = []
 

@@ -9,6 +9,7 @@ what computes a score. Which layers only feed or judge a network is said by thei
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from nsfw_model.layer_types import LAYER_TYPES
 from nsfw_model.prototxt import MAX_LAYERS, PrototxtError, layer_specs, runs_in_test
 from nsfw_model.schema import TRAINING_FIELDS, LayerParameter, NetParameter
 from nsfw_model.upgrade import upgrade_v1_layers, v1_type_name
-from nsfw_model.weights import MAX_BLOBS, MAX_DIMENSIONS, MAX_FILE_BYTES, Weights, save_weights
+from nsfw_model.outputs import replacing
+from nsfw_model.weights import MAX_BLOBS, MAX_DIMENSIONS, MAX_FILE_BYTES, Weights, WeightsError, pickled
 
 __all__ = ["CaffemodelError", "convert", "inference_net", "read_caffemodel"]
 
@@ -269,7 +271,9 @@ def convert(
     Raises
     ------
     CaffemodelError, PrototxtError
-        If the caffemodel is not understood; nothing is written then.
+        If the caffemodel is not understood, or `load_weights` would refuse its weights; nothing is written then.
+    nsfw_model.outputs.OutputError
+        If a file cannot be written; what was there before is unchanged.
 
     Examples
     --------
@@ -285,8 +289,15 @@ def convert(
         for name, _ in weights:
             if name not in placed:
                 raise PrototxtError(f"{caffemodel_path}: layer {name!r} has blobs but no part in inference")
-    save_weights(nsfw_pkl_path, weights)
-    if prototxt_path is not None:
-        header = f"# Rendered by `open-nsfw convert` from {Path(caffemodel_path).name}\n"
-        Path(prototxt_path).write_text(header + text_format.MessageToString(net), encoding="utf-8")
+    try:
+        data = pickled(weights)
+    except WeightsError as error:
+        raise CaffemodelError(f"{caffemodel_path}: {error}") from None
+    with ExitStack() as written:  # both or none: each takes its place at the end
+        written.enter_context(replacing(nsfw_pkl_path)).write(data)
+        if prototxt_path is not None:
+            # A newline in the name would make text of its rest
+            header = f"# Rendered by `open-nsfw convert` from {ascii(Path(caffemodel_path).name)[1:-1]}\n"
+            text = header + text_format.MessageToString(net)
+            written.enter_context(replacing(prototxt_path)).write(text.encode("utf-8"))
     return weights

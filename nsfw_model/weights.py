@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from nsfw_model import ModelFileError
+from nsfw_model.outputs import replacing
 
 __all__ = ["Weights", "WeightsError", "load_weights", "save_weights"]
 
@@ -97,9 +98,9 @@ def save_weights(path: str | Path, layers: Weights) -> None:
     Raises
     ------
     WeightsError
-        If an array holds anything else.
-    OSError
-        If the file cannot be written.
+        If `load_weights` would refuse them, see `pickled`; nothing is written then.
+    nsfw_model.outputs.OutputError
+        If the file cannot be written; what was there before is unchanged.
 
     Examples
     --------
@@ -111,10 +112,41 @@ def save_weights(path: str | Path, layers: Weights) -> None:
     [('fc', [array([[1., 1., 1.],
            [1., 1., 1.]], dtype=float32)])]
     """
+    data = pickled(layers)
+    with replacing(path) as file:
+        file.write(data)
+
+
+def pickled(layers: Weights) -> bytes:
+    """Give the bytes that `save_weights` writes.
+
+    Parameters
+    ----------
+    layers : list of (str, list of ndarray)
+
+    Returns
+    -------
+    bytes
+        What `load_weights` reads.
+
+    Raises
+    ------
+    WeightsError
+        If it would refuse them: an array is of another type or not finite, a name empty, too long or there twice,
+        or there are too many layers, arrays or dimensions.
+
+    Examples
+    --------
+    >>> pickled([])
+    b'\\x80\\x03](e.'
+    """
     # Opcodes by hand, since NumPy 2's own pickles name modules that NumPy 1 does not have.
     # PROTO 3; then for lists: EMPTY_LIST MARK items APPENDS
-    written = [b"\x80\x03](", *(part for name, blobs in layers for part in _layer_pickle(name, blobs)), b"e."]
-    Path(path).write_bytes(b"".join(written))
+    data = b"".join([b"\x80\x03](", *(part for name, blobs in layers for part in _layer_pickle(name, blobs)), b"e."])
+    if len(data) > MAX_FILE_BYTES:
+        raise WeightsError(f"got weights of {len(data)} bytes, expected at most {MAX_FILE_BYTES}")
+    _checked(_Machine(data).run(), len(data))
+    return data
 
 
 def _layer_pickle(name, blobs):

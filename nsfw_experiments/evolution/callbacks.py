@@ -20,6 +20,7 @@ from nsfw_experiments.evolution.painting import render
 from nsfw_experiments.evolution.run import Evolution
 from nsfw_experiments.live_figure import LiveFigure
 from nsfw_model.checks import check_whole
+from nsfw_model.outputs import save_picture
 from theano_compat.deprecation import deprecated_names
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Snapshots:
         if evolution.generation % self.every == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
             picture = render(evolution.best, evolution.toolbox.primitive)
-            picture.save(self.folder / f"{evolution.generation:06d}.png")
+            save_picture(picture, self.folder / f"{evolution.generation:06d}.png")
 
     def paths(self) -> list[Path]:
         """List the pictures, oldest first.
@@ -110,7 +111,7 @@ def save_animation(pictures: Sequence[Path | Image.Image], path: str | Path, mil
     """
     first, *others = (_loaded(picture) for picture in pictures)
     durations = [milliseconds] * len(others) + [2000]
-    first.save(path, save_all=True, append_images=others, duration=durations, loop=0)
+    save_picture(first, path, save_all=True, append_images=others, duration=durations, loop=0)
 
 
 def _loaded(picture: Path | Image.Image) -> Image.Image:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from nsfw_experiments.evolution.run import Evolution
 from nsfw_experiments.evolution.settings import Settings
+from nsfw_model.outputs import write_text
 
 FORMAT = "painting evolution"
 VERSION = 1
@@ -38,12 +38,7 @@ class Checkpoint:
 
     def __call__(self, evolution: Evolution) -> None:
         text = json.dumps({"format": FORMAT, "version": VERSION, **evolution.state()})
-        unfinished = self.path.with_name(self.path.name + ".unfinished")
-        with unfinished.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut could leave the name without the content
-        os.replace(unfinished, self.path)  # at every moment one complete file bears the name
+        write_text(self.path, text)  # at every moment one complete file bears the name
 
     def read(self) -> dict[str, Any]:
         """Read the saved state.

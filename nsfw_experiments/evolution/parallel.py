@@ -9,10 +9,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import parent_process
 from multiprocessing.synchronize import Barrier
+from threading import Thread
 from typing import Any
 
 from nsfw_model.checks import check_whole
@@ -22,8 +26,9 @@ from nsfw_model.checks import check_whole
 def process_map(processes: int) -> Iterator[Callable]:
     """Give a map over worker processes, which share the machine's cores among them.
 
-    They are spawned, not forked: what the other threads of this process hold stays behind. A script that uses this needs
-    ``if __name__ == "__main__":``.
+    They are spawned, not forked: what the other threads of this process hold stays behind. A script that uses this
+    needs ``if __name__ == "__main__":``. The workers import nothing from the working directory that this process would
+    not, and end when it ends, however it does.
 
     Parameters
     ----------
@@ -50,9 +55,10 @@ def process_map(processes: int) -> Iterator[Callable]:
     threads = max(1, (os.cpu_count() or 1) // processes)
     context = multiprocessing.get_context("spawn")
     all_there = context.Barrier(processes)
-    pool = ProcessPoolExecutor(processes, context, initializer=_begin_work, initargs=(all_there,))
+    pool = ProcessPoolExecutor(processes, context, initializer=_begin_work, initargs=(all_there, os.getcwd()))
     try:
-        with _environment(OMP_NUM_THREADS=str(threads)):
+        # A spawned Python would look for its modules in the working directory first, and run a stranger's pickle.py
+        with _environment(OMP_NUM_THREADS=str(threads), PYTHONSAFEPATH="1"), _away_from_here():
             _start(pool, processes, all_there)
         yield pool.map
     finally:
@@ -68,10 +74,37 @@ def _start(pool: ProcessPoolExecutor, processes: int, all_there: Barrier) -> Non
         raise
 
 
-def _begin_work(all_there: Barrier) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+def _begin_work(all_there: Barrier, folder: str) -> None:
+    os.chdir(folder)
+    for ending in (signal.SIGINT, *(getattr(signal, name) for name in ("SIGHUP",) if hasattr(signal, name))):
+        signal.signal(ending, signal.SIG_IGN)  # Ctrl-C, or the terminal that closes, is for the parent
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    Thread(target=_end_with_parent, daemon=True).start()
     # A pool starts a worker only for work that none is free for: nobody is free until all are there.
     all_there.wait()
+
+
+def _end_with_parent() -> None:
+    """Work for nobody else than the process that started this one."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _away_from_here() -> Iterator[None]:
+    """Work in a folder without modules, where Python does not know PYTHONSAFEPATH yet."""
+    if sys.version_info >= (3, 11):
+        yield
+        return
+    before = os.getcwd()
+    with tempfile.TemporaryDirectory() as empty:
+        os.chdir(empty)
+        try:
+            yield
+        finally:
+            os.chdir(before)
 
 
 @contextmanager

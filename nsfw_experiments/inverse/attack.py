@@ -16,6 +16,7 @@ import io
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -130,6 +131,7 @@ def inverse(
     used = scorer or get_scorer()
     pixel_scorer = PixelScorer(used, preprocessing(original.shape[:2], used.input_size))
     progress = Progress(original, pixel_scorer, callback)
+    interrupted = False
     try:
         logit, gradient = pixel_scorer.logit_and_gradient(original, FAR_EXPONENT)
         goal = Goal.between(score_of(logit), target, tolerance)
@@ -140,10 +142,10 @@ def inverse(
         else:
             _attack(progress, goal, logit, gradient, iterations)
     except KeyboardInterrupt:
-        pass  # the best so far is the result
+        interrupted = True  # the best so far is the result
     pixels = progress.pixels if robust else _pruned(original, progress.pixels)
     record = _record(progress, pixels, target, tolerance, robust, iterations, scorer)
-    return Image.fromarray(pixels), record
+    return Image.fromarray(pixels), replace(record, interrupted=interrupted)
 
 
 def _attack_robustly(progress: Progress, goal: Goal, logit: float, iterations: int, seed: int) -> None:

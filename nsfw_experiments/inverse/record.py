@@ -64,6 +64,8 @@ class Record:
         In robust mode, the score after each transformation, see `nsfw_experiments.inverse.eot.robustness_grid`.
     history : list of Step
         With the pixels of the original and of the best only.
+    interrupted : bool
+        Whether Ctrl-C ended the search.
     """
 
     target: float
@@ -80,6 +82,7 @@ class Record:
     mean_shift: float
     robustness_grid: dict[Transformation, float] | None = field(repr=False)
     history: list[Step] = field(repr=False)
+    interrupted: bool = False
 
     def meets(self, score: float) -> bool:
         """Tell whether a score is what was asked for.

@@ -1,5 +1,9 @@
 """``open-nsfw inverse``: checks first, then searches, writes, and scores what was written."""
 
+import errno
+import os
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -111,14 +115,36 @@ def test_a_missing_model_file_is_not_blamed_on_the_output(monkeypatch, tmp_path,
     assert capsys.readouterr().err.endswith("error: nsfw.pkl: no such file\n")
 
 
-def test_a_failed_write_is_told(monkeypatch, tmp_path, capsys):
-    def fail(*args, **kwargs):
-        raise OSError("disk full")
+def result(psnr=50.0, interrupted=False, reached=False):
+    """What a search gives: a picture, and as much of a record as the command looks at."""
+    record = SimpleNamespace(psnr=psnr, interrupted=interrupted, reached=reached, robustness_grid=None)
+    return Image.new("RGB", (9, 9)), record
 
-    monkeypatch.setattr("nsfw_experiments.inverse.inverse", lambda *args, **kwargs: (Image.new("RGB", (9, 9)), None))
+
+def test_a_failed_write_is_told_by_its_own_exit_code_and_leaves_the_old_file(monkeypatch, tmp_path, capsys):
+    def fail(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    out = tmp_path / "result.png"
+    out.write_bytes(b"old")
+    monkeypatch.setattr("nsfw_experiments.inverse.inverse", lambda *args, **kwargs: result())
     monkeypatch.setattr(Image.Image, "save", fail)
-    assert run(CHELSEA, "--target", 0.9, "--out", tmp_path / "result.png") == 1
-    assert "cannot write" in (err := capsys.readouterr().err) and "disk full" in err
+    assert run(CHELSEA, "--target", 0.9, "--out", out, "--force") == 74
+    message = f"open-nsfw: error: {out}: cannot be written: No space left on device\n"
+    assert capsys.readouterr().err.endswith(message)
+    assert out.read_bytes() == b"old" and os.listdir(tmp_path) == ["result.png"]
+
+
+@pytest.mark.parametrize("psnr", [50.0, float("inf")])
+def test_an_interrupted_search_does_not_replace_a_picture_by_a_worse_one(psnr, monkeypatch, tmp_path, capsys):
+    out = tmp_path / "result.png"
+    out.write_bytes(b"old")
+    monkeypatch.setattr("nsfw_experiments.inverse.inverse", lambda *args, **kwargs: result(psnr, interrupted=True))
+    assert run(CHELSEA, "--target", 0.9, "--out", out, "--force") == 130
+    assert out.read_bytes() == b"old"
+    out.unlink()
+    assert run(CHELSEA, "--target", 0.9, "--out", out) == 130
+    assert out.exists() == (psnr < 100), "an unchanged picture is no result"
 
 
 def test_force_and_robust_allow_what_is_refused_otherwise(monkeypatch, tmp_path):

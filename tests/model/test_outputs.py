@@ -1,0 +1,184 @@
+"""Files are whole or not there, wherever their writing is cut short."""
+
+import os
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from nsfw_model.outputs import OutputError, replacing, save_picture, sole_writer, write_text
+
+ROOT = Path(__file__).parents[2]
+
+posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+
+
+def run(script, *arguments):
+    """Run a script in a process of its own, which is killed without being noticed."""
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_a_file_takes_its_place_only_when_it_is_whole(tmp_path):
+    path = tmp_path / "out"
+    write_text(path, "old")
+    with replacing(path) as file:
+        file.write(b"new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new" and os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_an_error_leaves_what_was_there(error, tmp_path):
+    path = tmp_path / "out"
+    write_text(path, "old")
+    with pytest.raises(error), replacing(path) as file:
+        file.write(b"half")
+        raise error
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["out"]
+
+
+@posix
+def test_permissions_and_links_stay(tmp_path):
+    path, link = tmp_path / "out", tmp_path / "link"
+    write_text(path, "old")
+    path.chmod(0o640)
+    link.symlink_to(path)
+    write_text(link, "new")
+    assert link.is_symlink() and path.read_text() == "new" and stat.S_IMODE(path.stat().st_mode) == 0o640
+    mask = os.umask(0o027)
+    try:
+        write_text(tmp_path / "fresh", "")
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE((tmp_path / "fresh").stat().st_mode) == 0o640
+
+
+def test_what_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(OutputError, match=f"^{tmp_path}/none/out: cannot be written: No such file or directory$"):
+        write_text(tmp_path / "none" / "out", "")
+    with pytest.raises(OutputError, match="cannot be written: Is a directory"):
+        write_text(tmp_path, "")
+    with pytest.raises(ValueError, match="extension of no picture format"):
+        save_picture(Image.new("RGB", (1, 1)), tmp_path / "out.xyz")
+
+
+# Each writes a file, whose name is its argument, anew
+WRITERS = {
+    "weights": """
+        import numpy as np
+        from nsfw_model.weights import save_weights
+        save_weights(path, [("fc", [np.ones((50, 50), "float32")])])
+    """,
+    "picture": """
+        from PIL import Image
+        from nsfw_model.outputs import save_picture
+        save_picture(Image.effect_noise((90, 90), 9), path)
+    """,
+    "animation": """
+        from PIL import Image
+        from nsfw_experiments.evolution.callbacks import save_animation
+        save_animation([Image.effect_noise((90, 90), 9).convert("RGB") for _ in range(3)], path)
+    """,
+    "text": """
+        from nsfw_model.outputs import write_text
+        write_text(path, "x" * 10000)
+    """,
+}
+EXTENSIONS = {"picture": ".png", "animation": ".gif"}
+
+
+@posix
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_full_disk_is_one_error_that_leaves_the_old_file(kind, tmp_path):
+    """A limit on the size of files stands for the disk: the same writes fail."""
+    path = tmp_path / f"out{EXTENSIONS.get(kind, '')}"
+    script = f"""
+        import resource, signal, sys
+        path = sys.argv[1]
+        def write():
+            {textwrap.indent(textwrap.dedent(WRITERS[kind]), " " * 12).strip()}
+        write()
+        whole = open(path, "rb").read()
+        from nsfw_model.outputs import OutputError
+        for limit in 0, 1, 1000, len(whole) // 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+            try:
+                write()
+            except OutputError as error:
+                assert str(error).startswith(path + ": cannot be written: "), error
+            else:
+                raise AssertionError(limit)
+            assert open(path, "rb").read() == whole
+    """
+    run(script, path)
+    assert os.listdir(tmp_path) == [path.name]
+
+
+@posix
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_process_that_is_killed_at_any_step_leaves_the_old_file_or_the_new_one(kind, tmp_path):
+    """Steps are what Python tells of (audit events) from one opening of a file to the next, and each fsync."""
+    path = tmp_path / f"out{EXTENSIONS.get(kind, '')}"
+    script = f"""
+        import os, random, sys
+        path = sys.argv[1]
+        def write():
+            random.seed(0)
+            {textwrap.indent(textwrap.dedent(WRITERS[kind]), " " * 12).strip()}
+        write()
+        old = b"old" * 1000
+        steps, last = 0, None
+        def at_each_step(event, arguments):
+            global steps
+            if last is not None and event.split(".")[0] in ("open", "os", "shutil"):
+                steps += 1
+                if steps == last:
+                    os._exit(77)
+        sys.addaudithook(at_each_step)
+        plain = os.fsync
+        os.fsync = lambda *arguments: (at_each_step("os.fsync", ()), plain(*arguments))
+        killed = 0
+        for last_step in range(1, 100):
+            open(path, "wb").write(old)
+            child = os.fork()
+            if child == 0:
+                last = last_step
+                write()
+                os._exit(0)
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            content = open(path, "rb").read()
+            assert content == old or len(content) > 100 and content[:3] != b"old", (last_step, content[:10])
+            if code == 0:
+                break
+            assert code == 77, code
+            killed += 1
+        assert content != old
+        print(killed)
+    """
+    assert int(run(script, path)) >= 4
+
+
+@posix
+def test_one_process_writes_to_a_folder_and_clears_away_what_killed_ones_left(tmp_path):
+    (tmp_path / "sub").mkdir()
+    for left in tmp_path / ".out.0123456789ab.part", tmp_path / "sub" / ".a.part":
+        left.write_text("half")
+    (tmp_path / "mine.part").write_text("no temporary file of ours")
+    with sole_writer(tmp_path):
+        assert sorted(path.name for path in tmp_path.rglob("*")) == ["mine.part", "sub"]
+        with pytest.raises(BlockingIOError, match="another process is writing there"), sole_writer(tmp_path):
+            pass
+    with sole_writer(tmp_path):
+        pass
