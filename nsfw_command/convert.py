@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from argparse import Namespace, _SubParsersAction
 from pathlib import Path
 
 from nsfw_command.arguments import NOT_WRITTEN
+from nsfw_command.terminal import complain, printable
 
 
 def add_parser(subparsers: _SubParsersAction) -> None:
@@ -68,10 +68,10 @@ def run(args: Namespace) -> int:
     except OutputError:
         raise
     except (OSError, ValueError) as error:
-        print(f"open-nsfw convert: {error}", file=sys.stderr)
+        complain(error, "open-nsfw convert")
         return 1
     values = sum(blob.size for _, blobs in weights for blob in blobs)
     print(f"{len(weights)} layers with {values:,} values")
     for output in outputs:
-        print(f"{output}  sha256 {hashlib.sha256(Path(output).read_bytes()).hexdigest()}")
+        print(f"{printable(output)}  sha256 {hashlib.sha256(Path(output).read_bytes()).hexdigest()}")
     return 0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsfw_command.arguments import NOT_WRITTEN, number, positive
+from nsfw_command.terminal import complain, printable
 from nsfw_experiments.evolution.primitives import CANVAS, PRIMITIVES
 from nsfw_experiments.evolution.settings import GENERATIONS, POPULATION, SEED, SHAPES, STRATEGY, Settings
 from nsfw_model.outputs import sole_writer
@@ -117,7 +118,7 @@ def run(args: Namespace) -> int:
                 stack.enter_context(sole_writer(args.out))
             evolution.toolbox.register("map", stack.enter_context(_work_map(args)))
         except (ValueError, OSError, ImportError, BrokenProcessPool) as error:
-            print(f"open-nsfw evolve: {error}", file=sys.stderr)
+            complain(error, "open-nsfw evolve")
             return REFUSED
         args.generations = args.generations or GENERATIONS[evolution.toolbox.settings.strategy]
         exit_code = _evolve(evolution, args)
@@ -210,7 +211,7 @@ def _evolve(evolution: Evolution, args: Namespace) -> int:
     except BrokenProcessPool:
         saved = evolution.generation >= 0
         remedy = "--resume goes on from the last generation" if saved else "there is nothing to --resume yet"
-        print(f"open-nsfw evolve: a worker process died; {remedy}", file=sys.stderr)
+        complain(f"a worker process died; {remedy}", "open-nsfw evolve")
         return WORKER_LOST
     finally:
         seconds = time.monotonic() - started
@@ -250,5 +251,6 @@ def _save_and_report(evolution: Evolution, args: Namespace) -> None:
     snapshots = Snapshots(args.out / "generations").paths()
     save_animation([*snapshots, picture], args.out / f"evolution.{args.animation}")
     if args.target is not None:
-        print(f"{evolution.toolbox.fitness.label} to {args.target}: {evolution.best_display_value:.2f} dB")
-    print(f"{nsfw_score(png):.6f}  {png}")
+        target = printable(args.target)
+        print(f"{evolution.toolbox.fitness.label} to {target}: {evolution.best_display_value:.2f} dB")
+    print(f"{nsfw_score(png):.6f}  {printable(str(png))}")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 from nsfw_command.arguments import NOT_WRITTEN, checked, positive
+from nsfw_command.terminal import complain, printable
 from nsfw_experiments.inverse.target import check_target, check_tolerance
 from nsfw_model.checks import check_whole
 
@@ -76,7 +76,7 @@ def run(args: Namespace) -> int:
     """
     problem = _output_problem(args)
     if problem:
-        print(f"open-nsfw inverse: {problem}", file=sys.stderr)
+        complain(problem, "open-nsfw inverse")
         return REFUSED
     from nsfw_model.preprocess import PictureError
 
@@ -84,10 +84,10 @@ def run(args: Namespace) -> int:
         check_whole("seed", args.seed, least=0)
         return _invert(args)
     except PictureError as error:
-        print(f"open-nsfw inverse: {error}", file=sys.stderr)
+        complain(error, "open-nsfw inverse")
         return FAILED
     except ValueError as error:
-        print(f"open-nsfw inverse: {error}", file=sys.stderr)
+        complain(error, "open-nsfw inverse")
         return REFUSED
 
 
@@ -132,14 +132,14 @@ def _invert(args: Namespace) -> int:
         )
     options: dict[str, Any] = {"quality": 95} if args.out.suffix.lower() in LOSSY else {}
     if record.interrupted and not record.reached and (args.out.exists() or record.psnr == math.inf):
-        print(f"open-nsfw inverse: interrupted; {args.out} is not written", file=sys.stderr)
+        complain(f"interrupted; {args.out} is not written", "open-nsfw inverse")
         return INTERRUPTED
     save_picture(picture, args.out, **options)
     written = nsfw_score(args.out)
     print(record)
     if record.robustness_grid:
         print(robustness_table(record.robustness_grid))
-    print(f"written     {args.out}, scored again: {written:.6f}")
+    print(f"written     {printable(str(args.out))}, scored again: {written:.6f}")
     if record.reached and record.meets(written):
         return 0
     return INTERRUPTED if record.interrupted else NOT_REACHED

@@ -103,6 +103,7 @@ def _interrupt(number: int, frame: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     """Run the subcommand; what went wrong is one line on standard error."""
     from nsfw_command.arguments import NOT_WRITTEN
+    from nsfw_command.terminal import complain
     from nsfw_model import ModelFileError
     from nsfw_model.outputs import OutputError
     from theano_cpu import TheanoEnvironmentError
@@ -110,10 +111,10 @@ def _run(args: argparse.Namespace) -> int:
     try:
         return args.run(args)
     except OutputError as error:
-        print(f"open-nsfw: error: {error}", file=sys.stderr)
+        complain(f"error: {error}")
         return NOT_WRITTEN
     except (FileNotFoundError, ModelFileError, TheanoEnvironmentError, NotImplementedError) as error:
-        print(f"open-nsfw: error: {error}", file=sys.stderr)
+        complain(f"error: {error}")
         return 2
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()

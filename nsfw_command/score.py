@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nsfw_command.arguments import positive
+from nsfw_command.terminal import complain, encodable, printable
 from open_nsfw import PictureError, model_files, nsfw_scores
 
 
@@ -85,7 +86,8 @@ def run(args: Namespace) -> int:
 
     if args.verbose:
         weights, architecture = model_files(args.nsfw_pkl, args.prototxt)
-        print(f"weights: {printable(str(weights))}\narchitecture: {printable(str(architecture))}", file=sys.stderr)
+        complain(f"weights: {weights}")
+        complain(f"architecture: {architecture}")
     paths = list(find_pictures(args.paths))
     failed = []
 
@@ -96,12 +98,14 @@ def run(args: Namespace) -> int:
             yield row
 
     for line in args.lines(watched_rows()):
-        tqdm.write(printable(line))  # a print that does not cut through the progress bar
+        # CSV keeps names as they are for programs, not for terminals
+        shown = printable(line) if sys.stdout.isatty() else encodable(line)
+        tqdm.write(shown)  # a print that does not cut through the progress bar
         sys.stdout.flush()
     return 1 if failed else 0
 
 
-def find_pictures(paths: Iterable[str]) -> Iterator[Path]:
+def find_pictures(paths: Iterable[str]) -> Iterator[str]:
     """List the files to score: those named, and in folders all with a picture's file name extension, sorted.
 
     Parameters
@@ -110,36 +114,36 @@ def find_pictures(paths: Iterable[str]) -> Iterator[Path]:
 
     Yields
     ------
-    pathlib.Path
-        A folder that has no pictures or cannot be read stands for itself: scoring it gives an error. Links to
-        folders inside a folder are not followed.
+    str
+        Named as it was given, ``./a.jpg`` as that. A folder that has no pictures or cannot be read stands for itself:
+        scoring it gives an error. Links to folders inside a folder are not followed.
 
     Examples
     --------
-    >>> Path("img/rocket.jpg") in find_pictures(["img"])
-    True
-    >>> list(find_pictures(["README.md"]))
-    [PosixPath('README.md')]
+    >>> "img/rocket.jpg" in find_pictures(["img"]), "./img/rocket.jpg" in find_pictures(["./img/"])
+    (True, True)
+    >>> list(find_pictures(["./README.md", ""]))
+    ['./README.md', '']
     """
     extensions = picture_extensions()
-    for path in map(Path, paths):
+    for path in paths:
         if not os.path.isdir(path):  # which never raises, unlike Path.is_dir
             yield path
             continue
         unreadable: list[OSError] = []
-        found: list[Path] = []
+        found: list[str] = []
         for folder, _, names in os.walk(path, onerror=unreadable.append):
-            files = (Path(folder, name) for name in names)
-            found += [file for file in files if file.suffix.lower() in extensions and may_be_read(file)]
-        yield from sorted([*found, *(Path(error.filename) for error in unreadable)]) or [path]
+            files = (os.path.join(folder, name) for name in names)
+            found += [file for file in files if Path(file).suffix.lower() in extensions and may_be_read(file)]
+        yield from sorted([*found, *(str(error.filename) for error in unreadable)], key=Path) or [path]
 
 
-def may_be_read(path: Path) -> bool:
+def may_be_read(path: str) -> bool:
     """Whether a path is a file, or leads nowhere, which is for the reader to say; reading a pipe could take forever.
 
     Parameters
     ----------
-    path : pathlib.Path
+    path : str
 
     Returns
     -------
@@ -147,37 +151,13 @@ def may_be_read(path: Path) -> bool:
 
     Examples
     --------
-    >>> may_be_read(Path("img/rocket.jpg")), may_be_read(Path("img"))
+    >>> may_be_read("img/rocket.jpg"), may_be_read("img")
     (True, False)
     """
     try:
-        return stat.S_ISREG(path.stat().st_mode)
+        return stat.S_ISREG(os.stat(path).st_mode)
     except OSError:
         return True
-
-
-def printable(text: str) -> str:
-    """Give what standard output would refuse, such as a file name that is not UTF-8, as backslash escapes.
-
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> printable("rocket.jpg")
-    'rocket.jpg'
-    """
-    encoding = sys.stdout.encoding or "utf-8"
-    try:
-        text.encode(encoding, sys.stdout.errors or "strict")
-    except UnicodeEncodeError:
-        return text.encode(encoding, "backslashreplace").decode(encoding)
-    return text
 
 
 def picture_extensions() -> set[str]:
@@ -199,12 +179,12 @@ def picture_extensions() -> set[str]:
     return {extension for extension, name in Image.registered_extensions().items() if name in FORMATS}
 
 
-def _score_rows(paths: list[Path], args: Namespace) -> Iterator[Row]:
+def _score_rows(paths: list[str], args: Namespace) -> Iterator[Row]:
     """Score the pictures, batch by batch.
 
     Parameters
     ----------
-    paths : list of pathlib.Path
+    paths : list of str
     args : argparse.Namespace
         Its `batch_size`, `nsfw_pkl`, `prototxt` and `precision` are used.
 
@@ -216,9 +196,9 @@ def _score_rows(paths: list[Path], args: Namespace) -> Iterator[Row]:
     scores = nsfw_scores(paths, args.batch_size, *files, on_error="return", precision=args.precision)
     for path, score in zip(paths, scores):
         if isinstance(score, PictureError):
-            yield Row(str(path), None, str(score).removeprefix(f"{path}: "))
+            yield Row(path, None, str(score).removeprefix(f"{path}: "))
         else:
-            yield Row(str(path), score, None)
+            yield Row(path, score, None)
 
 
 def table_lines(rows: Iterable[Row]) -> Iterator[str]:
@@ -238,7 +218,8 @@ def table_lines(rows: Iterable[Row]) -> Iterator[str]:
     ['0.250000  a.jpg', '   ERROR  b.jpg: no such file']
     """
     for row in rows:
-        yield f"{row.score:.6f}  {row.file}" if row.error is None else f"   ERROR  {row.file}: {row.error}"
+        name = printable(row.file)
+        yield f"{row.score:.6f}  {name}" if row.error is None else f"   ERROR  {name}: {printable(row.error)}"
 
 
 def json_lines(rows: Iterable[Row]) -> Iterator[str]:

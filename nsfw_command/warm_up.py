@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from nsfw_command.terminal import complain
+
 #: What else than scoring can be compiled for.
 ALSO = ("inverse", "evolve")
 PRECISIONS = ("float32", "bfloat16")
@@ -128,7 +130,7 @@ def run(args: Namespace) -> int:
         print(f"{task}:", flush=True)
         for step in _steps(task, args.also, [*flags, *more]):
             if "problem" in step:
-                print(f"open-nsfw: error: {step['problem']}", file=sys.stderr)
+                complain(f"error: {step['problem']}")
                 return REFUSED
             if "folder" in step:
                 compiled = step

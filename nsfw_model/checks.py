@@ -7,8 +7,8 @@ from numbers import Integral
 import numpy as np
 
 
-def check_whole(name: str, number: int, least: int) -> None:
-    """Refuse what is no whole number, or too small a one.
+def check_whole(name: str, number: int, least: int, most: int | None = None) -> None:
+    """Refuse what is no whole number, or too small or large a one.
 
     Parameters
     ----------
@@ -16,11 +16,12 @@ def check_whole(name: str, number: int, least: int) -> None:
         Of the parameter, for the message.
     number : int
     least : int
+    most : int, optional
 
     Raises
     ------
     ValueError
-        If `number` is no whole number of at least `least`. Booleans are none.
+        If `number` is no whole number of at least `least` and at most `most`. Booleans are none.
 
     Examples
     --------
@@ -29,8 +30,10 @@ def check_whole(name: str, number: int, least: int) -> None:
     Traceback (most recent call last):
     ValueError: seed: got -1, expected a whole number of at least 0
     """
-    if not isinstance(number, Integral) or isinstance(number, bool) or number < least:
-        raise ValueError(f"{name}: got {number!r}, expected a whole number of at least {least}")
+    whole = isinstance(number, Integral) and not isinstance(number, bool)
+    if not whole or number < least or (most is not None and number > most):
+        above = "" if most is None else f" and at most {most}"
+        raise ValueError(f"{name}: got {number!r:.100}, expected a whole number of at least {least}{above}")
 
 
 def not_finite(values: np.ndarray) -> str | None:

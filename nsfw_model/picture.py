@@ -118,7 +118,7 @@ def _check_kind(img: object) -> None:
 def _name(img: Picture) -> str:
     """What error messages call the picture."""
     if isinstance(img, (str, os.PathLike)):
-        return _shortened(str(os.fspath(img)))
+        return _shortened(str(os.fspath(img))) or "the empty name"
     if isinstance(img, (bytes, bytearray)):
         return f"<{len(img)} bytes>"
     if isinstance(img, np.ndarray):

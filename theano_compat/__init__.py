@@ -34,6 +34,7 @@ What the user has set in ``THEANO_FLAGS`` or ``.theanorc`` always wins over the 
 from theano_compat import (  # noqa: F401
     bundle,
     compiler,
+    damage,
     failures,
     module_versions,
     precompiled,

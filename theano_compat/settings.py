@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Callable
 from typing import Any
 
@@ -152,22 +153,23 @@ def writable_base_compiledir() -> str:
     Returns
     -------
     str
-        ``~/.theano``, or a private folder among the temporary files when that cannot be written, or is mounted
-        ``noexec``. A home that cannot be written is taken all the same if ``open-nsfw warm-up`` has been there.
+        ``~/.theano``, or a private folder among the temporary files when that cannot be written, can be written by
+        others, or is mounted ``noexec``. A home that cannot be written is taken all the same if ``open-nsfw warm-up``
+        has been there.
 
     Raises
     ------
     TheanoEnvironmentError
         Neither can be used.
     """
-    folder = os.path.join(os.path.expanduser("~"), ".theano")
+    folder = os.path.join(_home(), ".theano")
     if os.path.isabs(folder):
         with contextlib.suppress(OSError):
             if not is_noexec(folder):
                 if _is_warmed(folder):
                     return folder
-                os.makedirs(folder, mode=0o770, exist_ok=True)
-                if os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+                os.makedirs(folder, mode=0o700, exist_ok=True)
+                if os.access(folder, os.R_OK | os.W_OK | os.X_OK) and _is_private(folder):
                     return folder
     try:
         temporary = private_temporary_folder()
@@ -184,12 +186,37 @@ def writable_base_compiledir() -> str:
     return temporary
 
 
+def _home() -> str:
+    """The user's home, also where HOME is set to nothing, which would make it the root of all files."""
+    if os.environ.get("HOME") == "" and hasattr(os, "getuid"):
+        import pwd
+
+        with contextlib.suppress(KeyError):
+            return pwd.getpwuid(os.getuid()).pw_dir
+    return os.path.expanduser("~")
+
+
+def _is_private(folder: str, owners: tuple[int, ...] = ()) -> bool:
+    """Whether nobody but this user, or one of `owners`, can have put anything there that would be loaded and run.
+
+    A group's right to write, which Theano's own folders have where the umask is 002, is taken away: the group of such a
+    user is the user's own.
+    """
+    if not hasattr(os, "getuid"):
+        return True
+    found = os.stat(folder)
+    if found.st_uid not in (os.getuid(), *owners) or found.st_mode & 0o002:
+        return False
+    if found.st_mode & 0o020:
+        if found.st_uid != os.getuid() or found.st_gid != os.getgid():
+            return False
+        os.chmod(folder, stat.S_IMODE(found.st_mode) & ~0o022)
+    return True
+
+
 def _is_warmed(folder: str) -> bool:
     """Whether root or this user, and nobody else, has compiled there what can be used here."""
-    if not os.path.isdir(folder):
-        return False
-    found = os.stat(folder)
-    if found.st_mode & 0o022 or found.st_uid not in (0, os.getuid() if hasattr(os, "getuid") else 0):
+    if not os.path.isdir(folder) or not _is_private(folder, owners=(0,)):
         return False
     with contextlib.suppress(TheanoEnvironmentError):
         return precompiled.find(folder) is not None
@@ -235,7 +262,6 @@ def private_temporary_folder() -> str:
         The same folder each time, ``theano-`` and the user's number, unless that is somebody else's or open to
         others: then a new one.
     """
-    import stat
     import tempfile
 
     uid = os.getuid() if hasattr(os, "getuid") else 0

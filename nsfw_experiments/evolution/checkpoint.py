@@ -12,8 +12,10 @@ from nsfw_model.outputs import write_text
 
 FORMAT = "painting evolution"
 VERSION = 1
+#: In bytes: thousands of paintings.
+LARGEST_FILE = 1 << 28
 #: What comes of using values that are missing, or of another type or size than was saved.
-_DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+_DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 
 class CheckpointError(ValueError):
@@ -54,8 +56,10 @@ class Checkpoint:
             If there is no such file, or it is not a checkpoint of this version.
         """
         try:
+            if self.path.stat().st_size > LARGEST_FILE:
+                raise ValueError(f"got {self.path.stat().st_size} bytes, expected at most {LARGEST_FILE}")
             state = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise CheckpointError(f"{self.path}: cannot be read as a checkpoint: {error}") from error
         if not isinstance(state, dict) or state.get("format") != FORMAT:
             raise CheckpointError(f"{self.path}: is not a checkpoint of a painting's evolution")

@@ -33,6 +33,8 @@ COLOUR_GENES = 4
 CHANNEL = (0, 255)
 #: Width and height of a canvas in pixels, unless others are asked for.
 CANVAS = (256, 256)
+#: Of a canvas, in pixels.
+LARGEST_CANVAS = 1 << 24
 
 
 class Primitive(ABC):
@@ -69,8 +71,12 @@ class Primitive(ABC):
     default_count: int = 100
 
     def __post_init__(self) -> None:
-        if len(self.size) != 2 or min(self.size) < 1:
-            raise ValueError(f"size: got {'x'.join(map(str, self.size))}, expected a canvas of 1x1 pixels or more")
+        whole = all(type(side) is int for side in self.size)
+        if len(self.size) != 2 or not whole or min(self.size) < 1 or self.size[0] * self.size[1] > LARGEST_CANVAS:
+            raise ValueError(
+                f"size: got {'x'.join(map(str, self.size)):.100}, expected a canvas of 1x1 pixels or more, "
+                f"{LARGEST_CANVAS} at most"
+            )
 
     @property
     @abstractmethod

@@ -16,6 +16,8 @@ SEED = 0
 #: Paintings in a generation of each strategy, and generations in a run.
 POPULATION = {"climb": 4, "original": 50}
 GENERATIONS = {"climb": 1000, "original": 200}
+#: Of shapes in a painting, and of paintings in a generation; a checkpoint could ask for more than there is memory.
+LARGEST_COUNT = 100_000
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Settings:
     Raises
     ------
     ValueError
-        If there is no such strategy, or `count` or `population` is no whole number of at least 1.
+        If there is no such strategy, or `count` or `population` is no whole number from 1 to `LARGEST_COUNT`.
 
     Examples
     --------
@@ -62,8 +64,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.strategy not in POPULATION:
             raise ValueError(f"strategy: got {self.strategy!r}, expected one of {', '.join(POPULATION)}")
-        check_whole("count", self.count, least=1)
-        check_whole("population", self.population, least=1)
+        check_whole("count", self.count, least=1, most=LARGEST_COUNT)
+        check_whole("population", self.population, least=1, most=LARGEST_COUNT)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the settings as plain JSON values, in the form that checkpoints have.

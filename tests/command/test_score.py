@@ -80,7 +80,7 @@ def test_a_link_to_nothing_is_a_row(tmp_path, capsys):
 
 def test_a_pipe_in_a_folder_is_not_waited_for(folder):
     os.mkfifo(folder / "e.png")
-    assert folder / "e.png" not in find_pictures([str(folder)])
+    assert str(folder / "e.png") not in find_pictures([str(folder)])
 
 
 def test_a_folder_that_cannot_be_read_is_a_row(folder, capsys, monkeypatch):

@@ -119,6 +119,40 @@ def test_a_folder_that_others_may_have_prepared_is_not_used(trap, tmp_path, monk
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize("mode", [0o777, 0o707])
+def test_a_home_folder_that_anybody_may_write_to_is_not_used(mode, tmp_path, monkeypatch):
+    (tmp_path / ".theano").mkdir()
+    (tmp_path / ".theano").chmod(mode)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert not Path(settings.writable_base_compiledir()).is_relative_to(tmp_path / ".theano")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_a_home_folder_of_another_user_is_not_used(tmp_path, monkeypatch):
+    (tmp_path / ".theano").mkdir()
+    os.chown(tmp_path / ".theano", 12345, 12345)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert not Path(settings.writable_base_compiledir()).is_relative_to(tmp_path / ".theano")
+
+
+def test_the_folder_is_this_users_alone_whatever_the_umask(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    before = os.umask(0o002)
+    try:
+        folder = Path(settings.writable_base_compiledir())
+    finally:
+        os.umask(before)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o775)  # as Theano itself made it
+    assert settings.writable_base_compiledir() == str(folder)
+    assert folder.stat().st_mode & 0o022 == 0
+
+
+def test_an_empty_home_is_not_the_root_of_all_files(monkeypatch):
+    monkeypatch.setenv("HOME", "")
+    assert settings.writable_base_compiledir() != "/.theano"
+
+
 def test_where_no_folder_can_be_written_the_message_names_the_setting(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/dev/null/nowhere")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))

@@ -30,6 +30,7 @@ import theano
 
 from theano_compat import TheanoEnvironmentError, precompiled, processor
 from theano_compat.compiler import march_of
+from theano_compat.damage import is_whole, sync
 from theano_compat.deprecation import deprecated_names
 from theano_compat.forks import ForkSafeLock
 from theano_cpu.onednn.library import OneDnnUnavailableError, find_onednn, load_onednn
@@ -46,6 +47,7 @@ __getattr__ = deprecated_names(
 ENGINES = ("onednn", "theano")
 _SOURCES = Path(__file__).resolve().parent / "native"
 _MODULE = "theano_cpu_onednn"
+_WORK = "build-"
 # Without -fno-trapping-math a comparison in a loop keeps GCC from using vector instructions
 _FLAGS = [
     "-std=c++17",
@@ -291,7 +293,7 @@ def _native_module() -> Any:
     library, include = find_onednn()
     load_onednn(library, include)
     path = Path(theano.config.compiledir) / _MODULE / (_key(library, include) + ".so")
-    if not path.exists():
+    if not _is_built(path):
         _build(path, library, include)
     loader = importlib.machinery.ExtensionFileLoader(_MODULE, str(path))
     spec: Any = importlib.util.spec_from_loader(_MODULE, loader)
@@ -356,6 +358,11 @@ def _key(library: Path, include: Path) -> str:
     return depends.hexdigest()[:32]
 
 
+def _is_built(path: Path) -> bool:
+    """Whether the native module is there, and all of it."""
+    return path.exists() and is_whole(path)
+
+
 def _build(path: Path, library: Path, include: Path) -> None:
     """Compile the native module to `path`; when several processes do, one works and the others wait for it."""
     if precompiled.in_use():
@@ -364,12 +371,15 @@ def _build(path: Path, library: Path, include: Path) -> None:
         raise OneDnnUnavailableError("a C++ compiler is needed once, to build the oneDNN native module: install g++")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path.with_suffix(".lock")):
-            if path.exists():
+        with _locked(path.with_name("build.lock")):
+            if _is_built(path):
                 return
-            work = Path(tempfile.mkdtemp(dir=path.parent))
+            for left in path.parent.glob(f"{_WORK}*"):  # by builds that were killed
+                shutil.rmtree(left, ignore_errors=True)
+            work = Path(tempfile.mkdtemp(prefix=_WORK, dir=path.parent))
             try:
                 _compile(work / path.name, library, include)
+                sync(work / path.name)  # or a power cut could leave the name without the content
                 os.replace(work / path.name, path)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
