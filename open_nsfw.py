@@ -194,7 +194,14 @@ def _is_single_picture(images: object) -> bool:
 def _scores(
     images: Iterator[Picture], batch_size: int, scorer: Scorer, on_error: str
 ) -> Iterator[float | PictureError]:
-    while prepared := [_try_prepare(img, scorer.input_size) for img in islice(images, batch_size)]:
+    ended: Exception | None = None
+    while ended is None:
+        prepared: list[np.ndarray | PictureError] = []
+        try:
+            for img in islice(images, batch_size):
+                prepared.append(_try_prepare(img, scorer.input_size))
+        except Exception as error:  # of the iterator, or for what is no picture: the scores before it come first
+            ended = error
         arrays = [item for item in prepared if not isinstance(item, PictureError)]
         scores = iter(scorer.scores(np.stack(arrays)).tolist() if arrays else [])
         for item in prepared:
@@ -204,6 +211,9 @@ def _scores(
                 yield item
             else:
                 raise item
+        if len(prepared) < batch_size and ended is None:
+            return
+    raise ended
 
 
 def _try_prepare(img: Picture, size: tuple[int, int]) -> np.ndarray | PictureError:

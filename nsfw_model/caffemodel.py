@@ -22,6 +22,7 @@ from nsfw_model import ModelFileError
 from nsfw_model.layer_types import LAYER_TYPES
 from nsfw_model.prototxt import MAX_LAYERS, PrototxtError, layer_specs, runs_in_test
 from nsfw_model.schema import TRAINING_FIELDS, LayerParameter, NetParameter
+from nsfw_model.signatures import mistaken_for
 from nsfw_model.upgrade import upgrade_v1_layers, v1_type_name
 from nsfw_model.outputs import replacing
 from nsfw_model.weights import MAX_BLOBS, MAX_DIMENSIONS, MAX_FILE_BYTES, Weights, WeightsError, pickled
@@ -99,11 +100,15 @@ def _parsed(path: Path) -> NetParameter:
         texts = [net.name, *(text for layer in layers for text in (layer.name, *layer.bottom, *layer.top))]
         texts += [layer.type for layer in net.layer]
     except (DecodeError, UnicodeDecodeError) as error:
-        raise CaffemodelError(f"{path}: expected a binary NetParameter message: {error}") from error
+        raise CaffemodelError(
+            f"{path}: expected a binary NetParameter message: {error}{mistaken_for(path, 'caffemodel')}"
+        ) from error
     if not all(isinstance(text, str) for text in texts):  # some releases of protobuf give bytes
         raise CaffemodelError(f"{path}: expected a binary NetParameter message, got names that are not text")
     if not 0 < len(layers) <= MAX_LAYERS:
-        raise CaffemodelError(f"{path}: got {len(layers)} layers, expected 1 to {MAX_LAYERS}")
+        raise CaffemodelError(
+            f"{path}: got {len(layers)} layers, expected 1 to {MAX_LAYERS}{mistaken_for(path, 'caffemodel')}"
+        )
     return net
 
 

@@ -19,6 +19,7 @@ from google.protobuf import text_format
 from nsfw_model.layer_types import LAYER_TYPES, all_settings
 from nsfw_model.layer_types.record import Count
 from nsfw_model.schema import LayerParameter, NetParameter
+from nsfw_model.signatures import mistaken_for
 from nsfw_model.spec import MAX_SIZE, MAX_VALUES, LayerSpec, PrototxtError
 from nsfw_model.upgrade import input_layers, upgrade_v1_layers
 
@@ -65,17 +66,21 @@ def read_prototxt(path: str | Path) -> list[LayerSpec]:
     path = Path(path)
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
-        raise PrototxtError(f"{path}: got {size} bytes, expected at most {MAX_FILE_BYTES} of text")
+        raise PrototxtError(
+            f"{path}: got {size} bytes, expected at most {MAX_FILE_BYTES} of text{mistaken_for(path, 'prototxt')}"
+        )
     try:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise PrototxtError(f"{path}: expected text, got binary data at byte {error.start}") from error
+        raise PrototxtError(
+            f"{path}: expected text, got binary data at byte {error.start}{mistaken_for(path, 'prototxt')}"
+        ) from error
     starts = _layer_starts(text)
     net = NetParameter()
     try:
         text_format.Parse(text, net)
     except text_format.ParseError as error:
-        raise PrototxtError(_located(path, starts, error)) from error
+        raise PrototxtError(_located(path, starts, error) + mistaken_for(path, "prototxt")) from error
     lines = [line for line, _ in starts]
     return layer_specs(net, path, lines if len(lines) == len(net.layer) + len(net.layers) else None)
 
@@ -125,7 +130,8 @@ def layer_specs(net: NetParameter, path: str | Path, lines: Sequence[int] | None
     return specs
 
 
-_TOKEN = re.compile(r"#[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|\w+|[{}<>]|\n")
+# A string ends with its line at the latest: to look for its end again from each quote within would take quadratic time
+_TOKEN = re.compile(r"#[^\n]*|\"(?:\\.|[^\"\\\n])*\"?|'(?:\\.|[^'\\\n])*'?|\w+|[{}<>]|\n")
 
 
 def _layer_starts(text: str) -> list[tuple[int, str]]:

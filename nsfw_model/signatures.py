@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 _SIGNATURES = {
     rb"%PDF-": "a PDF",
@@ -37,7 +38,7 @@ _SIGNATURES = {
 }
 _COMPILED = [(re.compile(pattern, re.DOTALL), name) for pattern, name in _SIGNATURES.items()]
 #: How much of a file is looked at.
-BYTES = 4096
+_BYTES = 4096
 
 
 def looks_like(data: bytes) -> str | None:
@@ -60,5 +61,68 @@ def looks_like(data: bytes) -> str | None:
     >>> looks_like(b"hello") is None
     True
     """
-    beginning = bytes(data[:BYTES])
+    beginning = bytes(data[:_BYTES])
     return next((name for pattern, name in _COMPILED if pattern.match(beginning)), None)
+
+
+def model_file_kind(data: bytes) -> str | None:
+    """Name what a file is that was given in place of another of a model's files.
+
+    Parameters
+    ----------
+    data : bytes
+        The file, or its beginning.
+
+    Returns
+    -------
+    str or None
+        With its article; None where nothing is recognised.
+
+    Examples
+    --------
+    >>> model_file_kind(b"name: 'net' layer { name: 'conv' type: 'Convolution' }")
+    'a prototxt, the architecture'
+    >>> model_file_kind(b"\\x80\\x03](X")
+    'a pickle, such as nsfw.pkl, the weights'
+    """
+    beginning = bytes(data[:_BYTES])
+    kind = looks_like(beginning)
+    if kind:
+        return kind
+    if re.match(rb"\x80[\x02-\x05]|\(lp\d|\]q|\(dp\d", beginning):
+        return "a pickle, such as nsfw.pkl, the weights"
+    if re.match(rb"(\s*#[^\n]*\n)*\s*(name|input|input_dim|layers?|state|force_backward)\s*[:{]", beginning):
+        return "a prototxt, the architecture"
+    # The name of the network (field 1), then layers (100 of V2, 2 of V1), as Caffe writes them
+    if re.match(rb"\n[\x01-\x7f][\x20-\x7e]+(\xa2\x06|\x12)|\xa2\x06", beginning):
+        return "a caffemodel, which open-nsfw convert makes nsfw.pkl of"
+    for signature in rb"\xff\xd8\xff", rb"\x89PNG", rb"GIF8", rb"RIFF....WEBP", rb"BM.{12}":
+        if re.match(signature, beginning, re.DOTALL):
+            return "a picture"
+    return None
+
+
+def mistaken_for(path: Path, expected: str) -> str:
+    """Give the end of a message about a model's file: what it looks like, if that is something else.
+
+    Parameters
+    ----------
+    path : Path
+    expected : str
+        A word of the right kind's name.
+
+    Returns
+    -------
+    str
+        Nothing if the file is of that kind, or of none that is known.
+
+    Examples
+    --------
+    >>> mistaken_for(Path("nsfw.pkl"), "caffemodel")
+    '; it looks like a pickle, such as nsfw.pkl, the weights'
+    >>> mistaken_for(Path("nsfw.pkl"), "pickle")
+    ''
+    """
+    with path.open("rb") as file:
+        kind = model_file_kind(file.read(_BYTES))
+    return f"; it looks like {kind}" if kind and expected not in kind else ""

@@ -28,6 +28,7 @@ import numpy as np
 
 from nsfw_model import ModelFileError
 from nsfw_model.outputs import replacing
+from nsfw_model.signatures import mistaken_for
 
 __all__ = ["Weights", "WeightsError", "load_weights", "save_weights"]
 
@@ -80,7 +81,7 @@ def load_weights(path: str | Path) -> Weights:
     try:
         return _checked(_Machine(data).run(), size)
     except WeightsError as error:
-        raise WeightsError(f"{path}: {error}") from None
+        raise WeightsError(f"{path}: {error}{mistaken_for(path, 'pickle')}") from None
 
 
 def save_weights(path: str | Path, layers: Weights) -> None:

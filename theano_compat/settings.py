@@ -10,7 +10,7 @@ from typing import Any
 
 from theano_compat import precompiled, processor
 from theano_compat.compiler import OPENBLAS_FLAG, march_of, openblas_folder
-from theano_compat.import_hook import after
+from theano_compat.import_hook import after, before
 from theano_compat.requirements import TheanoEnvironmentError, check_compiler, missing_for_compiling
 
 CHOOSE_A_FOLDER = "set THEANO_FLAGS=base_compiledir=/path/to/a/folder"
@@ -287,3 +287,30 @@ def quiet_spinning() -> None:
     """
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
         os.environ["GOMP_SPINCOUNT"] = "5000"
+
+
+@before("theano.configdefaults")
+def check_openmp_threads(configdefaults: Any) -> bool:
+    """Theano takes OMP_NUM_THREADS for one number, where OpenMP allows a list of them, one for each level"""
+    value = os.environ.get("OMP_NUM_THREADS", "")
+    if not value.strip():
+        return False
+    counts = [count.strip() for count in value.split(",")]
+    if not all(count.isdecimal() and int(count) >= 1 for count in counts):
+        raise TheanoEnvironmentError(
+            f"OMP_NUM_THREADS is {value[:100]!r}, expected a whole number of at least 1, or several with commas between"
+        )
+    os.environ["OMP_NUM_THREADS"] = counts[0]
+    _openmp_threads.append(value)
+    return len(counts) > 1
+
+
+_openmp_threads: list[str] = []
+
+
+@after("theano.configdefaults")
+def give_openmp_threads_back(configdefaults: Any) -> bool:
+    """Others may read OMP_NUM_THREADS later, as it was set"""
+    if _openmp_threads:
+        os.environ["OMP_NUM_THREADS"] = _openmp_threads.pop()
+    return False

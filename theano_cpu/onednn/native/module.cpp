@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <functional>
@@ -26,12 +27,18 @@ namespace {
 
 std::atomic<int> wanted_threads{0};  // 0: what OpenMP says, that is OMP_NUM_THREADS or the number of cores
 
+// OMP_NUM_THREADS may be any number, and starting thousands of threads ends in a crash.
+int thread_count() {
+    const int wanted = wanted_threads, most = std::max(64, 4 * omp_get_num_procs());
+    return wanted > 0 ? wanted : std::min(omp_get_max_threads(), most);
+}
+
 // OpenMP's thread count belongs to the calling thread and is shared with other libraries: set, and put back.
 class ThreadCount {
 public:
     ThreadCount() : before(omp_get_max_threads()) {
-        int wanted = wanted_threads;
-        if (wanted > 0 && wanted != before) omp_set_num_threads(wanted);
+        int count = thread_count();
+        if (count != before) omp_set_num_threads(count);
     }
     ~ThreadCount() {
         if (omp_get_max_threads() != before) omp_set_num_threads(before);
@@ -478,8 +485,7 @@ PyObject *set_num_threads(PyObject *, PyObject *count) {
 }
 
 PyObject *get_num_threads(PyObject *, PyObject *) {
-    int wanted = wanted_threads;
-    return PyLong_FromLong(wanted > 0 ? wanted : omp_get_max_threads());
+    return PyLong_FromLong(thread_count());
 }
 
 PyObject *versions(PyObject *, PyObject *) {
