@@ -264,5 +264,5 @@ def csv_lines(rows: Iterable[Row]) -> Iterator[str]:
     """
     for row in chain([Row._fields], rows):
         text = io.StringIO()
-        csv.writer(text, lineterminator="").writerow(row)
-        yield text.getvalue()
+        csv.writer(text, lineterminator="\n").writerow(row)  # which it has to know to put names with one in quotes
+        yield text.getvalue().removesuffix("\n")

@@ -101,7 +101,8 @@ def read_picture(img: Picture) -> Image.Image:
     except IsADirectoryError as error:
         raise PictureError(f"{name}: is a folder, not a picture") from error
     except (Exception, Image.DecompressionBombWarning) as error:  # decoders raise all sorts of things
-        reason = " ".join(str(error).split()) or type(error).__name__
+        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = " ".join(text.split())[:SHOWN_NAME] or type(error).__name__
         raise PictureError(f"{name}: cannot be read as a picture: {reason}{_hint_at_name(name)}") from error
 
 

@@ -7,8 +7,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -196,3 +198,80 @@ def test_a_reader_that_stops_early_is_no_error():
     command = f"{sys.executable} -m nsfw_command.main score {ROCKET} {ROCKET} --batch-size 1 | head -n 1"
     process = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=IMG.parent, timeout=300)
     assert process.stdout == f"0.000463  {ROCKET}\n" and "Traceback" not in process.stderr
+
+
+def test_names_cannot_forge_rows_or_command_the_terminal(tmp_path, capsys):
+    name = "a\n0.000001  innocent.jpg\x1b[2J\u202e.png"
+    Image.new("RGB", (64, 64)).save(tmp_path / name)
+    (tmp_path / "b\x1b]0;title\x07.jpg").write_text("no picture")
+    assert main(["score", str(tmp_path)]) == 1
+    rows = capsys.readouterr().out
+    assert len(rows.splitlines()) == 2 and "\x1b" not in rows and "\u202e" not in rows
+    assert r"a\n0.000001  innocent.jpg\x1b[2J\u202e.png" in rows and r"b\x1b]0;title\x07.jpg" in rows
+
+
+def test_programs_get_names_as_they_are(tmp_path, capsys):
+    name = "a\nb\u202e.png"
+    Image.new("RGB", (64, 64)).save(tmp_path / name)
+    assert main(["score", str(tmp_path), "--csv"]) == 0
+    _, row = csv.reader(io.StringIO(capsys.readouterr().out, newline=""))
+    assert row[0] == str(tmp_path / name)
+
+
+def test_names_stay_as_they_were_given(monkeypatch, capsys):
+    monkeypatch.chdir(IMG)
+    assert main(["score", "./rocket.jpg", "../img//rocket.jpg", "--csv"]) == 0
+    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        "./rocket.jpg",
+        "../img//rocket.jpg",
+    ]
+
+
+def test_an_empty_name_is_not_the_working_directory(monkeypatch, capsys):
+    """Such as of a shell's variable that is not set."""
+    monkeypatch.chdir(IMG)
+    assert main(["score", ""]) == 1
+    assert capsys.readouterr().out == "   ERROR  : the empty name: no such file\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.timeout(60)
+def test_a_pipe_that_is_named_is_not_waited_for(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert main(["score", str(tmp_path / "pipe.jpg"), "/dev/null"]) == 1
+    pipe, device = capsys.readouterr().out.splitlines()
+    assert pipe.endswith("pipe.jpg: is a pipe or a device, not a file") and device.endswith("not a file")
+
+
+def test_the_working_directory_does_not_choose_the_network(tmp_path, monkeypatch, capsys):
+    """Whoever scores a folder of uploads may well be in it."""
+    name, blobs = load_weights(ROOT / "nsfw.pkl")[0]
+    hostile = [(name, [np.zeros_like(blob) for blob in blobs]), *load_weights(ROOT / "nsfw.pkl")[1:]]
+    save_weights(tmp_path / "nsfw.pkl", hostile)
+    (tmp_path / "nsfw_model").mkdir()
+    (tmp_path / "nsfw_model" / "deploy.prototxt").write_text("layer { }")
+    monkeypatch.chdir(tmp_path)
+    assert main(["score", "-v", ROCKET]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("0.000463")
+    assert f"open-nsfw: weights: {ROOT / 'nsfw.pkl'}\n" in captured.err and "architecture: " in captured.err
+    shutil.rmtree(tmp_path / "nsfw_model")
+    monkeypatch.setenv("OPEN_NSFW_FOLDER", ".")
+    assert main(["score", "-v", ROCKET]) == 0
+    captured = capsys.readouterr()
+    assert not captured.out.startswith("0.000463") and f"weights: {tmp_path / 'nsfw.pkl'}\n" in captured.err
+    (tmp_path / "nsfw.pkl").unlink()
+    assert main(["score", ROCKET]) == 2
+    assert "no such file: nsfw.pkl" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals of POSIX")
+@pytest.mark.parametrize("seconds", [0.05, 0.1, 0.2, 0.3])
+def test_ctrl_c_at_the_start_is_no_traceback(seconds):
+    command = [sys.executable, "-c", "from nsfw_command.main import main; main(['score', 'img'])"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    # Before the first line of ours Python itself is starting
+    assert "nsfw" not in said or "Traceback" not in said
