@@ -12,7 +12,11 @@ Its files::
     layers        what Caffe's layer types compute, as Lasagne layers
     network       layer specs and arrays -> Lasagne network
     lowering      what the layers compute, told to theano_cpu
+    picture       a picture of any kind -> RGB
+    integrity     what a picture's file promises, and whether it is there
+    signatures    what a file is by its first bytes
     preprocess    picture -> network input
+    outputs       files that are written whole or not at all
     checks        what numbers users may give
     scorer        network input -> score
     logit         scores and their logits

@@ -141,6 +141,14 @@ def write_text(path: str | Path, text: str) -> None:
     ------
     OutputError
         As `replacing`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "a.svg")
+    >>> write_text(path, "<svg/>")
+    >>> path.read_text()
+    '<svg/>'
     """
     with replacing(path) as file:
         file.write(text.encode("utf-8"))

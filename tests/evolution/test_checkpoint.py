@@ -174,12 +174,30 @@ def test_a_damaged_checkpoint_is_refused_and_changes_nothing(checkpoint, damage,
     assert evolution.state() == before
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"nonsense"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"nonsense", b"[" * 200_000, b'{"a":' * 200_000])
 def test_a_file_that_is_no_json_is_refused(tmp_path, content):
     path = tmp_path / "checkpoint.json"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):
         Checkpoint(path).read()
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("size", [10**6, 10**6]),
+        ("size", [2.5, 2]),
+        ("size", ["9", "9"]),
+        ("count", 10**9),
+        ("population", 10**9),
+        ("count", "many"),
+    ],
+)
+def test_settings_that_ask_for_more_than_there_is_are_refused_before_anything_is_made(checkpoint, name, value):
+    state = json.loads(checkpoint.path.read_text())
+    checkpoint.path.write_text(json.dumps(changed(state, "about", changed(state["about"], name, value))))
+    with pytest.raises(CheckpointError, match=f"is damaged: .*{name}: got"):
+        checkpoint.settings()
 
 
 def test_a_missing_checkpoint_is_refused(tmp_path):
