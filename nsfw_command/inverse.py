@@ -113,12 +113,17 @@ def _output_problem(args: Namespace) -> str | None:
 def _invert(args: Namespace) -> int:
     """Search, write, verify and report."""
     from nsfw_experiments.inverse import inverse, read_pixels
+    from nsfw_experiments.inverse.appearance import Appearance
     from nsfw_experiments.inverse.callbacks import ProgressBar
     from nsfw_experiments.inverse.eot import robustness_table
     from nsfw_model.outputs import save_picture
     from open_nsfw import nsfw_score
 
     read_pixels(args.picture, args.full_resolution, args.robust)  # a bad picture is told before the network is loaded
+    appearance, extension = Appearance.of(args.picture), args.out.suffix.lower()
+    flaw = appearance.flaw_in(extension)
+    if flaw:
+        raise ValueError(f"{args.out}: {flaw}; take .png")
     with ProgressBar(args.iterations) as progress_bar:
         picture, record = inverse(
             args.picture,
@@ -130,7 +135,7 @@ def _invert(args: Namespace) -> int:
             seed=args.seed,
             callback=progress_bar,
         )
-    options: dict[str, Any] = {"quality": 95} if args.out.suffix.lower() in LOSSY else {}
+    options: dict[str, Any] = {**appearance.saving(), **({"quality": 95} if extension in LOSSY else {})}
     if record.interrupted and not record.reached and (args.out.exists() or record.psnr == math.inf):
         complain(f"interrupted; {args.out} is not written", "open-nsfw inverse")
         return INTERRUPTED

@@ -5,12 +5,14 @@ What a file says of itself is checked before it is paid for, see `nsfw_model.int
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import io
 import os
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -84,16 +86,53 @@ def read_picture(img: Picture) -> Image.Image:
     >>> read_picture(np.zeros((10, 20, 3), np.uint8)).size
     (20, 10)
     """
+    name = _name(img)
+    opened = open_picture(img)
+    with _explained(name):
+        converted = _to_rgb(opened, name)
+        return converted.copy() if converted is img else converted
+
+
+def open_picture(img: Picture) -> Image.Image:
+    """Open a picture of any supported kind, with the checks of `read_picture`, and leave its mode as it is.
+
+    Parameters
+    ----------
+    img : str, Path, bytes, binary file, ndarray or PIL.Image.Image
+        As for `read_picture`.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Fully loaded; `img` itself if it is one.
+
+    Raises
+    ------
+    PictureError, TypeError
+        As `read_picture`.
+
+    Examples
+    --------
+    >>> open_picture("img/camera.png").mode
+    'L'
+    """
     _check_kind(img)
     name = _name(img)
-    try:
+    with _explained(name):
         if isinstance(img, np.ndarray):
             return _picture_of_array(img, name)
         if isinstance(img, Image.Image):
             _check_size(img, name)
-            converted = _to_rgb(img, name)
-            return converted.copy() if converted is img else converted
+            img.load()
+            return img
         return _decoded(_content(img, name), name)
+
+
+@contextlib.contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Let whatever goes wrong be a `PictureError` that names the picture."""
+    try:
+        yield
     except PictureError:
         raise
     except FileNotFoundError as error:
@@ -213,7 +252,7 @@ def _decoded(data: bytes, name: str) -> Image.Image:
     check_before_decoding(data)
     opened.load()
     check_after_decoding(data, opened)
-    return _to_rgb(opened, name)
+    return opened
 
 
 def _what_it_is(data: bytes) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from nsfw_experiments.image_metrics import psnr, ssim
+from nsfw_experiments.inverse.appearance import Appearance
 from nsfw_experiments.inverse.eot import eot_attack, robustness_grid
 from nsfw_experiments.inverse.prune import prune
 from nsfw_experiments.inverse.record import Record, Step
@@ -100,7 +101,9 @@ def inverse(
     Returns
     -------
     picture : PIL.Image.Image
-        To be saved without loss (PNG).
+        To be saved without loss (PNG). It is transparent where the source was, and its `info` has the source's
+        orientation and colour profile: ``picture.save("result.png", **Appearance.of(image).saving())`` looks as the
+        source did.
     record : Record
 
     Raises
@@ -128,6 +131,7 @@ def inverse(
     check_whole("iterations", iterations, least=1)
     check_whole("seed", seed, least=0)
     original = read_pixels(image, full_resolution, robust)
+    appearance = Appearance.of(image)
     used = scorer or get_scorer()
     pixel_scorer = PixelScorer(used, preprocessing(original.shape[:2], used.input_size))
     progress = Progress(original, pixel_scorer, callback)
@@ -145,7 +149,7 @@ def inverse(
         interrupted = True  # the best so far is the result
     pixels = progress.pixels if robust else _pruned(original, progress.pixels)
     record = _record(progress, pixels, target, tolerance, robust, iterations, scorer)
-    return Image.fromarray(pixels), replace(record, interrupted=interrupted)
+    return appearance.put_on(Image.fromarray(pixels)), replace(record, interrupted=interrupted)
 
 
 def _attack_robustly(progress: Progress, goal: Goal, logit: float, iterations: int, seed: int) -> None:
