@@ -17,6 +17,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 from PIL import Image
@@ -48,6 +49,8 @@ from open_nsfw import get_scorer, nsfw_score, prepare
 #: Limits of the full-resolution mode: smaller pictures have no room for an invisible change, larger ones take
 #: gigabytes and minutes.
 SMALLEST_SIDE, LARGEST_AREA = 64, 16_000_000
+#: Evaluations of the boundary search before the greedy correction, and of that without any that comes closer.
+BOUNDARY_FIRST, GREEDY_IN_VAIN = 6, 6
 #: In robust mode each evaluation is of several pictures, and all candidates are kept until the end.
 LARGEST_ROBUST_AREA = 2_000_000
 
@@ -184,11 +187,19 @@ def _hit(progress: Progress, goal: Goal, original_logit: float, evaluations: int
     progress.rank = goal.on_target
     progress.note(pixels, logit)
     correctable = goal.lower_tolerance > 0 and _is_resized(original)
-    most = min(6, evaluations - 1) if correctable else evaluations - 1
-    for trial in boundary_search(scorer, original, original_logit, pixels, logit, gradient, goal, most):
+    boundary = boundary_search(scorer, original, original_logit, pixels, logit, gradient, goal, evaluations - 1)
+    for trial in islice(boundary, BOUNDARY_FIRST if correctable else None):
         progress.note(*trial)
     if correctable and not progress.met:
-        for trial in greedy_correction(scorer, original, progress.pixels, goal, last - scorer.evaluations):
+        in_vain, closest = 0, abs(goal.offset(progress.best.logit))
+        for pixels, logit in greedy_correction(scorer, original, progress.pixels, goal, last - scorer.evaluations):
+            progress.note(pixels, logit)
+            closer = abs(goal.offset(logit)) < closest
+            in_vain, closest = (0, abs(goal.offset(logit))) if closer else (in_vain + 1, closest)
+            if in_vain == GREEDY_IN_VAIN:
+                break
+        # What is left belongs to the search that always comes closer in the end
+        for trial in islice(boundary, max(last - scorer.evaluations, 0) if not progress.met else 0):
             progress.note(*trial)
 
 

@@ -513,10 +513,12 @@ def boundary_search(
     """
     entries, steps = _least_effective_first(original, pixels, goal.direction * gradient)
     bracket = Bracket(0, len(entries), goal.margin(logit), -goal.margin(original_logit))
+    end_is_known = True  # without any change it is the original
     for number in range(evaluations):
         if goal.violation(logit) == 0 or not len(entries):
             return
-        count = bracket.propose(goal.middle, bisect=number % 4 == 3)
+        count = bracket.propose(goal.middle, bisect=number % 4 == 3) if end_is_known else bracket.high
+        end_is_known = True
         trial = _without(pixels, entries[:count], steps[:count])
         logit = scorer.logit(trial)
         yield trial, logit
@@ -525,6 +527,7 @@ def boundary_search(
             pixels = _without(pixels, entries[: bracket.low], steps[: bracket.low])
             entries, steps = entries[bracket.high :], steps[bracket.high :]
             bracket = Bracket(0, len(entries), bracket.margin, -goal.margin(original_logit))
+            end_is_known = False  # the change that made the difference stays
 
 
 def _least_effective_first(

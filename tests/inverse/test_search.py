@@ -177,6 +177,35 @@ def test_the_boundary_search_takes_changes_back_until_the_score_is_within_tolera
     assert (pixels >= original).all() and (pixels <= changed).all()
 
 
+@pytest.mark.parametrize("decisive_is_predicted", [False, True])
+def test_the_boundary_search_goes_on_behind_a_change_that_decides(decisive_is_predicted):
+    """Of one decisive change and nineteen small ones, some of the small ones are to be taken back."""
+    effects = np.array([10.0, *np.linspace(0.05, 0.5, 19)])
+
+    class Sum:
+        """A scorer whose logit is the sum of the effects of what has changed."""
+
+        tried = 0
+
+        def logit(self, pixels):
+            self.tried += 1
+            return float(effects @ (pixels.ravel()[:20] > 100))
+
+    original = np.full((4, 5, 3), 100, np.uint8)
+    changed = original.copy()
+    changed.ravel()[:20] += 1
+    gradient = np.zeros(original.shape)
+    gradient.ravel()[:20] = effects if decisive_is_predicted else [0.01, *effects[1:]]
+    scorer, goal = Sum(), Goal(logit=11.0, direction=1, upper_tolerance=0.1)
+    logit = scorer.logit(changed)
+    *_, (pixels, reached) = boundary_search(scorer, original, 0.0, changed, logit, gradient, goal, 20)
+    assert 11.0 <= reached <= 11.1 and scorer.tried <= 15
+    *_, (pixels, reached) = boundary_search(
+        scorer, original, 0.0, changed, logit, gradient, Goal(9.0, 1, upper_tolerance=1.01), 20
+    )
+    assert reached == 10.0 and (pixels.ravel() > 100).sum() == 1  # all small ones can go, the decisive one cannot
+
+
 # The greedy correction
 
 

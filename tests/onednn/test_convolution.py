@@ -171,6 +171,27 @@ def test_gradients_of_gradients(name):
         assert relative_error(got, expected) <= 1e-5
 
 
+def test_gradients_go_through_the_gradient_of_the_bias():
+    """It is the sum of gy, so that each value of gy gets what its output got."""
+    tx, tw, tb, tg = T.tensor4(), T.tensor4(), T.vector(), T.tensor4()
+    rng = np.random.default_rng(0)
+    x, w, b, g = random(rng, 2, 6, 5, 3), random(rng, 4, 3, 3, 3), random(rng, 4), random(rng, 2, 4, 3, 4)
+    gw, gb = T.grad(None, [tw, tb], known_grads={ops.conv2d(tx, tw, tb): tg})
+    direction = T.vector()
+    alone = T.grad(None, tg, known_grads={gb: direction})
+    f = theano.function([tx, tw, tb, tg, direction], alone, mode=ops.fast_compile(), on_unused_input="ignore")
+    np.testing.assert_array_equal(f(x, w, b, g, b), np.broadcast_to(b, g.shape))
+    both = T.grad((gw**2).sum() + (gb**2).sum(), [tx, tg])
+    f = theano.function([tx, tw, tb, tg], both, mode=ops.fast_compile(), on_unused_input="ignore")
+    value = theano.function(
+        [tx, tw, tb, tg], (gw**2).sum() + (gb**2).sum(), mode=ops.fast_compile(), on_unused_input="ignore"
+    )
+    of_x, of_g = f(x, w, b, g)
+    for gradient, changed in (of_x, (0.01 * of_x, 0)), (of_g, (0, 0.01 * of_g)):
+        slope = value(x + changed[0], w, b, g + changed[1]) - value(x - changed[0], w, b, g - changed[1])
+        np.testing.assert_allclose(slope / 0.02, (gradient**2).sum(), rtol=2e-2)
+
+
 @settings(max_examples=25)
 @given(data=st.data())
 def test_any_geometry_equals_float64_sums(data):

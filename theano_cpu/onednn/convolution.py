@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import theano.tensor as T
 from theano.gradient import DisconnectedType, grad_not_implemented
 
 from theano_cpu.onednn.activation import relu_gradient
@@ -225,13 +226,13 @@ class WeightGradient(_ConvolutionOp):
 
     def grad(self, inputs: Sequence[Any], output_gradients: Sequence[Any]) -> list[Any]:
         x, w, gy = inputs
-        g = output_gradients[0]
+        disconnected, of_gy = DisconnectedType()(), []
+        of_x = disconnected
+        if not isinstance(output_gradients[0].type, DisconnectedType):
+            g = output_gradients[0]
+            of_x = InputGradient(**self.geometry())(x, g, gy)
+            of_gy.append(Convolution(**self.geometry(), bias=False, residual=False, relu=False)(x, g))
         if self.bias and not isinstance(output_gradients[1].type, DisconnectedType):
-            return [
-                grad_not_implemented(self, i, value, "second derivatives of the bias's gradient")
-                if i != 1
-                else DisconnectedType()()
-                for i, value in enumerate(inputs)
-            ]
-        forward = Convolution(**self.geometry(), bias=False, residual=False, relu=False)
-        return [InputGradient(**self.geometry())(x, g, gy), DisconnectedType()(), forward(x, g)]
+            # The bias's gradient is the sum of gy over pictures, rows and columns
+            of_gy.append(T.zeros_like(gy) + output_gradients[1].dimshuffle("x", "x", "x", 0))
+        return [of_x, disconnected, sum(of_gy[1:], of_gy[0])]
