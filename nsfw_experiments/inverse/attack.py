@@ -191,7 +191,7 @@ def _hit(progress: Progress, goal: Goal, original_logit: float, evaluations: int
     for trial in islice(boundary, BOUNDARY_FIRST if correctable else None):
         progress.note(*trial)
     if correctable and not progress.met:
-        in_vain, closest = 0, abs(goal.offset(progress.best.logit))
+        in_vain, closest = 0, math.inf
         for pixels, logit in greedy_correction(scorer, original, progress.pixels, goal, last - scorer.evaluations):
             progress.note(pixels, logit)
             closer = abs(goal.offset(logit)) < closest

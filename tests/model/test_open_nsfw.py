@@ -16,7 +16,7 @@ from PIL import Image
 
 import open_nsfw
 import theano_cpu
-from open_nsfw import PictureError, SinglePictureError, get_scorer, nsfw_score, nsfw_scores, prepare
+from open_nsfw import PictureError, SinglePictureError, get_scorer, model_files, nsfw_score, nsfw_scores, prepare
 
 ROOT = Path(__file__).parents[2]
 IMG = ROOT / "img"
@@ -203,14 +203,21 @@ class TestManyPictures:
 
 
 class TestModelFiles:
-    def test_the_working_directory_comes_before_the_installed_files(self, tmp_path, monkeypatch):
+    def test_the_working_directory_is_asked_only_where_the_environment_says_so(self, tmp_path, monkeypatch):
+        """As the original did always; but who scores strangers' files may be in a folder of theirs."""
         installed = get_scorer()
         (tmp_path / "nsfw_model").mkdir()
         shutil.copy(ROOT / "nsfw_model/deploy.prototxt", tmp_path / "nsfw_model")
+        shutil.copy(ROOT / "nsfw.pkl", tmp_path)
         monkeypatch.chdir(tmp_path)
-        local = get_scorer()
-        assert local is not installed
-        assert get_scorer(ROOT / "nsfw.pkl", ROOT / "nsfw_model/deploy.prototxt") is installed
+        assert get_scorer() is installed
+        monkeypatch.setenv("OPEN_NSFW_FOLDER", ".")
+        assert model_files() == (tmp_path / "nsfw.pkl", tmp_path / "nsfw_model" / "deploy.prototxt")
+        (tmp_path / "nsfw_model" / "deploy.prototxt").unlink()
+        assert model_files() == (tmp_path / "nsfw.pkl", ROOT / "nsfw_model" / "deploy.prototxt")
+        (tmp_path / "nsfw.pkl").unlink()
+        with pytest.raises(FileNotFoundError, match="no such file: nsfw.pkl"):
+            model_files()
 
     def test_compiled_functions_are_kept_until_a_file_changes(self, tmp_path):
         prototxt = tmp_path / "copy.prototxt"
