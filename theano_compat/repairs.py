@@ -11,6 +11,7 @@ import contextlib
 import copy
 import importlib
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
@@ -87,6 +88,38 @@ def view_diagonals(conv3d2d: Any) -> bool:
         return np.lib.stride_tricks.as_strided(diagonals, strides=strides)
 
     conv3d2d.get_diagonal_subtensor_view = view
+    return True
+
+
+@after("theano.misc.pkl_utils")
+def let_pickles_refer(pkl_utils: Any) -> bool:
+    """Python 3.13 lets nobody set persistent_id and persistent_load of its own picklers, only of their subclasses"""
+    if sys.version_info < (3, 13):
+        return False
+    import pickle
+
+    own = ModuleType("pickle")
+    vars(own).update(vars(pickle))
+    for name in "Pickler", "Unpickler":
+        setattr(own, name, type(name, (getattr(pickle, name),), {}))
+    pkl_utils.pickle = own
+    return True
+
+
+@after("theano.tensor.nnet.conv")
+def name_without_prefix(conv: Any) -> bool:
+    """NumPy 2 lost noprefix.h, and with it the short name of the integers that the old ConvOp's C code uses"""
+    if numpy_version() < (2,):
+        return False
+    plain_headers, plain_support = conv.ConvOp.c_headers, conv.ConvOp.c_support_code
+
+    def c_headers(self: Any) -> list[str]:
+        return [header for header in plain_headers(self) if "noprefix" not in header]
+
+    def c_support_code(self: Any) -> str:
+        return "typedef npy_intp intp;\n" + str(plain_support(self))
+
+    conv.ConvOp.c_headers, conv.ConvOp.c_support_code = c_headers, c_support_code
     return True
 
 

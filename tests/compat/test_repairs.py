@@ -258,6 +258,34 @@ def test_lasagne_0_2_normalises_batches(random):
     np.testing.assert_allclose(result.std((0, 2, 3)), 1, atol=1e-2)
 
 
+def test_the_old_convolution_compiles(random):
+    """ConvOp, which theano.tensor.nnet.conv and theano.tensor.signal.conv make."""
+    from theano.tensor.nnet import conv
+
+    x, w = floats(random, 2, 3, 6, 5), floats(random, 4, 3, 3, 2)
+    tx, tw = T.tensor4(), T.tensor4()
+    operation = conv.ConvOp(x.shape[1:], w.shape[2:], 4, 2, 1, 1, output_mode="valid")
+    result = unoptimised.function([tx, tw], operation(tx, tw))(x, w)
+    expected = np.zeros((2, 4, 4, 4), "float32")
+    for row in range(3):
+        for column in range(2):
+            seen = x[:, :, row : row + 4, column : column + 4]
+            expected += np.einsum("nchw,oc->nohw", seen, w[:, :, 2 - row, 1 - column])
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_pickles_of_shared_variables_refer_to_files_beside_them(random, tmp_path):
+    from theano.misc import pkl_utils
+
+    values = floats(random, 3, 2)
+    with open(tmp_path / "model.zip", "wb") as file:
+        pkl_utils.dump((theano.shared(values, name="weights"), "text"), file)
+    with open(tmp_path / "model.zip", "rb") as file:
+        weights, text = pkl_utils.load(file)
+    np.testing.assert_array_equal(weights.get_value(), values)
+    assert text == "text" and list(np.load(tmp_path / "model.zip")) == ["weights", "pkl"]
+
+
 # Other processes
 
 
