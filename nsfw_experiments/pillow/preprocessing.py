@@ -192,7 +192,8 @@ def network_input_vjp(gradient: np.ndarray) -> np.ndarray:
     True
     """
     whole = np.zeros((*RESIZED[::-1], 3), np.float32)
-    whole[centre(gradient.shape[:0:-1])] = gradient.transpose(1, 2, 0)[:, :, ::-1]
+    height, width = gradient.shape[1:]
+    whole[centre((width, height))] = gradient.transpose(1, 2, 0)[:, :, ::-1]
     return whole
 
 
