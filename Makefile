@@ -1,6 +1,7 @@
 # make score      sets up .venv and scores the pictures in img/
 # make test       runs the tests
 # make lint       runs ruff and mypy
+# make fuzz       fuzzes each reader for an hour
 # make docs       builds the documentation, docs/_build/html/index.html
 # make notebooks  opens the notebooks in Jupyter
 #
@@ -11,7 +12,7 @@ PYTHON ?= python3
 VENV ?= .venv
 READY := $(VENV)/ready-$(notdir $(PYTHON))
 
-.PHONY: help score test lint docs notebooks
+.PHONY: help score test lint fuzz docs notebooks
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -26,6 +27,10 @@ lint: $(READY)-to-test
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+fuzz: $(READY)-to-test
+	$(VENV)/bin/python -m pip install --quiet atheris
+	$(VENV)/bin/python tests/fuzz --seconds 3600
 
 docs: $(READY)-to-docs
 	$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html

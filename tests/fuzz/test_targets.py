@@ -1,0 +1,29 @@
+"""Every seed of the fuzzer, and every file that once broke a reader, is read or refused as promised."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import targets
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.parametrize("target", targets.TARGETS)
+@pytest.mark.filterwarnings("ignore")
+def test_the_corpus(target, monkeypatch):
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", targets.PIXELS)
+    assert targets.run_corpus(target) >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="Atheris has no wheels yet")
+def test_some_seconds_of_fuzzing():
+    pytest.importorskip("atheris")
+    command = [sys.executable, str(HERE), "--seconds", "10"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=800)
+    assert ran.returncode == 0, ran.stdout
+    rows = [line.split() for line in ran.stdout.splitlines()[1:]]
+    assert {name: outcome for name, _, outcome in rows} == dict.fromkeys(targets.TARGETS, "held")
+    assert all(int(executions.replace(",", "")) > 100 for _, executions, _ in rows)
