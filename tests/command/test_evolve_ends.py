@@ -21,9 +21,22 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of POSI
 SMALL = ["--size", "32", "--count", "5", "--target", str(ROOT / "img" / "coffee.jpg")]
 
 
+_started = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    """End what a failing test has started."""
+    yield
+    while _started:
+        process = _started.pop()
+        process.kill()
+        process.wait()
+
+
 def start(folder, *options, cwd=None, generations=100_000):
     """Start a run that goes on until it is ended, and wait for its first checkpoint."""
-    command = ["-m", "nsfw_command.main", "evolve", "--out", str(folder), "--generations", str(generations), *options]
+    command = ["-m", "nsfw_command", "evolve", "--out", str(folder), "--generations", str(generations), *options]
     process = subprocess.Popen(
         [sys.executable, *(["-P"] if sys.version_info >= (3, 11) else []), *command],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -31,7 +44,10 @@ def start(folder, *options, cwd=None, generations=100_000):
         stderr=subprocess.STDOUT,
         text=True,
         cwd=cwd,
+        # Who runs these tests in the background of a shell ignores it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+    _started.append(process)
     began = time.monotonic()
     while not (Path(folder) / "checkpoint.json").exists():
         assert process.poll() is None and time.monotonic() - began < PATIENCE, process.stdout.read()
