@@ -196,10 +196,10 @@ def test_the_boundary_search_goes_on_behind_a_change_that_decides(decisive_is_pr
     changed.ravel()[:20] += 1
     gradient = np.zeros(original.shape)
     gradient.ravel()[:20] = effects if decisive_is_predicted else [0.01, *effects[1:]]
-    scorer, goal = Sum(), Goal(logit=11.0, direction=1, upper_tolerance=0.1)
+    scorer, goal = Sum(), Goal(logit=11.4, direction=1, upper_tolerance=0.1)
     logit = scorer.logit(changed)
     *_, (pixels, reached) = boundary_search(scorer, original, 0.0, changed, logit, gradient, goal, 20)
-    assert 11.0 <= reached <= 11.1 and scorer.tried <= 15
+    assert 11.4 <= reached <= 11.5 and scorer.tried <= 15
     *_, (pixels, reached) = boundary_search(
         scorer, original, 0.0, changed, logit, gradient, Goal(9.0, 1, upper_tolerance=1.01), 20
     )

@@ -293,7 +293,7 @@ def _native_module() -> Any:
     library, include = find_onednn()
     load_onednn(library, include)
     path = Path(theano.config.compiledir) / _MODULE / (_key(library, include) + ".so")
-    if not _is_built(path):
+    if not (path.exists() if precompiled.in_use() else _is_built(path)):
         _build(path, library, include)
     loader = importlib.machinery.ExtensionFileLoader(_MODULE, str(path))
     spec: Any = importlib.util.spec_from_loader(_MODULE, loader)
