@@ -205,7 +205,7 @@ class TestManyPictures:
 class TestModelFiles:
     def test_the_working_directory_is_asked_only_where_the_environment_says_so(self, tmp_path, monkeypatch):
         """As the original did always; but who scores strangers' files may be in a folder of theirs."""
-        installed = get_scorer()
+        installed, files = get_scorer(), model_files()
         (tmp_path / "nsfw_model").mkdir()
         shutil.copy(ROOT / "nsfw_model/deploy.prototxt", tmp_path / "nsfw_model")
         shutil.copy(ROOT / "nsfw.pkl", tmp_path)
@@ -214,7 +214,7 @@ class TestModelFiles:
         monkeypatch.setenv("OPEN_NSFW_FOLDER", ".")
         assert model_files() == (tmp_path / "nsfw.pkl", tmp_path / "nsfw_model" / "deploy.prototxt")
         (tmp_path / "nsfw_model" / "deploy.prototxt").unlink()
-        assert model_files() == (tmp_path / "nsfw.pkl", ROOT / "nsfw_model" / "deploy.prototxt")
+        assert model_files() == (tmp_path / "nsfw.pkl", files[1])
         (tmp_path / "nsfw.pkl").unlink()
         with pytest.raises(FileNotFoundError, match="no such file: nsfw.pkl"):
             model_files()
