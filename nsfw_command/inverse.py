@@ -117,16 +117,18 @@ def _invert(args: Namespace) -> int:
     from nsfw_experiments.inverse.callbacks import ProgressBar
     from nsfw_experiments.inverse.eot import robustness_table
     from nsfw_model.outputs import save_picture
+    from nsfw_model.picture import open_picture
     from open_nsfw import nsfw_score
 
-    read_pixels(args.picture, args.full_resolution, args.robust)  # a bad picture is told before the network is loaded
-    appearance, extension = Appearance.of(args.picture), args.out.suffix.lower()
+    source = open_picture(args.picture)
+    read_pixels(source, args.full_resolution, args.robust)  # a bad picture is told before the network is loaded
+    appearance, extension = Appearance.of(source), args.out.suffix.lower()
     flaw = appearance.flaw_in(extension)
     if flaw:
         raise ValueError(f"{args.out}: {flaw}; take .png")
     with ProgressBar(args.iterations) as progress_bar:
         picture, record = inverse(
-            args.picture,
+            source,
             args.target,
             iterations=args.iterations,
             tolerance=args.tolerance,

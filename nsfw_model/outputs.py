@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
+from theano_compat.damage import sync
+
 
 class OutputError(OSError):
     """A file could not be written; what was there before is unchanged. The message names the file and the reason."""
@@ -62,7 +64,8 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
             if target.exists():
                 os.chmod(unfinished, stat.S_IMODE(target.stat().st_mode))
             os.replace(unfinished, target)
-            _sync_folder(target.parent)
+            with contextlib.suppress(OSError):  # not every system lets folders be opened
+                sync(target.parent)  # or the new name could be lost in a power cut
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(unfinished)
@@ -82,16 +85,6 @@ def _explained(path: str | Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(f"{path}: cannot be written: {reason}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Let the new name survive a power cut too, where a folder can be synchronised."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -96,7 +96,7 @@ class Scorer:
         layers = lasagne.layers.get_all_layers(self.output)
         shapes = [layer.shape[1:] for layer in layers if isinstance(layer, lasagne.layers.InputLayer)]
         fits = len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][0] == 3
-        if not fits or max(shapes[0][1] - RESIZED[1], shapes[0][2] - RESIZED[0]) > 0:
+        if not fits or shapes[0][1] > RESIZED[1] or shapes[0][2] > RESIZED[0]:
             raise ModelFileError(
                 f"{deploy_prototxt_path}: input: got {' and '.join(map(str, shapes))}, "
                 f"expected one picture, at most (3, {RESIZED[1]}, {RESIZED[0]})"

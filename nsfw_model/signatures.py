@@ -96,9 +96,8 @@ def model_file_kind(data: bytes) -> str | None:
     # The name of the network (field 1), then layers (100 of V2, 2 of V1), as Caffe writes them
     if re.match(rb"\n[\x01-\x7f][\x20-\x7e]+(\xa2\x06|\x12)|\xa2\x06", beginning):
         return "a caffemodel, which open-nsfw convert makes nsfw.pkl of"
-    for signature in rb"\xff\xd8\xff", rb"\x89PNG", rb"GIF8", rb"RIFF....WEBP", rb"BM.{12}":
-        if re.match(signature, beginning, re.DOTALL):
-            return "a picture"
+    if re.match(rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP|BM.{12}", beginning, re.DOTALL):
+        return "a picture"
     return None
 
 

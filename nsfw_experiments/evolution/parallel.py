@@ -76,8 +76,9 @@ def _start(pool: ProcessPoolExecutor, processes: int, all_there: Barrier) -> Non
 
 def _begin_work(all_there: Barrier, folder: str) -> None:
     os.chdir(folder)
-    for ending in (signal.SIGINT, *(getattr(signal, name) for name in ("SIGHUP",) if hasattr(signal, name))):
-        signal.signal(ending, signal.SIG_IGN)  # Ctrl-C, or the terminal that closes, is for the parent
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C, or the terminal that closes, is for the parent
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     Thread(target=_end_with_parent, daemon=True).start()
     # A pool starts a worker only for work that none is free for: nobody is free until all are there.

@@ -42,6 +42,7 @@ from nsfw_experiments.inverse.target import check_target, check_tolerance
 from nsfw_experiments.pillow.preprocessing import preprocessing
 from nsfw_model.checks import check_whole
 from nsfw_model.logit import score_of
+from nsfw_model.picture import open_picture
 from nsfw_model.preprocess import RESIZED, Picture, PictureError, read_picture
 from nsfw_model.scorer import Scorer
 from open_nsfw import get_scorer, nsfw_score, prepare
@@ -133,8 +134,8 @@ def inverse(
     check_tolerance(tolerance)
     check_whole("iterations", iterations, least=1)
     check_whole("seed", seed, least=0)
-    original = read_pixels(image, full_resolution, robust)
-    appearance = Appearance.of(image)
+    source = open_picture(image)  # once, for its pixels and for what else it has
+    original, appearance = read_pixels(source, full_resolution, robust), Appearance.of(source)
     used = scorer or get_scorer()
     pixel_scorer = PixelScorer(used, preprocessing(original.shape[:2], used.input_size))
     progress = Progress(original, pixel_scorer, callback)
@@ -194,8 +195,9 @@ def _hit(progress: Progress, goal: Goal, original_logit: float, evaluations: int
         in_vain, closest = 0, math.inf
         for pixels, logit in greedy_correction(scorer, original, progress.pixels, goal, last - scorer.evaluations):
             progress.note(pixels, logit)
-            closer = abs(goal.offset(logit)) < closest
-            in_vain, closest = (0, abs(goal.offset(logit))) if closer else (in_vain + 1, closest)
+            in_vain += 1
+            if abs(goal.offset(logit)) < closest:
+                in_vain, closest = 0, abs(goal.offset(logit))
             if in_vain == GREEDY_IN_VAIN:
                 break
         # What is left belongs to the search that always comes closer in the end

@@ -293,7 +293,7 @@ def _native_module() -> Any:
     library, include = find_onednn()
     load_onednn(library, include)
     path = Path(theano.config.compiledir) / _MODULE / (_key(library, include) + ".so")
-    if not (path.exists() if precompiled.in_use() else _is_built(path)):
+    if not _is_built(path):
         _build(path, library, include)
     loader = importlib.machinery.ExtensionFileLoader(_MODULE, str(path))
     spec: Any = importlib.util.spec_from_loader(_MODULE, loader)
@@ -359,8 +359,8 @@ def _key(library: Path, include: Path) -> str:
 
 
 def _is_built(path: Path) -> bool:
-    """Whether the native module is there, and all of it."""
-    return path.exists() and is_whole(path)
+    """Whether the native module is there, and all of it; what was compiled beforehand is for the loader to judge."""
+    return path.exists() and (precompiled.in_use() is not None or is_whole(path))
 
 
 def _build(path: Path, library: Path, include: Path) -> None:
