@@ -16,12 +16,14 @@ def main() -> int:
     --------
     >>> main()  # doctest: +SKIP
     """
-    # What is imported now takes longer than anything else that could be interrupted without being prepared for it
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # While modules are imported there is nothing to be kept. Who is told to ignore Ctrl-C goes on doing so
+    handled = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if handled:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     from nsfw_command.main import main
 
-    if before is not signal.SIG_DFL:
-        signal.signal(signal.SIGINT, before)
+    if handled:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     return main()
 
 

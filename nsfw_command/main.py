@@ -10,6 +10,16 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import open_nsfw
+from nsfw_command import convert, evolve, info, inverse, score, warm_up
+from nsfw_command.arguments import NOT_WRITTEN
+from nsfw_command.terminal import complain
+from nsfw_model import ModelFileError
+from nsfw_model.outputs import OutputError
+from theano_cpu import TheanoEnvironmentError
+
+SUBCOMMANDS = (score, inverse, evolve, convert, info, warm_up)
+
 
 class Interrupted(KeyboardInterrupt):
     """A signal that asks for the end: what is done is kept, as after Ctrl-C.
@@ -36,13 +46,10 @@ def make_parser() -> argparse.ArgumentParser:
     >>> make_parser().parse_args(["score", "img"]).paths
     ['img']
     """
-    import open_nsfw
-    from nsfw_command import convert, evolve, info, inverse, score, warm_up
-
     parser = argparse.ArgumentParser(prog="open-nsfw", description="Yahoo's Open NSFW in Theano and Lasagne.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {open_nsfw.__version__}")
     subparsers = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND", required=True)
-    for subcommand in (score, inverse, evolve, convert, info, warm_up):
+    for subcommand in SUBCOMMANDS:
         subcommand.add_parser(subparsers)
     return parser
 
@@ -72,28 +79,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     0.000463  img/rocket.jpg
     0
     """
-    with _handling({"SIGINT": signal.SIG_DFL}):  # while modules are imported there is nothing to be kept
-        parser = make_parser()
-    args = parser.parse_args(argv)
-    with _handling({"SIGTERM": _interrupt, "SIGHUP": _interrupt}):
+    args = make_parser().parse_args(argv)
+    with _interruptible():
         return _run(args)
 
 
 @contextlib.contextmanager
-def _handling(handlers: dict[str, Any]) -> Iterator[None]:
-    """Handle signals by name, where they exist and this is the thread that gets them."""
-    before = {}
+def _interruptible() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise `Interrupted`, where they exist and this is the thread that gets them."""
+    taken = []
     if threading.current_thread() is threading.main_thread():
-        for name, handler in handlers.items():
+        for name in "SIGTERM", "SIGHUP":
             number = getattr(signal, name, None)
             # Who is told to ignore a signal, as by nohup, goes on doing so
-            if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-                before[number] = signal.signal(number, handler)
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _interrupt)
+                taken.append(number)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _interrupt(number: int, frame: Any) -> None:
@@ -102,12 +108,6 @@ def _interrupt(number: int, frame: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     """Run the subcommand; what went wrong is one line on standard error."""
-    from nsfw_command.arguments import NOT_WRITTEN
-    from nsfw_command.terminal import complain
-    from nsfw_model import ModelFileError
-    from nsfw_model.outputs import OutputError
-    from theano_cpu import TheanoEnvironmentError
-
     try:
         return args.run(args)
     except OutputError as error:
