@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from fresh_python import fresh_python
 from PIL import Image
 
 from nsfw_command.main import main
@@ -120,13 +121,7 @@ assert main([*arguments, "--generations", "2"]) == 0
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, resource.RLIM_INFINITY))
 sys.exit(main([*arguments, "--resume", "--generations", "4"]))
 """
-    ran = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    ran = fresh_python(script, check=False)
     assert ran.returncode == 74, ran.stderr
     assert "cannot be written: File too large" in ran.stderr and "Traceback" not in ran.stderr
     assert Checkpoint(tmp_path / "checkpoint.json").read()["generation"] == 2

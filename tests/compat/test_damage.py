@@ -2,15 +2,12 @@
 
 import os
 import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from fresh_python import fresh_python
 
 from theano_compat.damage import is_whole
-
-ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="about files of ELF")
 
@@ -24,13 +21,7 @@ print(float(theano.function([x], T.exp(-y).sum())(np.zeros((1, 5, 5, 4), "float3
 
 
 def compute(folder):
-    ran = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "THEANO_FLAGS": f"base_compiledir={folder}"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    ran = fresh_python(SCRIPT, check=False, THEANO_FLAGS=f"base_compiledir={folder}")
     return ran.returncode, ran.stdout.strip(), ran.stderr[-2000:]
 
 

@@ -2,32 +2,15 @@
 
 import os
 import stat
-import subprocess
-import sys
 import textwrap
-from pathlib import Path
 
 import pytest
+from fresh_python import fresh_python
 from PIL import Image
 
 from nsfw_model.outputs import OutputError, replacing, save_picture, sole_writer, write_text
 
-ROOT = Path(__file__).parents[2]
-
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-
-
-def run(script, *arguments):
-    """Run a script in a process of its own, which is killed without being noticed."""
-    ran = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
 
 
 def test_a_file_takes_its_place_only_when_it_is_whole(tmp_path):
@@ -99,16 +82,19 @@ WRITERS = {
 EXTENSIONS = {"picture": ".png", "animation": ".gif"}
 
 
+def run(kind, path, script):
+    """Run a script in a process of its own, where write() writes the file `path` anew."""
+    write = textwrap.indent(textwrap.dedent(WRITERS[kind]), "    ")
+    return fresh_python(f"path = {str(path)!r}\ndef write():\n{write}\n{textwrap.dedent(script)}").stdout
+
+
 @posix
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_full_disk_is_one_error_that_leaves_the_old_file(kind, tmp_path):
     """A limit on the size of files stands for the disk: the same writes fail."""
     path = tmp_path / f"out{EXTENSIONS.get(kind, '')}"
-    script = f"""
-        import resource, signal, sys
-        path = sys.argv[1]
-        def write():
-            {textwrap.indent(textwrap.dedent(WRITERS[kind]), " " * 12).strip()}
+    script = """
+        import resource
         write()
         whole = open(path, "rb").read()
         from nsfw_model.outputs import OutputError
@@ -122,7 +108,7 @@ def test_a_full_disk_is_one_error_that_leaves_the_old_file(kind, tmp_path):
                 raise AssertionError(limit)
             assert open(path, "rb").read() == whole
     """
-    run(script, path)
+    run(kind, path, script)
     assert os.listdir(tmp_path) == [path.name]
 
 
@@ -131,12 +117,8 @@ def test_a_full_disk_is_one_error_that_leaves_the_old_file(kind, tmp_path):
 def test_a_process_that_is_killed_at_any_step_leaves_the_old_file_or_the_new_one(kind, tmp_path):
     """Steps are what Python tells of (audit events) from one opening of a file to the next, and each fsync."""
     path = tmp_path / f"out{EXTENSIONS.get(kind, '')}"
-    script = f"""
-        import os, random, sys
-        path = sys.argv[1]
-        def write():
-            random.seed(0)
-            {textwrap.indent(textwrap.dedent(WRITERS[kind]), " " * 12).strip()}
+    script = """
+        import os, sys
         write()
         old = b"old" * 1000
         steps, last = 0, None
@@ -167,7 +149,7 @@ def test_a_process_that_is_killed_at_any_step_leaves_the_old_file_or_the_new_one
         assert content != old
         print(killed)
     """
-    assert int(run(script, path)) >= 4
+    assert int(run(kind, path, script)) >= 4
 
 
 @posix

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from fresh_python import fresh_python
 
 from open_nsfw import nsfw_score
 
@@ -135,16 +136,8 @@ def test_celery(warm_up, expected, tmp_path, monkeypatch):
 
 
 def run(script, **environment):
-    ran = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        cwd=ROOT,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout.split()
+    here = f"import os; os.chdir({str(ROOT)!r})\n"
+    return fresh_python(here + textwrap.dedent(script), "-W", "ignore", **environment).stdout.split()
 
 
 @pytest.mark.parametrize("engine", ["onednn", "theano"])
