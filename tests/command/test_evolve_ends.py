@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from fresh_python import fresh_python
+from fresh_python import fresh_python, started_python
 from PIL import Image
 
 from nsfw_command.main import main
@@ -38,16 +38,8 @@ def nothing_is_left():
 def start(folder, *options, cwd=None, generations=100_000):
     """Start a run that goes on until it is ended, and wait for its first checkpoint."""
     command = ["-m", "nsfw_command", "evolve", "--out", str(folder), "--generations", str(generations), *options]
-    process = subprocess.Popen(
-        [sys.executable, *(["-P"] if sys.version_info >= (3, 11) else []), *command],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=cwd,
-        # Who runs these tests in the background of a shell ignores it
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    safe = ["-P"] if sys.version_info >= (3, 11) else []
+    process = started_python(*safe, *command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=cwd)
     _started.append(process)
     began = time.monotonic()
     while not (Path(folder) / "checkpoint.json").exists():

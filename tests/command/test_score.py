@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fresh_python import started_python
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -270,16 +271,8 @@ def test_the_working_directory_does_not_choose_the_network(tmp_path, monkeypatch
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals of POSIX")
 @pytest.mark.parametrize("seconds", [0.05, 0.1, 0.2, 0.3])
 def test_ctrl_c_at_the_start_is_no_traceback(seconds):
-    command = [sys.executable, "-m", "nsfw_command", "score", "img"]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        # Who runs these tests in the background of a shell ignores it
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    command = ["-m", "nsfw_command", "score", "img"]
+    process = started_python(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -38,3 +40,24 @@ def fresh_python(
     if check:
         assert run.returncode == 0, run.stderr
     return run
+
+
+def started_python(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+    """Start a new Python that finds this repository's packages and gets Ctrl-C.
+
+    Who runs the tests in the background of a shell ignores it, and so would the new Python.
+
+    Parameters
+    ----------
+    *arguments : str
+        Python's.
+    **options
+        For `subprocess.Popen`.
+    """
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **options,
+    )
