@@ -2,6 +2,7 @@
 # make test       runs the tests
 # make lint       runs ruff and mypy
 # make fuzz       fuzzes each reader for an hour
+# make mutate     changes the code at 300 random places and prints which changes no test notices
 # make docs       builds the documentation, docs/_build/html/index.html
 # make notebooks  opens the notebooks in Jupyter
 #
@@ -12,7 +13,7 @@ PYTHON ?= python3
 VENV ?= .venv
 READY := $(VENV)/ready-$(notdir $(PYTHON))
 
-.PHONY: help score test lint fuzz docs notebooks
+.PHONY: help score test lint fuzz mutate docs notebooks
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -29,8 +30,10 @@ lint: $(READY)-to-test
 	$(VENV)/bin/mypy
 
 fuzz: $(READY)-to-test
-	$(VENV)/bin/python -m pip install --quiet atheris
 	$(VENV)/bin/python tests/fuzz --seconds 3600
+
+mutate: $(READY)-to-test
+	$(VENV)/bin/python tests/mutants
 
 docs: $(READY)-to-docs
 	$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html

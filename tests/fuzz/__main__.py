@@ -1,6 +1,6 @@
 """Fuzz the readers by coverage, with Atheris (https://github.com/google/atheris, libFuzzer).
 
-    pip install atheris
+    pip install -e '.[test]'
     python tests/fuzz [TARGET ...] [--seconds 60] [--jobs 2]
 
 Each target has a process of its own, which is given mutations of its seeds for that long. Whatever raises, takes longer

@@ -18,7 +18,6 @@ def test_the_corpus(target, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="Atheris has no wheels yet")
 def test_some_seconds_of_fuzzing():
     pytest.importorskip("atheris")
     command = [sys.executable, str(HERE), "--seconds", "10"]

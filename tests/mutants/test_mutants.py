@@ -1,0 +1,87 @@
+"""Mutants are other programs, the same for the same seed, and found alive or killed as the tests deserve."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+@pytest.fixture(scope="module")
+def mutants():
+    """The program's own modules, which are not on pytest's path."""
+    sys.path.insert(0, str(HERE))
+    try:
+        import mutations
+    finally:
+        sys.path.remove(str(HERE))
+    return mutations
+
+
+def mutated(mutants, source):
+    return [mutation.applied(source.encode()).decode() for mutation in mutants.mutations(source.encode())]
+
+
+@pytest.mark.parametrize(
+    "source, expected",
+    [
+        ("x = a + b", ["x = a - b"]),
+        ("x = not a", ["x = (a)"]),
+        ("x = a and b and c", ["x = a or b and c"]),
+        ("x = f(a, b)", ["x = f(b, a)"]),
+        ("x = f(a, key=b)", ["x = f(a)"]),
+        ("x = f(key=b, more=c)", ["x = f(more=c)", "x = f(key=b)"]),
+        ("x = min(a)", ["x = max(a)"]),
+        ("x -= a", ["x += a"]),
+        ("f()", ["pass"]),
+        ("x = True", ["x = False"]),
+        ("if a:\n    b", ["if (not (a)):\n    b", "if False:\n    b"]),
+    ],
+)
+def test_each_kind_of_slip(mutants, source, expected):
+    assert sorted(mutated(mutants, source)) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'x = "words" + a',
+        'raise ValueError(f"got {1 + 1}")',
+        "x: list[1] = a",
+        "if TYPE_CHECKING:\n    import a",
+        'x = warnings.warn("words", stacklevel=2)',
+    ],
+)
+def test_words_and_types_are_left_alone(mutants, source):
+    assert mutated(mutants, source) == []
+
+
+def test_text_before_a_place_may_be_longer_in_bytes_than_in_letters(mutants):
+    assert mutated(mutants, "é = a < b  # ü")[0] == "é = a <= b  # ü"
+
+
+def test_every_mutant_of_a_module_of_the_project_changes_the_program(mutants):
+    source = (ROOT / "nsfw_model" / "logit.py").read_bytes()
+    programs = [m.applied(source) for m in mutants.mutations(source) if mutants.is_another_program(source, m)]
+    assert len(programs) > 10
+    assert ast.dump(ast.parse(source)) not in {ast.dump(ast.parse(program)) for program in programs}
+
+
+@pytest.mark.slow
+def test_the_program_tells_the_dead_from_those_alive():
+    pytest.importorskip("pytest_cov")
+    command = [sys.executable, str(HERE), "--mutants", "6", "--jobs", "1", "--tests", "tests/model/test_signatures.py"]
+    command += ["--", str(ROOT / "nsfw_model" / "signatures.py"), str(ROOT / "nsfw_model" / "outputs.py")]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    rows = ran.stdout.splitlines()[1:7]
+    assert any("signatures.py" in row and "killed by tests/model/test_signatures.py" in row for row in rows)
+    # no test that was given reaches the other file
+    assert all(("no test reaches it" in row) == row.startswith("nsfw_model/outputs.py") for row in rows)
+    alive = sum("alive" in row for row in rows)
+    assert ran.stdout.endswith(" alive\n") and f"{6 - alive} of 6 mutants killed" in ran.stdout
+    assert ran.stdout.count("--- nsfw_model/") == alive
