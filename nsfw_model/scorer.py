@@ -6,6 +6,7 @@ from math import prod
 from pathlib import Path
 from typing import Literal
 
+from theano_compat.depth import with_room
 from theano_compat.forks import ForkSafeLock
 from theano_cpu.compile import compile_function
 from theano_cpu.fuse import accelerated_output
@@ -174,7 +175,7 @@ class Scorer:
     def _compile_backward(self):
         _, classes = self._prob_and_classes
         direction = classes.type("direction")
-        gradients = T.grad(None, self.input_var, known_grads={classes: direction})
+        gradients = with_room(lambda: T.grad(None, self.input_var, known_grads={classes: direction}), [classes])
         return compile_function([self.input_var, direction], [classes, gradients])
 
 

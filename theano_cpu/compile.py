@@ -9,6 +9,7 @@ import theano.tensor as T
 from theano.gof.graph import ancestors
 
 from theano_compat.deprecation import deprecated_names
+from theano_compat.depth import depth, with_room
 from theano_cpu.onednn.operation import OneDnnOp
 from theano_cpu.ops import fast_compile
 
@@ -26,6 +27,10 @@ _SIMPLE = (
 _UNSTABLE = tuple(
     getattr(theano.scalar, name) for name in ("Log", "Log2", "Log10", "Log1p", "Exp", "Exp2", "Expm1", "Erf", "Erfc")
 ) + (T.nnet.sigm.ScalarSigmoid, T.nnet.sigm.ScalarSoftplus)
+
+# Elementwise operations after one another. Theano fuses them to one that holds the one before, and so on: beyond some
+# hundreds neither pickle nor the compiler follow.
+_LONG_CHAIN = 50
 
 
 def compile_function(
@@ -45,6 +50,7 @@ def compile_function(
 ) -> Any:
     """Compile as ``theano.function`` does, with few optimiser passes for graphs that need no more.
 
+    A deep graph, of thousands of operations after one another, has the room on the stack that Theano's walks need.
     A graph whose work on pictures is all done by oneDNN operations, as in a fused network without unknown
     layers, is compiled in `theano_cpu.ops.fast_compile`; any other graph in Theano's default mode. So is one with
     a logarithm, an exponential or Theano's sigmoid or softmax, as losses have: Theano's passes keep them finite.
@@ -87,22 +93,29 @@ def compile_function(
     >>> f(np.ones((1, 3, 4, 5), "float32")).tolist()
     [[1.0, 1.0, 1.0]]
     """
+    computed = _computed(outputs, updates, givens)
     if mode is None and allows_fast_compile(outputs, updates, givens):
         mode = fast_compile()
-    return theano.function(
-        inputs,
-        outputs,
-        mode=mode,
-        updates=updates,
-        givens=givens,
-        no_default_updates=no_default_updates,
-        accept_inplace=accept_inplace,
-        name=name,
-        rebuild_strict=rebuild_strict,
-        allow_input_downcast=allow_input_downcast,
-        profile=profile,
-        on_unused_input=on_unused_input,
-    )
+    elif mode is None and depth(computed, _is_elementwise) > _LONG_CHAIN:
+        mode = theano.compile.mode.get_default_mode().excluding("fusion")
+
+    def compiled() -> Any:
+        return theano.function(
+            inputs,
+            outputs,
+            mode=mode,
+            updates=updates,
+            givens=givens,
+            no_default_updates=no_default_updates,
+            accept_inplace=accept_inplace,
+            name=name,
+            rebuild_strict=rebuild_strict,
+            allow_input_downcast=allow_input_downcast,
+            profile=profile,
+            on_unused_input=on_unused_input,
+        )
+
+    return with_room(compiled, computed)
 
 
 def allows_fast_compile(outputs: Any = None, updates: Any = None, givens: Any = None) -> bool:
@@ -128,11 +141,15 @@ def allows_fast_compile(outputs: Any = None, updates: Any = None, givens: Any = 
     >>> allows_fast_compile(logits), allows_fast_compile(T.log(logits))
     (True, False)
     """
-    replacements = [*dict(updates or {}).values(), *dict(givens or {}).values()]
-    variables = [value for value in [*_variables(outputs), *replacements] if isinstance(value, theano.gof.Variable)]
-    nodes = {variable.owner for variable in ancestors(variables) if variable.owner is not None}
+    nodes = {x.owner for x in ancestors(_computed(outputs, updates, givens)) if x.owner is not None}
     ours = {node for node in nodes if isinstance(node.op, OneDnnOp)}
     return bool(ours) and all(_is_simple(node) for node in nodes - ours)
+
+
+def _computed(outputs: Any, updates: Any, givens: Any) -> list[Any]:
+    """All variables that a function computes, or replaces others by."""
+    replacements = [*dict(updates or {}).values(), *dict(givens or {}).values()]
+    return [value for value in [*_variables(outputs), *replacements] if isinstance(value, theano.gof.Variable)]
 
 
 def _variables(outputs: Any) -> list[Any]:
@@ -143,6 +160,10 @@ def _variables(outputs: Any) -> list[Any]:
         outputs = list(outputs.values())
     outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
     return [output.variable if isinstance(output, theano.Out) else output for output in outputs]
+
+
+def _is_elementwise(node: Any) -> bool:
+    return isinstance(node.op, T.Elemwise)
 
 
 def _is_simple(node: Any) -> bool:

@@ -129,3 +129,20 @@ def test_bfloat16_is_for_networks_that_are_not_trained(monkeypatch):
         fuse(layer, trainable=True, precision="bfloat16")
     convolution = lasagne.layers.get_all_layers(fuse(layer, precision="bfloat16"))[2]
     assert convolution.precision == "bfloat16"
+
+
+@pytest.mark.slow
+def test_hundreds_of_elementwise_operations_are_compiled():
+    x = y = T.tensor4("x")
+    for _ in range(300):  # as many fused into one, each within the next, were a RecursionError
+        y = T.nnet.relu(y)
+    values = np.linspace(-1, 1, 24, dtype="float32").reshape(1, 2, 3, 4)
+    np.testing.assert_array_equal(compile_function([x], y)(values), values.clip(0))
+
+
+def test_some_elementwise_operations_are_fused():
+    x = y = T.matrix("x")
+    for _ in range(5):
+        y = T.tanh(y)
+    nodes = compile_function([x], y).maker.fgraph.toposort()
+    assert len(nodes) == 1 and isinstance(nodes[0].op.scalar_op, theano.scalar.Composite)
