@@ -31,7 +31,7 @@ def main():
 
 
 def run_one(name):
-    """Read one attack with limited memory; exit code 0 if it was refused or did nothing."""
+    """Read one attack with limited memory; exit code 0 if it was refused as it must be, or did nothing."""
     from nsfw_model.weights import WeightsError, load_weights
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -44,8 +44,8 @@ def run_one(name):
         except WeightsError as error:
             outcome = str(error).removeprefix(f"{file.name}: ")
     print(outcome[:120])
-    refused = not outcome.startswith("harmless") or attack in pickles.HARMLESS
-    return 0 if refused and pickles.MARK not in os.environ else 1
+    failed = pickles.REFUSALS.get(attack, "harmless: []") in outcome
+    return 0 if failed and pickles.MARK not in os.environ else 1
 
 
 if __name__ == "__main__":

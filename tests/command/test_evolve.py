@@ -10,8 +10,10 @@ from PIL import Image
 
 import open_nsfw
 from nsfw_command.main import main
+from nsfw_experiments.evolution import Evolution
 from nsfw_experiments.evolution.fitness import Psnr
-from nsfw_experiments.evolution.primitives import PRIMITIVES
+from nsfw_experiments.evolution.primitives import PRIMITIVES, Circles, Ellipses, Polygons
+from nsfw_experiments.evolution.settings import Settings
 
 SMALL = ["--size", "32x24", "--count", "5", "--population", "4"]
 
@@ -28,6 +30,19 @@ def target(tmp_path, no_network):
     path = tmp_path / "target.png"
     Image.new("RGB", (60, 40), "orange").save(path)
     return str(path)
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The settings, generations and aim of the runs that were started; none of them gets to its first picture."""
+    runs = []
+
+    def run(evolution, generations, until, callbacks):
+        runs.append((evolution.toolbox.settings, generations, until))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Evolution, "run", run)
+    return runs
 
 
 def evolve(out, *arguments):
@@ -67,6 +82,34 @@ def test_shapes_and_strategies(tmp_path, target, shapes, strategy):
     about = json.loads((tmp_path / "out" / "checkpoint.json").read_text())["about"]
     assert (about["shapes"], about["strategy"], about["count"]) == (shapes, strategy, 5)
     assert about["corners"] == {"triangles": 3, "polygons": 4}.get(shapes)
+
+
+@pytest.mark.parametrize(
+    "arguments, expected, generations",
+    [
+        ([], Settings("climb", Circles((256, 256)), 50, 4, seed=0, fitness="NsfwLogit"), 1000),
+        (["--shapes", "ellipses"], Settings("climb", Ellipses((256, 256)), 100, 4, seed=0, fitness="NsfwLogit"), 1000),
+        (
+            ["--strategy", "original"],
+            Settings("original", Circles((256, 256)), 50, 50, seed=0, fitness="NsfwScore"),
+            200,
+        ),
+        (
+            ["--strategy", "original", "--shapes", "polygons"],
+            Settings("original", Polygons(4, (256, 256)), 100, 100, seed=0, fitness="NsfwScore"),
+            200,
+        ),
+    ],
+)
+def test_what_is_not_given_has_its_default(tmp_path, started, arguments, expected, generations):
+    assert evolve(tmp_path / "out", *arguments) == 130
+    assert started == [(expected, generations, float("inf"))]
+
+
+def test_a_target_is_approached_by_fine_changes_on_the_default_canvas(tmp_path, target, started):
+    assert evolve(tmp_path / "out", "--target", target) == 130
+    [(settings, generations, until)] = started
+    assert (settings.fine, settings.fitness) == (True, Psnr(target, (256, 256)).identity)
 
 
 def test_a_resumed_run_ends_as_one_that_never_stopped(tmp_path, target):

@@ -42,6 +42,7 @@ def test_no_picture_of_one_colour_is_more_like_the_target_than_its_mean():
 
 def test_the_target_is_brought_to_the_canvas_s_size():
     assert Psnr(noise(0, (100, 50)), (32, 20)).target.size == (32, 20)
+    assert Psnr(noise(0, (100, 50))).size == (256, 256)  # the canvas's default
 
 
 def test_pictures_of_another_size_are_refused():

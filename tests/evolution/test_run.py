@@ -155,6 +155,20 @@ def test_the_original_mutation_gives_up_after_ten_changes():
     assert painting.fitness.values == (5.0,)
 
 
+def test_the_original_crosses_half_of_the_pairs_and_tries_ten_changes_of_a_tenth_of_the_paintings(monkeypatch):
+    crossed, mutated = [], []
+    monkeypatch.setattr(
+        "nsfw_experiments.evolution.strategies.keep_first_improvements",
+        lambda paintings, toolbox, tries: mutated.append((len(paintings), tries)) or 0,
+    )
+    toolbox = original_toolbox(CIRCLES, 2, PerPicture(lambda picture: 0.0), population=2000)
+    toolbox.register("mate", lambda *pair: crossed.append(pair) or pair)
+    population, _ = toolbox.start()
+    toolbox.generation(population)
+    assert len(crossed) == pytest.approx(1000 / 2, rel=0.2)
+    assert mutated == [(pytest.approx(2000 / 10, rel=0.2), 10)]
+
+
 def test_after_a_crossover_the_first_change_is_kept_whatever_its_fitness():
     toolbox = small_toolbox("original", fitness=lambda picture: -1.0)
     painting = toolbox.individual()

@@ -72,6 +72,12 @@ def test_a_score_in_between_is_met_from_both_sides():
     assert record.psnr > 57 and record.evaluations <= 36
 
 
+def test_a_tight_tolerance_is_met_by_single_changes():
+    # taking back all that does least, without the prediction of single changes, ends 0.0015 away
+    _, record = inverse(CHELSEA, 0.37, iterations=48, tolerance=0.001)
+    assert record.reached and abs(record.final_score - 0.37) <= 0.001
+
+
 def test_full_resolution_keeps_the_pictures_size():
     picture, record = inverse("img/rocket.jpg", 0.9, iterations=24, tolerance=0.05, full_resolution=True)
     assert picture.size == Image.open("img/rocket.jpg").size

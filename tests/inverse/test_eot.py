@@ -139,18 +139,45 @@ def test_an_ordinary_change_does_not():
     assert min(robustness_grid(np.asarray(picture), grid=FEW).values()) < 0.5
 
 
-def test_the_smallest_candidate_that_passes_the_whole_grid_is_found(monkeypatch):
-    """Candidates of 40 to 45 dB, of which those of at most 42 pass."""
+class Counting:
+    """Stands for the `PixelScorer`, of which `_smallest_robust` only counts the evaluations."""
 
-    class Counting:
-        evaluations, scorer = 0, None
+    evaluations, scorer = 0, None
 
-    candidates = [(float(db), 1.0, np.full((1, 1, 3), db, np.uint8)) for db in range(40, 46)]
-    monkeypatch.setattr(eot, "robustness_grid", lambda pixels, *_: {FEW[0]: 0.9 if pixels.max() <= 42 else 0.1})
-    tried = list(eot._smallest_robust(Counting, candidates, Goal(1.0, 1, 1.0)))
-    assert {int(pixels.max()): logit > 1 for pixels, logit, _ in tried}[42]
-    assert not any(logit > 1 for pixels, logit, _ in tried if pixels.max() > 42)
-    assert len(tried) <= 3
+
+def candidates_of(margins):
+    """Candidates of so many dB and pixels of that value, by their worst margin over what was drawn."""
+    return [(float(db), margin, np.full((1, 1, 3), db, np.uint8)) for db, margin in margins.items()]
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+@pytest.mark.parametrize("limit", range(39, 46))
+def test_the_smallest_candidate_that_passes_the_whole_grid_is_found(monkeypatch, limit, direction):
+    """Candidates of 40 to 45 dB, of which those of at most `limit` pass, the others fail in one of the grid's cells."""
+    good, bad = (0.9, 0.1)[::direction]
+    monkeypatch.setattr(
+        eot, "robustness_grid", lambda pixels, *_: {FEW[0]: good, FEW[1]: good if pixels.max() <= limit else bad}
+    )
+    goal = Goal(1.0 * direction, direction, 1.0)
+    tried = list(eot._smallest_robust(Counting(), candidates_of(dict.fromkeys(range(40, 46), 1.0)), goal))
+    passed = {int(pixels.max()): goal.margin(logit) >= 0 for pixels, logit, _ in tried}
+    assert passed == {db: db <= limit for db in passed}
+    assert {limit, limit + 1} & set(range(40, 46)) <= set(passed)  # on both sides of the limit
+    assert len(tried) <= 3 and all(verified for _, _, verified in tried)
+
+
+def test_only_candidates_that_met_the_goal_whenever_they_were_transformed_are_tried_on_the_whole_grid(monkeypatch):
+    monkeypatch.setattr(eot, "robustness_grid", lambda pixels, *_: {FEW[0]: 0.9})
+    candidates = candidates_of({45: -0.1, 44: 0.0, 43: 1.0, 42: 2.0})
+    tried = eot._smallest_robust(Counting(), candidates, Goal(1.0, 1, 1.0))
+    assert [int(pixels.max()) for pixels, _, _ in tried][-1] == 44
+
+
+def test_where_no_candidate_met_the_goal_the_one_that_came_closest_is_tried(monkeypatch):
+    monkeypatch.setattr(eot, "robustness_grid", lambda pixels, *_: {FEW[0]: 0.1})
+    candidates = candidates_of({45: -3.0, 44: -0.5, 43: -1.0})
+    tried = eot._smallest_robust(Counting(), candidates, Goal(1.0, 1, 1.0))
+    assert [int(pixels.max()) for pixels, _, _ in tried] == [44]
 
 
 def test_the_robustness_table_shows_the_worse_of_mirrored_and_not():

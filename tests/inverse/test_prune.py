@@ -68,8 +68,13 @@ def test_unit_changes_lead_from_one_picture_to_the_other(seed, largest):
 
 
 def test_outer_levels_are_taken_back_first_then_what_does_least():
-    before, after = np.array([[0, 0, 0], [9, 9, 9]]), np.array([[1, 3, 2], [9, 8, 10]])
+    before, after = np.array([[0, 0, 0], [9, 9, 9]]), np.array([[1, 3, 2], [9, 10, 8]])
     gradient = np.array([[3.0, 2.0, 1.0], [0.0, 1.0, 1.0]])
     entries, steps = changes_in_order(before, after, gradient)
-    assert entries.tolist() == [[1, 2, 1, 2, 1, 0], [1, 2, 0, 0, 0, 0]]
+    assert entries.tolist() == [[1, 2, 1, 2, 1, 0], [2, 1, 0, 0, 0, 0]]
     assert steps.tolist() == [[1, 1, 1, 1, 1, 1], [-1, 1, 0, 0, 0, 0]]
+
+
+def test_changes_that_do_as_much_are_taken_back_in_the_order_of_their_values():
+    entries, _ = changes_in_order(np.array([[0, 0, 0]]), np.array([[1, 3, 2]]), np.zeros((1, 3)))
+    assert entries.tolist() == [[1, 1, 2, 0, 1, 2]]

@@ -91,6 +91,18 @@ class TestReading:
         layers = (("relu", ()), ["fc", LAYERS[1][1]])
         assert_same(load_weights(write(tmp_path, pickle.dumps(list(layers)))), [("relu", []), LAYERS[1]])
 
+    @pytest.mark.parametrize(
+        "layers",
+        [
+            pytest.param([("fc", [np.ones((1,) * 8, "float32")])], id="eight dimensions"),
+            pytest.param([("fc", [np.float32([number]) for number in range(16)])], id="sixteen arrays of a layer"),
+            pytest.param([("n" * 1024, [])], id="a name of 1024 characters"),
+            pytest.param([(str(number), []) for number in range(4096)], id="4096 layers"),
+        ],
+    )
+    def test_weights_just_within_the_limits(self, layers, tmp_path):
+        assert_same(load_weights(write(tmp_path, pickle.dumps(layers))), layers)
+
     def test_a_missing_file_is_an_oserror(self, tmp_path):
         with pytest.raises(FileNotFoundError):
             load_weights(tmp_path / "none.pkl")
@@ -138,6 +150,17 @@ class TestWriting:
         with pytest.raises(WeightsError, match="layer 'fc': expected finite float32 values, got float"):
             save_weights(tmp_path / "net.pkl", [("fc", [array])])
 
+    def test_a_file_as_large_as_the_limit_is_written_and_read_and_no_larger_one(self, tmp_path, monkeypatch):
+        path, size = tmp_path / "net.pkl", len(weights.pickled(LAYERS))
+        monkeypatch.setattr(weights, "MAX_FILE_BYTES", size)
+        save_weights(path, LAYERS)
+        assert_same(load_weights(path), LAYERS)
+        monkeypatch.setattr(weights, "MAX_FILE_BYTES", size - 1)
+        refusal = f"got weights of {size} bytes, expected at most {size - 1}"
+        with pytest.raises(WeightsError, match=refusal):
+            save_weights(tmp_path / "another.pkl", LAYERS)
+        assert list(tmp_path.iterdir()) == [path]
+
 
 class TestAttacks:
     @pytest.mark.parametrize("attack", pickles.ATTACKS, ids=lambda attack: attack.__name__)
@@ -154,8 +177,9 @@ class TestAttacks:
             if attack in pickles.HARMLESS:
                 assert load_weights(path) == []
             else:
-                with pytest.raises(WeightsError, match="net.pkl: "):
+                with pytest.raises(WeightsError, match="net.pkl: ") as refusal:
                     load_weights(path)
+                assert pickles.REFUSALS[attack] in str(refusal.value)
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
