@@ -179,4 +179,7 @@ def test_force_and_robust_allow_what_is_refused_otherwise(monkeypatch, tmp_path)
     out.write_bytes(b"old")
     assert run(CHELSEA, "--target", "sfw", "--out", out, "--robust", "--force", "--seed", 7) == 0
     assert called["robust"] and called["seed"] == 7 and called["target"] == 0.0
-    assert Image.open(out).size == (256, 256)
+    written = Image.open(out)
+    assert written.size == (256, 256)
+    # Quality 95 is a tenth, rounded, of T.81's first row: 16 11 10 16 24 40 51 61
+    assert written.quantization[0][:8] == [2, 1, 1, 2, 2, 4, 5, 6]

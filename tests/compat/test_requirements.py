@@ -43,11 +43,23 @@ def test_an_untried_python_is_one_clear_message(version, monkeypatch):
         requirements.check_python()
 
 
+@pytest.mark.parametrize("version", [(3, 10, 0), (3, 15, 9)])
+def test_the_oldest_and_the_newest_python_are_taken(version, monkeypatch):
+    monkeypatch.setattr(sys, "version_info", version)
+    requirements.check_python()
+
+
 @pytest.mark.parametrize("version", ["1.25.2", "3.0.0"])
 def test_an_untried_numpy_is_one_clear_message(version, monkeypatch):
     monkeypatch.setattr("numpy.__version__", version)
     with pytest.raises(TheanoEnvironmentError, match=r"pip install 'numpy>=1\.26,<3'"):
         requirements.check_numpy()
+
+
+@pytest.mark.parametrize("version", ["1.26.0", "2.99.1"])
+def test_the_oldest_and_the_newest_numpy_are_taken(version, monkeypatch):
+    monkeypatch.setattr("numpy.__version__", version)
+    requirements.check_numpy()
 
 
 def test_a_missing_numpy_is_one_clear_message(monkeypatch):

@@ -84,6 +84,7 @@ INPUT_GRADIENT = np.ones((3, 224, 224), np.float32)
             lambda: Jpeg().pull_back(GRADIENT, ratios=Jpeg().unrounded_coefficients(PIXELS), weighting=2.0),
             lambda: Jpeg().vjp(GRADIENT, Jpeg().unrounded_coefficients(PIXELS), straight_through_exponent=2.0),
         ),
+        (lambda: Jpeg().pull_back(GRADIENT), lambda: Jpeg().vjp(GRADIENT, straight_through_exponent=0.0)),
         (lambda: Jpeg().pull_back_decoding(GRADIENT)[0], lambda: Jpeg().decoding_vjp(GRADIENT)[0]),
         (
             lambda: Jpeg().pull_back_encoding(Jpeg().decoding_vjp(GRADIENT), (256, 256)),
@@ -91,10 +92,10 @@ INPUT_GRADIENT = np.ones((3, 224, 224), np.float32)
         ),
         (
             lambda: preprocessing((256, 256)).pull_back(INPUT_GRADIENT, [None]),
-            lambda: preprocessing((256, 256)).vjp(INPUT_GRADIENT, [None]),
+            lambda: preprocessing((256, 256)).vjp(INPUT_GRADIENT, [None], straight_through_exponent=0.0),
         ),
     ],
-    ids=["mock_loss", "survival", "demanded", "ratios", "pull_back", "decoding", "encoding", "pipeline"],
+    ids=["mock_loss", "survival", "demanded", "ratios", "pull_back", "straight", "decoding", "encoding", "pipeline"],
 )
 def test_an_old_method_or_attribute_gives_what_the_new_one_does_and_warns(old, new):
     with pytest.warns(DeprecationWarning, match="is now"):

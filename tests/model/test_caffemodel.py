@@ -104,6 +104,16 @@ class TestConversion:
         convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
         assert read_prototxt(tmp_path / "net.prototxt")[0].settings["shape"] == (1, 3, 9, 10)
 
+    @pytest.mark.parametrize("given", [("channels", "height"), ("channels", "width"), ("height", "width")])
+    def test_does_not_take_a_size_of_which_memory_data_says_a_part(self, given, tmp_path):
+        net = trained_net()
+        data = layer_named(net, "data")
+        data.type = "MemoryData"
+        for name in given:
+            setattr(data.memory_data_param, name, 9)
+        convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
+        assert read_prototxt(tmp_path / "net.prototxt")[0].settings["shape"] == (1, 3, 8, 8)  # by crop and filters
+
     def test_asks_for_a_size_that_it_cannot_know(self, tmp_path):
         net = trained_net()
         layer_named(net, "data").ClearField("transform_param")
@@ -154,6 +164,18 @@ class TestReading:
         blob.ClearField("shape")
         blob.num, blob.channels, blob.height, blob.width = 1, 1, 2, 4
         assert read_caffemodel(write(tmp_path, net))[1][2][1][0].shape == (1, 1, 2, 4)
+
+    @pytest.mark.parametrize("missing", ["num", "channels", "height", "width"])
+    def test_of_older_files_dimensions_without_one_is_an_error(self, missing, tmp_path):
+        net = trained_net()
+        blob = layer_named(net, "fc").blobs[0]
+        blob.ClearField("shape")
+        for name in {"num", "channels", "height", "width"} - {missing}:
+            setattr(blob, name, 2)
+        with pytest.raises(
+            CaffemodelError, match="blob 0: got neither a shape nor all of num, channels, height, width"
+        ):
+            read_caffemodel(write(tmp_path, net))
 
     def test_unpacked_values(self, tmp_path):
         packed = trained_net().SerializeToString()

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import lasagne
+import numpy as np
 import pytest
 from generated_nets import FORMULAS, NETS, layer, write
 
@@ -18,6 +19,7 @@ from nsfw_model.network import build_net
 from nsfw_model.prototxt import PrototxtError, read_prototxt
 from nsfw_model.schema import LayerParameter, V1LayerParameter
 from nsfw_model.upgrade import v1_type_name
+from nsfw_model.weights import WeightsError
 from theano_cpu.lowering import current_value, lower
 
 ROOT = Path(__file__).parents[2]
@@ -104,6 +106,18 @@ class TestErrors:
         monkeypatch.delitem(BUILDERS, "AbsVal")
         with pytest.raises(PrototxtError, match=r":2: layer 'abs' \(AbsVal\): got a layer type that has no builder"):
             build_net(specs, [])
+
+    @pytest.mark.parametrize("layer_type", INFERENCE)
+    def test_a_blob_more_than_a_layer_takes_is_named(self, layer_type, tmp_path):
+        name, *_ = nets_with(layer_type) or NETS  # an Input is in each
+        prototxt, caffemodel = write(name, tmp_path)
+        specs, weights = read_prototxt(prototxt), dict(read_caffemodel(caffemodel)[1])
+        spec = next(spec for spec in specs if spec.type == layer_type)
+        weights[spec.name] = [*weights.get(spec.name, []), np.ones(1, "float32")]
+        got = len(weights[spec.name])
+        message = rf"layer '{spec.name}' \({layer_type}\): weights: got {got} blobs, expected {got - 1 or 'none'}"
+        with pytest.raises(WeightsError, match=message):
+            build_net(specs, list(weights.items()))
 
     def test_two_records_of_one_type_are_named(self, tmp_path):
         code = (

@@ -1,5 +1,7 @@
 """`theano_cpu.compile`: which graphs are compiled with few optimiser passes."""
 
+import inspect
+
 import theano_cpu
 
 import lasagne
@@ -7,8 +9,10 @@ import numpy as np
 import pytest
 import theano
 import theano.tensor as T
+import unoptimised
 from lasagne.layers import Conv2DLayer, DenseLayer, DimshuffleLayer, GlobalPoolLayer, InputLayer, get_output
 
+from theano_cpu import ops
 from theano_cpu.compile import compile_function, allows_fast_compile
 from theano_cpu.fuse import accelerate, fuse
 
@@ -32,7 +36,13 @@ def test_a_fused_network_and_its_gradient_are_compiled_fast():
     assert not allows_fast_compile()
 
 
-@pytest.mark.parametrize("function", [T.log, T.log1p, T.exp, T.nnet.sigmoid, T.nnet.softplus, T.nnet.softmax])
+@pytest.mark.parametrize(
+    "function",
+    [
+        *(T.log, T.log2, T.log10, T.log1p, T.exp, T.exp2, T.expm1, T.erf, T.erfc),
+        *(T.nnet.sigmoid, T.nnet.softplus, T.nnet.softmax),
+    ],
+)
 def test_what_theano_keeps_finite_is_left_to_its_passes(function):
     _, layer = network()
     y = function(get_output(fuse(layer)))
@@ -80,6 +90,23 @@ def test_a_network_with_elementwise_work_on_pictures_gets_all_passes():
     assert not allows_fast_compile(get_output(fuse(layer)))
 
 
+@pytest.mark.parametrize(
+    "work, allowed",
+    [
+        (2 * T.matrix(), True),
+        (2 * T.tensor3(), False),
+        (T.matrix().sum(), True),
+        (T.tensor4().sum(), False),
+        (T.matrix().T, True),
+        (T.matrix().dimshuffle(0, 1, "x", "x"), False),
+        (T.tensor4() + T.tensor4(), True),  # oneDNN computes sums of pictures
+        (T.sort(T.matrix()), False),
+    ],
+)
+def test_simple_work_on_matrices_at_most_is_allowed(work, allowed):
+    assert allows_fast_compile([ops.global_pool(T.tensor4()), work]) == allowed
+
+
 def test_plain_theano_gets_all_passes():
     _, layer = network()
     assert not allows_fast_compile(get_output(layer))
@@ -110,16 +137,33 @@ def test_with_onednn_the_layer_is_fused_and_compiled_fast():
     np.testing.assert_allclose(function(np.ones((2, 3, 6, 5), "float32")).sum(axis=1), 1, rtol=1e-6)
 
 
-def test_a_given_mode_is_used():
-    x = T.vector()
-    function = compile_function([x], 2 * x, mode=theano.Mode(linker="py", optimizer=None))
-    assert isinstance(function.maker.linker, theano.gof.link.PerformLinker)
+def test_the_mode_follows_the_graph():
+    x, layer = network()
+    fused, plain = get_output(fuse(layer)), T.vector()
+    assert compile_function([x], fused).maker.mode is ops.fast_compile()
+    assert compile_function([plain], 2 * plain).maker.mode is theano.compile.mode.get_default_mode()
+
+
+def test_a_given_mode_is_used_whatever_the_graph():
+    x, layer = network()
+    fused, plain = get_output(fuse(layer)), T.vector()
+    for variable, output in (x, fused), (plain, 2 * plain):
+        assert compile_function([variable], output, mode=unoptimised.PYTHON).maker.mode is unoptimised.PYTHON
+
+
+def test_every_argument_is_taken_and_handed_on_as_theano_function_does(monkeypatch):
+    def defaults(function):
+        return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
+
+    assert defaults(compile_function) == defaults(theano.function)
+    arguments = {name: object() for name in defaults(compile_function)}
+    handed_on = inspect.signature(theano.function).bind
+    monkeypatch.setattr(theano, "function", lambda *args, **kwargs: handed_on(*args, **kwargs).arguments)
+    assert compile_function(**arguments) == arguments
 
 
 @pytest.mark.skipif(not theano_cpu.onednn_available(), reason="oneDNN is not the engine")
 def test_bfloat16_is_for_networks_that_are_not_trained(monkeypatch):
-    from theano_cpu import ops
-
     monkeypatch.setattr(ops, "has_bfloat16", lambda: False)
     _, layer = network()
     with pytest.raises(NotImplementedError, match="bfloat16"):

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from theano_cpu import ops
+from theano_cpu.onednn.convolution import Convolution
 from theano_cpu.onednn.operation import OneDnnOp
 
 pytestmark = pytest.mark.skipif(not ops.onednn_available(), reason="oneDNN is not the engine here")
@@ -399,3 +400,11 @@ def test_wrong_shapes_are_refused_when_the_function_runs(shapes, words, mode):
     assert "Convolution{" in str(caught.value) and "strides" in str(caught.value)
     good = f(*[np.ones(shape, "float32") for shape in right.values()])  # and the function lives on
     assert good.shape == (1, 3, 3, 2)
+
+
+def test_an_input_too_few_or_too_many_is_refused():
+    biased = Convolution((1, 1), (0, 0), (1, 1), 1, bias=True, residual=False, relu=False)
+    x, w, b = T.tensor4(), T.tensor4(), T.vector()
+    for others in (), (b, x):
+        with pytest.raises(TypeError, match=f"conv2d: got {2 + len(others)} inputs, expected 3"):
+            biased(x, w, *others)

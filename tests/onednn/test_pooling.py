@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from theano.tensor.signal.pool import pool_2d
 
 from theano_cpu import onednn, ops
-from theano_cpu.onednn.activation import Bfloat16
+from theano_cpu.onednn.activation import Bfloat16, ReluGradient, Sum
+from theano_cpu.onednn.dense import SumRows
 from theano_cpu.onednn.operation import OneDnnOp
 
 pytestmark = pytest.mark.skipif(not ops.onednn_available(), reason="oneDNN is not the engine here")
@@ -34,6 +35,16 @@ def with_gradient(operation, x, gy_seed=1):
     tg = y.type()
     gy = random(*computed(y, [tx], [x]).shape, seed=gy_seed)
     return *computed([y, T.grad(None, tx, known_grads={y: tg})], [tx, tg], [x, gy]), gy
+
+
+def gradient_of(operation):
+    """An operation that gives the gradient of another, for that one's output as the gradient of itself."""
+
+    def gradient(x):
+        y = operation(x)
+        return T.grad(None, x, known_grads={y: y})
+
+    return gradient
 
 
 def windows(side, size, stride, pad, ceil):
@@ -148,6 +159,8 @@ def test_a_maximum_of_nan_is_nan():
     "wrong, error, words",
     [
         (dict(size=0), ValueError, "size must be an integer or two, at least 1; got 0"),
+        (dict(size=()), ValueError, r"size must be an integer or two, at least 1; got \(\)"),
+        (dict(stride="no"), ValueError, "stride must be an integer or two, at least 1; got 'no'"),
         (dict(pad=3), ValueError, r"pad \(3, 3\) must be smaller than size \(3, 3\)"),
         (
             dict(mode="sum"),
@@ -241,6 +254,14 @@ def test_softmax():
         (ops.to_nchw, (2, 7, 6, 5)),
         (lambda x: ops.inner_product(x, random(3, 6)), (2, 6)),
         (ops.softmax, (2, 6)),
+        (gradient_of(lambda x: ops.pool2d(x, 3, 2, 1)), (2, 7, 6, 5)),
+        (gradient_of(lambda x: ops.subsample(x, 2)), (2, 7, 6, 5)),
+        (gradient_of(ops.global_pool), (2, 7, 6, 5)),
+        (gradient_of(ops.softmax), (2, 6)),
+        (SumRows(), (2, 6)),
+        (lambda x: Sum()(x, x), (2, 7, 6, 5)),
+        (lambda x: ReluGradient(0.5)(x, x), (2, 7, 6, 5)),
+        (Bfloat16(True), (2, 7, 6, 5)),
     ],
 )
 def test_shapes_are_inferred_and_functions_survive_pickling(operation, shape):

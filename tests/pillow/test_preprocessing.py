@@ -29,3 +29,12 @@ def test_the_pipelines_gradient_is_its_steps_gradients_backwards():
     np.testing.assert_array_equal(
         mirrored.vjp(gradient, residuals, 6.0), plain.vjp(gradient, expected_residuals, 6.0)[:, ::-1]
     )
+
+
+def test_roundings_are_passed_straight_through_unless_an_exponent_is_given():
+    pipeline = preprocessing((256, 256))
+    gradient = np.random.default_rng(0).normal(size=(3, 224, 224)).astype(np.float32)
+    _, residuals = pipeline.forward(noise(256, 256, 3))
+    plain = pipeline.vjp(gradient, residuals)
+    np.testing.assert_array_equal(plain, pipeline.vjp(gradient, residuals, 0.0))
+    assert (plain != pipeline.vjp(gradient, residuals, 6.0)).any()
