@@ -84,6 +84,57 @@ def convolve_by_scipy(conv: Any) -> bool:
     return True
 
 
+@after("theano.tensor.nnet.abstract_conv")
+def convolve_by_products(abstract_conv: Any) -> bool:
+    """Convolution without a compiler takes one channel with another at a time: here all in a product of matrices"""
+    import numpy as np
+
+    one_by_one = abstract_conv.BaseAbstractConv.conv
+
+    def conv(
+        self: Any,
+        img: Any,
+        kern: Any,
+        mode: str = "valid",
+        dilation: Any = 1,
+        num_groups: int = 1,
+        *others: Any,
+        **named: Any,
+    ) -> Any:
+        rank = self.convdim
+        steps = (dilation,) * rank if isinstance(dilation, int) else tuple(dilation)
+        size = tuple((length - 1) * step + 1 for length, step in zip(kern.shape[2:], steps))
+        divided = kern.shape[0] % num_groups == 0 and img.shape[1] == kern.shape[1] * num_groups
+        fits = all(length <= room for length, room in zip(size, img.shape[2:]))
+        if others or any(named.values()) or mode != "valid" or not (divided and fits):
+            return one_by_one(self, img, kern, mode, dilation, num_groups, *others, **named)
+        places = tuple(range(1, 1 + rank))
+        windows_of = np.lib.stride_tricks.sliding_window_view
+        inner = (..., *(slice(None, None, step) for step in steps))
+        flipped = np.split(kern[(..., *[slice(None, None, -1)] * rank)], num_groups)
+        taken = [0, *range(1 + rank, 1 + 2 * rank)], [1, *range(2, 2 + rank)]
+        out = []
+        for picture in img:
+            channels = np.split(windows_of(picture, size, places)[inner], num_groups)
+            maps = [np.tensordot(filters, windows, taken[::-1]) for filters, windows in zip(flipped, channels)]
+            out.append(np.concatenate(maps))
+        return np.array(out, img.dtype).reshape(
+            len(img), kern.shape[0], *(n - k + 1 for n, k in zip(img.shape[2:], size))
+        )
+
+    abstract_conv.BaseAbstractConv.conv = conv
+    return True
+
+
+@after("theano.tensor.opt")
+def leave_arrays_to_numpy(opt: Any) -> bool:
+    """Without a compiler a fused elementwise operation calls Python for each number, and NumPy does not"""
+    if opt.config.cxx:
+        return False
+    opt.compile.optdb.remove_tags("elemwise_fusion", "fast_run")
+    return True
+
+
 @after("theano.tensor.nnet.opt")
 def convolve_in_python(opt: Any) -> bool:
     """Without a compiler Theano refuses most convolutions, though it has Python code for them"""

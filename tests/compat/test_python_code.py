@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ import unoptimised
 from fresh_python import fresh_python
 from theano.tensor.signal.pool import Pool
 
+from open_nsfw import nsfw_score
+
+PICTURE = Path(__file__).parents[2] / "img" / "coffee.jpg"
 IN_PYTHON = theano.Mode("py", None)
 MODES = "max", "sum", "average_inc_pad", "average_exc_pad"
 
@@ -141,3 +145,21 @@ print(theano.config.cxx == "", learn(images, labels), min(learn(images, labels) 
     assert without_compiler == "True"
     assert float(before) == pytest.approx(np.log(2), rel=1e-5)
     assert float(after) < 0.3
+
+
+@pytest.mark.slow
+def test_a_picture_is_scored_where_there_is_no_compiler(tmp_path):
+    run = fresh_python(
+        f"from open_nsfw import nsfw_score; print(nsfw_score({str(PICTURE)!r}))",
+        THEANO_FLAGS=f"cxx=,base_compiledir={tmp_path}",
+    )
+    assert float(run.stdout) == pytest.approx(nsfw_score(PICTURE), rel=1e-4)
+
+
+def test_elementwise_operations_are_left_to_numpy_where_there_is_no_compiler(tmp_path):
+    run = fresh_python(
+        "import theano_compat, theano, theano.tensor as T; x = T.matrix()\n"
+        "print([str(node.op) for node in theano.function([x], T.exp(T.tanh(x)) * 3).maker.fgraph.toposort()])",
+        THEANO_FLAGS=f"cxx=,base_compiledir={tmp_path}",
+    )
+    assert "tanh" in run.stdout and "exp" in run.stdout and "Composite" not in run.stdout
