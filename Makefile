@@ -2,6 +2,7 @@
 # make test       runs the tests
 # make lint       runs ruff and mypy
 # make fuzz       fuzzes each reader for an hour
+# make asan       puts the native module under load with sanitizers
 # make docs       builds the documentation, docs/_build/html/index.html
 # make notebooks  opens the notebooks in Jupyter
 #
@@ -12,7 +13,7 @@ PYTHON ?= python3
 VENV ?= .venv
 READY := $(VENV)/ready-$(notdir $(PYTHON))
 
-.PHONY: help score test lint fuzz docs notebooks
+.PHONY: help score test lint fuzz asan docs notebooks
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -31,6 +32,9 @@ lint: $(READY)-to-test
 fuzz: $(READY)-to-test
 	$(VENV)/bin/python -m pip install --quiet atheris
 	$(VENV)/bin/python tests/fuzz --seconds 3600
+
+asan: $(READY)-to-test
+	$(VENV)/bin/python tests/asan
 
 docs: $(READY)-to-docs
 	$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
