@@ -3,6 +3,7 @@
 # make lint       runs ruff and mypy
 # make fuzz       fuzzes each reader for an hour
 # make mutate     changes the code at 300 random places and prints which changes no test notices
+# make asan       puts the native module under load with sanitizers
 # make docs       builds the documentation, docs/_build/html/index.html
 # make notebooks  opens the notebooks in Jupyter
 #
@@ -13,7 +14,7 @@ PYTHON ?= python3
 VENV ?= .venv
 READY := $(VENV)/ready-$(notdir $(PYTHON))
 
-.PHONY: help score test lint fuzz mutate docs notebooks
+.PHONY: help score test lint fuzz mutate asan docs notebooks
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -34,6 +35,9 @@ fuzz: $(READY)-to-test
 
 mutate: $(READY)-to-test
 	$(VENV)/bin/python tests/mutants
+
+asan: $(READY)-to-test
+	$(VENV)/bin/python tests/asan
 
 docs: $(READY)-to-docs
 	$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html

@@ -87,8 +87,6 @@ def convolve_by_scipy(conv: Any) -> bool:
 @after("theano.tensor.nnet.abstract_conv")
 def convolve_by_products(abstract_conv: Any) -> bool:
     """Convolution without a compiler takes one channel with another at a time: here all in a product of matrices"""
-    import numpy as np
-
     one_by_one = abstract_conv.BaseAbstractConv.conv
 
     def conv(
@@ -101,29 +99,39 @@ def convolve_by_products(abstract_conv: Any) -> bool:
         *others: Any,
         **named: Any,
     ) -> Any:
-        rank = self.convdim
-        steps = (dilation,) * rank if isinstance(dilation, int) else tuple(dilation)
-        size = tuple((length - 1) * step + 1 for length, step in zip(kern.shape[2:], steps))
-        divided = kern.shape[0] % num_groups == 0 and img.shape[1] == kern.shape[1] * num_groups
-        fits = all(length <= room for length, room in zip(size, img.shape[2:]))
-        if others or any(named.values()) or mode != "valid" or not (divided and fits):
+        steps = (dilation,) * self.convdim if isinstance(dilation, int) else tuple(dilation)
+        fits = kern.shape[0] % num_groups == 0 and img.shape[1] == kern.shape[1] * num_groups
+        if others or any(named.values()) or mode not in ("valid", "full") or not fits or not len(img):
             return one_by_one(self, img, kern, mode, dilation, num_groups, *others, **named)
-        places = tuple(range(1, 1 + rank))
-        windows_of = np.lib.stride_tricks.sliding_window_view
-        inner = (..., *(slice(None, None, step) for step in steps))
-        flipped = np.split(kern[(..., *[slice(None, None, -1)] * rank)], num_groups)
-        taken = [0, *range(1 + rank, 1 + 2 * rank)], [1, *range(2, 2 + rank)]
-        out = []
-        for picture in img:
-            channels = np.split(windows_of(picture, size, places)[inner], num_groups)
-            maps = [np.tensordot(filters, windows, taken[::-1]) for filters, windows in zip(flipped, channels)]
-            out.append(np.concatenate(maps))
-        return np.array(out, img.dtype).reshape(
-            len(img), kern.shape[0], *(n - k + 1 for n, k in zip(img.shape[2:], size))
-        )
+        return _convolved(img, kern, mode, steps, num_groups)
 
     abstract_conv.BaseAbstractConv.conv = conv
     return True
+
+
+def _convolved(images: Any, filters: Any, mode: str, dilation: tuple[int, ...], groups: int) -> Any:
+    """Convolve all channels of a picture at once; images (n, c, ...), filters (k, c / groups, ...)."""
+    import numpy as np
+
+    windows_of: Any = np.lib.stride_tricks.sliding_window_view
+    rank = len(dilation)
+    size = tuple((length - 1) * step + 1 for length, step in zip(filters.shape[2:], dilation))
+    if mode == "full":
+        images = np.pad(images, [(0, 0), (0, 0), *((length - 1, length - 1) for length in size)])
+    if any(length > room for length, room in zip(size, images.shape[2:])):
+        return np.zeros((len(images), len(filters), *(0 for _ in size)), images.dtype)
+    # convolution turns its filters, correlation does not
+    backwards: Any = (..., *[slice(None, None, -1)] * rank)
+    dilated: Any = (..., *(slice(None, None, step) for step in dilation))
+    of_groups = np.split(filters[backwards], groups)
+    of_filter, of_window = [1, *range(2, 2 + rank)], [0, *range(1 + rank, 1 + 2 * rank)]
+    results = []
+    for image in images:
+        windows = windows_of(image, size, tuple(range(1, 1 + rank)))[dilated]
+        channels = np.split(windows, groups)
+        maps = [np.tensordot(some, seen, (of_filter, of_window)) for some, seen in zip(of_groups, channels)]
+        results.append(np.concatenate(maps))
+    return np.array(results, images.dtype)
 
 
 @after("theano.tensor.opt")

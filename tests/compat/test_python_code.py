@@ -162,4 +162,4 @@ def test_elementwise_operations_are_left_to_numpy_where_there_is_no_compiler(tmp
         "print([str(node.op) for node in theano.function([x], T.exp(T.tanh(x)) * 3).maker.fgraph.toposort()])",
         THEANO_FLAGS=f"cxx=,base_compiledir={tmp_path}",
     )
-    assert "tanh" in run.stdout and "exp" in run.stdout and "Composite" not in run.stdout
+    assert run.stdout.count("Elemwise{") == 3 and "Composite" not in run.stdout

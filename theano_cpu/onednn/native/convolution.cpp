@@ -12,10 +12,10 @@ struct Geometry {
     dnnl_dim_t groups;
 
     explicit Geometry(const Settings &settings)
-        : stride(pair(settings, "stride")),
-          pad(pair(settings, "pad")),
-          dilation(pair(settings, "dilation")),
-          groups(integer(settings, "groups")) {}
+        : stride(pair(settings, "stride", 1)),
+          pad(pair(settings, "pad", 0)),
+          dilation(pair(settings, "dilation", 1)),
+          groups(integer(settings, "groups", 1)) {}
 
     static dnnl_dim_t outputs(dnnl_dim_t size, dnnl_dim_t kernel, dnnl_dim_t stride, dnnl_dim_t pad,
                               dnnl_dim_t dilation) {
@@ -24,6 +24,7 @@ struct Geometry {
     }
 
     Shape output_shape(const Shape &x, const Shape &w) const {
+        require(product(w) > 0, "weights " + text(w) + " have an axis of length 0");
         require(w[0] % groups == 0 && w[1] * groups == x[3],
                 "input " + text(x) + " (N, H, W, C) and weights " + text(w) + " (O, C / groups, rows, columns) with " +
                     std::to_string(groups) + " group(s): expected C = " + std::to_string(w[1] * groups) +
@@ -211,6 +212,15 @@ public:
           type(integer(settings, "bfloat16") ? dnnl_bf16 : dnnl_f32),
           weights(integer(settings, "frozen_weights")) {}
 
+    Arguments inputs(size_t) const override {
+        const int width = type == dnnl_bf16 ? 2 : 4;
+        Arguments all{{width, 4}, {4, 4}};
+        if (has_bias) all.push_back({4, 1});
+        if (has_residual) all.push_back({width, 4});
+        return all;
+    }
+    std::vector<int> output_widths() const override { return {type == dnnl_bf16 ? 2 : 4}; }
+
     std::vector<Shape> output_shapes(const Tensors &in) override {
         Shape y = geometry.output_shape(in[0].shape, in[1].shape);
         if (has_bias)
@@ -369,7 +379,8 @@ public:
     // eight on it is the faster one.
     static bool pays(const Geometry &geometry, const Shapes &shapes) {
         const Axis rows(geometry, shapes, 0), columns(geometry, shapes, 1);
-        const bool few_channels = shapes.w[1] * rows.stride * columns.stride <= 16;
+        const bool few_channels = std::max({shapes.w[1], rows.stride, columns.stride}) <= 16 &&
+                                  shapes.w[1] * rows.stride * columns.stride <= 16;
         const bool plain = geometry.groups == 1 && geometry.dilation.rows == 1 && geometry.dilation.columns == 1;
         return few_channels && plain && rows.possible() && columns.possible();
     }
@@ -490,6 +501,8 @@ public:
     explicit InputGradient(const Settings &settings)
         : geometry(settings), weights(integer(settings, "frozen_weights")) {}
 
+    Arguments inputs(size_t) const override { return {{4, 4}, {4, 4}, {4, 4}}; }
+
     std::vector<Shape> output_shapes(const Tensors &in) override {
         Shape y = geometry.output_shape(in[0].shape, in[1].shape);
         require(in[2].shape == y, "the output's gradient has shape " + text(in[2].shape) + ", expected " + text(y));
@@ -520,6 +533,9 @@ private:
 class WeightGradient : public Operation {
 public:
     explicit WeightGradient(const Settings &settings) : geometry(settings), has_bias(integer(settings, "bias")) {}
+
+    Arguments inputs(size_t) const override { return {{4, 4}, {4, 4}, {4, 4}}; }
+    std::vector<int> output_widths() const override { return std::vector<int>(has_bias ? 2 : 1, 4); }
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         Shape y = geometry.output_shape(in[0].shape, in[1].shape);

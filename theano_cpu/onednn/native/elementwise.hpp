@@ -13,6 +13,8 @@ class ReluGradient : public Operation {
 public:
     explicit ReluGradient(const Settings &settings) : slope(float(setting(settings, "negative_slope").at(0))) {}
 
+    Arguments inputs(size_t given) const override { return Arguments(given == 3 ? 3 : 2, {4, any_axes}); }
+
     std::vector<Shape> output_shapes(const Tensors &in) override {
         for (size_t i = 1; i < in.size(); ++i) require_same_shape(in[0], in[i], "gradients and output of the ReLU");
         return {in[0].shape};
@@ -40,6 +42,8 @@ class Sum : public Operation {
 public:
     explicit Sum(const Settings &) {}
 
+    Arguments inputs(size_t given) const override { return Arguments(std::max<size_t>(given, 2), {4, any_axes}); }
+
     std::vector<Shape> output_shapes(const Tensors &in) override {
         for (size_t i = 1; i < in.size(); ++i) require_same_shape(in[0], in[i], "the terms of a sum");
         return {in[0].shape};
@@ -64,6 +68,8 @@ public:
 class Layout : public Operation {
 public:
     explicit Layout(const Settings &settings) : channels_last(integer(settings, "channels_last")) {}
+
+    Arguments inputs(size_t) const override { return {{4, 4}}; }
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         const Shape &x = in[0].shape;
@@ -105,6 +111,9 @@ class Bfloat16 : public Operation {
 public:
     explicit Bfloat16(const Settings &settings) : narrow(integer(settings, "narrow")) {}
 
+    Arguments inputs(size_t) const override { return {{narrow ? 4 : 2, any_axes}}; }
+    std::vector<int> output_widths() const override { return {narrow ? 2 : 4}; }
+
     std::vector<Shape> output_shapes(const Tensors &in) override { return {in[0].shape}; }
 
     void run(const Tensors &in, const Tensors &out) override {
@@ -134,6 +143,12 @@ class Gemm : public Operation {
 public:
     explicit Gemm(const Settings &settings)
         : transpose_a(integer(settings, "transpose_a")), transpose_b(integer(settings, "transpose_b")) {}
+
+    Arguments inputs(size_t given) const override {
+        Arguments matrices{{4, 2}, {4, 2}};
+        if (given == 3) matrices.push_back({4, 1});
+        return matrices;
+    }
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         const Shape &a = in[0].shape, &b = in[1].shape;
@@ -169,6 +184,8 @@ class SumRows : public Operation {
 public:
     explicit SumRows(const Settings &) {}
 
+    Arguments inputs(size_t) const override { return {{4, 2}}; }
+
     std::vector<Shape> output_shapes(const Tensors &in) override { return {{in[0].shape.back()}}; }
 
     void run(const Tensors &in, const Tensors &out) override {
@@ -186,6 +203,8 @@ public:
 class Softmax : public Operation {
 public:
     explicit Softmax(const Settings &) {}
+
+    Arguments inputs(size_t) const override { return {{4, 2}}; }
 
     std::vector<Shape> output_shapes(const Tensors &in) override { return {in[0].shape}; }
 
@@ -208,6 +227,8 @@ public:
 class SoftmaxGradient : public Operation {
 public:
     explicit SoftmaxGradient(const Settings &) {}
+
+    Arguments inputs(size_t) const override { return {{4, 2}, {4, 2}}; }
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         require_same_shape(in[0], in[1], "the output and its gradient");

@@ -36,8 +36,7 @@ int thread_count() {
 // OpenMP's thread count belongs to the calling thread and is shared with other libraries: set, and put back.
 class ThreadCount {
 public:
-    ThreadCount() : before(omp_get_max_threads()) {
-        int count = thread_count();
+    explicit ThreadCount(int count) : before(omp_get_max_threads()) {
         if (count != before) omp_set_num_threads(count);
     }
     ~ThreadCount() {
@@ -93,10 +92,10 @@ private:
 
 Worker *worker = nullptr;  // never destroyed: its thread may outlive main()
 
-// Run `work` with the number of threads that is wanted, on a thread that OpenMP works for.
-void with_threads(const std::function<void()> &work) {
-    auto counted = [&work] {
-        ThreadCount threads;
+// Run `work` with `count` threads, from one that OpenMP works for.
+void with_threads(int count, const std::function<void()> &work) {
+    auto counted = [&] {
+        ThreadCount threads(count);
         work();
     };
     if (!copied_by_fork) return counted();
@@ -210,12 +209,14 @@ public:
             if (piece.bytes < bytes || piece.bytes / 2 > bytes) continue;
             pieces.erase(pieces.begin() + i);
             total -= piece.bytes;
+            permit(piece.data, bytes);
             return piece;
         }
         return {allocate(bytes), bytes};
     }
 
     void give_back(Piece piece) {
+        forbid(piece.data, piece.bytes);
         pieces.push_back(piece);
         total += piece.bytes;
         while (total > limit) {
@@ -243,7 +244,10 @@ void free_data(PyObject *capsule) {
 
 Reference new_array(int type, const Shape &shape) {
     std::vector<npy_intp> dims(shape.begin(), shape.end());
-    FreeMemory::Piece piece = free_memory().take(product(shape) * (type == NPY_UINT16 ? 2 : 4) + 1);
+    dnnl_dim_t bytes = type == NPY_UINT16 ? 2 : 4;
+    for (dnnl_dim_t dim : shape)
+        if (__builtin_mul_overflow(bytes, dim, &bytes)) throw std::bad_alloc();
+    FreeMemory::Piece piece = free_memory().take(bytes + 1);
     Reference owner(PyCapsule_New(piece.data, nullptr, free_data));
     if (!owner.get()) {
         free_memory().give_back(piece);
@@ -269,6 +273,7 @@ struct Thunk {
     std::string label;
     std::unique_ptr<Operation> operation;
     std::vector<int> input_types, output_types;
+    Arguments arguments;
     int in_place = -1;  // the input whose memory the first output takes
     std::vector<Reference> inputs, outputs;
 
@@ -291,8 +296,16 @@ Reference readable(const Thunk &thunk, size_t index, PyObject *object) {
                      thunk.input_types[index] == NPY_FLOAT32 ? "float32" : "uint16");
         throw PythonError();
     }
-    Reference array(PyArray_FromArray(reinterpret_cast<PyArrayObject *>(object), nullptr,
-                                      NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED | NPY_ARRAY_NOTSWAPPED));
+    const int axes = PyArray_NDIM(reinterpret_cast<PyArrayObject *>(object)), expected = thunk.arguments[index].axes;
+    if (expected != any_axes && axes != expected) {
+        PyErr_Format(PyExc_TypeError, "%s: input %zu has %d axes, expected %d", thunk.label.c_str(), index, axes,
+                     expected);
+        throw PythonError();
+    }
+    // The type names the byte order too, which its number and the flags of PyArray_FromArray leave open
+    Reference array(PyArray_FromArray(reinterpret_cast<PyArrayObject *>(object),
+                                      PyArray_DescrFromType(thunk.input_types[index]),
+                                      NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED));
     if (!array.get()) throw PythonError();
     return array;
 }
@@ -312,7 +325,7 @@ public:
     }
 };
 
-void run_without_lock(HeldGuard &guard, const std::function<void()> &work) {
+void run_without_lock(HeldGuard &guard, int threads, const std::function<void()> &work) {
     guard.without_lock = true;
     PyThreadState *state = PyEval_SaveThread();
     ++computing;
@@ -322,7 +335,7 @@ void run_without_lock(HeldGuard &guard, const std::function<void()> &work) {
     }
     std::exception_ptr failure;
     try {
-        with_threads(work);
+        with_threads(threads, work);
     } catch (...) {
         failure = std::current_exception();
     }
@@ -353,8 +366,10 @@ void compute(Thunk &thunk) {
             }
             out.push_back(tensor(outputs.back().array()));
         }
-        with_threads([&] { thunk.operation->prepare(in, out); });
-        run_without_lock(guard, [&] { thunk.operation->run(in, out); });
+        // What is prepared for some threads is not run by more, though another thread sets their number in between
+        const int threads = thread_count();
+        with_threads(threads, [&] { thunk.operation->prepare(in, out); });
+        run_without_lock(guard, threads, [&] { thunk.operation->run(in, out); });
         for (size_t i = 0; i < outputs.size(); ++i) {
             Py_INCREF(outputs[i].get());
             PyList_SetItem(thunk.outputs[i].get(), 0, outputs[i].get());
@@ -403,11 +418,31 @@ std::vector<Reference> cells_of(PyObject *list) {
     return cells;
 }
 
+int type_of_width(long width) { return width == 2 ? NPY_UINT16 : NPY_FLOAT32; }
+
 std::vector<int> types_of(PyObject *widths) {
     std::vector<int> types;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(widths); ++i)
-        types.push_back(PyLong_AsLong(PyTuple_GET_ITEM(widths, i)) == 2 ? NPY_UINT16 : NPY_FLOAT32);
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(widths); ++i) {
+        types.push_back(type_of_width(PyLong_AsLong(PyTuple_GET_ITEM(widths, i))));
+        if (PyErr_Occurred()) throw PythonError();
+    }
     return types;
+}
+
+// Whether the cells are what the operation reads and writes: it looks at no more than their values' shapes.
+void check_cells(const Thunk &thunk, const std::vector<int> &output_types) {
+    require(thunk.inputs.size() == thunk.arguments.size(),
+            "got " + std::to_string(thunk.inputs.size()) + " input(s), expected " +
+                std::to_string(thunk.arguments.size()));
+    require(thunk.outputs.size() == output_types.size(), "got " + std::to_string(thunk.outputs.size()) +
+                                                             " output(s), expected " +
+                                                             std::to_string(output_types.size()));
+    bool same = thunk.output_types == output_types;
+    for (size_t i = 0; i < thunk.inputs.size(); ++i)
+        same = same && thunk.input_types[i] == type_of_width(thunk.arguments[i].width);
+    require(same, "the widths are not those that the operation reads and writes");
+    require(thunk.in_place >= -1 && thunk.in_place < int(thunk.inputs.size()),
+            "there is no input " + std::to_string(thunk.in_place) + " to be overwritten");
 }
 
 PyObject *make_thunk(PyObject *, PyObject *arguments) {
@@ -430,7 +465,11 @@ PyObject *make_thunk(PyObject *, PyObject *arguments) {
         thunk->output_types = types_of(output_widths);
         if (thunk->inputs.size() != thunk->input_types.size() || thunk->outputs.size() != thunk->output_types.size())
             throw std::invalid_argument("expected one width for every cell");
+        thunk->arguments = thunk->operation->inputs(thunk->inputs.size());
         thunk->in_place = in_place;
+        std::vector<int> output_types;
+        for (int width : thunk->operation->output_widths()) output_types.push_back(type_of_width(width));
+        check_cells(*thunk, output_types);
         thunk->error = Py_BuildValue("[OOO]", Py_None, Py_None, Py_None);
         if (!thunk->error) return nullptr;
         PyObject *capsule = PyCapsule_New(reinterpret_cast<void *>(thunk_main), nullptr, free_thunk);

@@ -1,8 +1,13 @@
 // What the module knows of an operation: shapes out of shapes, and values out of values.
 #pragma once
+#include <cmath>
 #include <map>
 
 #include "tensor.hpp"
+
+inline void require(bool condition, const std::string &message) {
+    if (!condition) throw std::invalid_argument(message);
+}
 
 // Settings of an operation, by name; every value is a list of numbers.
 using Settings = std::map<std::string, std::vector<double>>;
@@ -13,22 +18,37 @@ inline const std::vector<double> &setting(const Settings &settings, const std::s
     return found->second;
 }
 
-inline dnnl_dim_t integer(const Settings &settings, const std::string &name) {
-    return static_cast<dnnl_dim_t>(setting(settings, name).at(0));
+// A value of a setting: a whole number, and none so large that sums and products with lengths of axes overflow.
+inline dnnl_dim_t integer(const Settings &settings, const std::string &name, dnnl_dim_t least = 0, size_t index = 0) {
+    const double value = setting(settings, name).at(index);
+    require(value >= double(least) && value <= INT32_MAX && value == std::floor(value),
+            "setting '" + name + "' is " + std::to_string(value) + ", expected a whole number from " +
+                std::to_string(least) + " to " + std::to_string(INT32_MAX));
+    return static_cast<dnnl_dim_t>(value);
 }
 
 struct Pair {
     dnnl_dim_t rows, columns;
 };
 
-inline Pair pair(const Settings &settings, const std::string &name) {
-    const auto &values = setting(settings, name);
-    return {static_cast<dnnl_dim_t>(values.at(0)), static_cast<dnnl_dim_t>(values.at(1))};
+inline Pair pair(const Settings &settings, const std::string &name, dnnl_dim_t least) {
+    return {integer(settings, name, least), integer(settings, name, least, 1)};
 }
+
+// What an operation reads: the bytes of a value, 4 (float32) or 2 (bfloat16), and the number of axes.
+struct Argument {
+    int width, axes;
+};
+using Arguments = std::vector<Argument>;
+constexpr int any_axes = -1;
 
 class Operation {
 public:
     virtual ~Operation() = default;
+    // What it reads; `given` is the number of inputs that there are, for operations that take some more or less.
+    virtual Arguments inputs(size_t given) const = 0;
+    // The bytes of a value of each output.
+    virtual std::vector<int> output_widths() const { return {4}; }
     // Shapes of the outputs; throws std::invalid_argument when the inputs do not fit together.
     virtual std::vector<Shape> output_shapes(const Tensors &inputs) = 0;
     // Called with Python's lock held, before run(): makes whatever these shapes need and keeps it.
@@ -38,10 +58,6 @@ public:
     // Names of the oneDNN implementations in use.
     virtual std::vector<std::string> implementations() const { return {}; }
 };
-
-inline void require(bool condition, const std::string &message) {
-    if (!condition) throw std::invalid_argument(message);
-}
 
 inline void require_same_shape(const Tensor &a, const Tensor &b, const char *what) {
     require(a.shape == b.shape, std::string(what) + " have shapes " + text(a.shape) + " and " + text(b.shape) +

@@ -40,11 +40,14 @@ struct PoolSettings {
     bool ceil;
 
     explicit PoolSettings(const Settings &settings)
-        : size(pair(settings, "size")),
-          stride(pair(settings, "stride")),
-          pad(pair(settings, "pad")),
+        : size(pair(settings, "size", 1)),
+          stride(pair(settings, "stride", 1)),
+          pad(pair(settings, "pad", 0)),
           mode(static_cast<PoolMode>(integer(settings, "mode"))),
-          ceil(integer(settings, "ceil")) {}
+          ceil(integer(settings, "ceil")) {
+        require(pad.rows < size.rows && pad.columns < size.columns, "the padding is as large as the window");
+        require(mode <= PoolMode::average_without_padding, "there is no such mode");
+    }
 
     Windows rows(const Shape &x) const { return Windows(size.rows, stride.rows, pad.rows, x[1], ceil); }
     Windows columns(const Shape &x) const { return Windows(size.columns, stride.columns, pad.columns, x[2], ceil); }
@@ -63,6 +66,8 @@ struct PoolSettings {
 class Pool : public Operation {
 public:
     explicit Pool(const Settings &settings) : pool(settings) {}
+
+    Arguments inputs(size_t) const override { return {{4, 4}}; }
 
     std::vector<Shape> output_shapes(const Tensors &in) override { return {pool.output_shape(in[0].shape)}; }
 
@@ -113,6 +118,8 @@ private:
 class PoolGradient : public Operation {
 public:
     explicit PoolGradient(const Settings &settings) : pool(settings) {}
+
+    Arguments inputs(size_t) const override { return {{4, 4}, {4, 4}, {4, 4}}; }
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         require_same_shape(in[1], in[2], "the output and its gradient");
@@ -215,7 +222,10 @@ private:
 class Subsample : public Operation {
 public:
     explicit Subsample(const Settings &settings)
-        : step(pair(settings, "step")), width(integer(settings, "bfloat16") ? 2 : 4) {}
+        : step(pair(settings, "step", 1)), width(integer(settings, "bfloat16") ? 2 : 4) {}
+
+    Arguments inputs(size_t) const override { return {{int(width), 4}}; }
+    std::vector<int> output_widths() const override { return {int(width)}; }
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         const Shape &x = in[0].shape;
@@ -244,7 +254,9 @@ private:
 // Inputs x (only its shape is used) and the gradient of the subsample.
 class SubsampleGradient : public Operation {
 public:
-    explicit SubsampleGradient(const Settings &settings) : step(pair(settings, "step")) {}
+    explicit SubsampleGradient(const Settings &settings) : step(pair(settings, "step", 1)) {}
+
+    Arguments inputs(size_t) const override { return {{4, 4}, {4, 4}}; }
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         const Shape &x = in[0].shape;
@@ -278,6 +290,8 @@ class GlobalPool : public Operation {
 public:
     explicit GlobalPool(const Settings &) {}
 
+    Arguments inputs(size_t) const override { return {{4, 4}}; }
+
     std::vector<Shape> output_shapes(const Tensors &in) override {
         const Shape &x = in[0].shape;
         require(x[1] > 0 && x[2] > 0, "input " + text(x) + " has no pixels");
@@ -304,6 +318,8 @@ public:
 class GlobalPoolGradient : public Operation {
 public:
     explicit GlobalPoolGradient(const Settings &) {}
+
+    Arguments inputs(size_t) const override { return {{4, 4}, {4, 2}}; }
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         const Shape &x = in[0].shape;
