@@ -176,7 +176,7 @@ def _hint_at_name(name: str) -> str:
     """What a text probably is that is no path of a file."""
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", name):
         return "; it is an address: fetch what is there, and give its bytes"
-    kind = looks_like(name.encode("utf-8", "surrogateescape"))
+    kind = looks_like(name.encode("utf-8", "replace"))
     if kind is None and re.match(r"[0-9A-Za-z+/=\s]{60}\.\.\. \(", name):
         kind = "base64; base64.b64decode gives the file"
     return f"; it looks like {kind}" if kind else ""
