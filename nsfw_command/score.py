@@ -264,5 +264,6 @@ def csv_lines(rows: Iterable[Row]) -> Iterator[str]:
     """
     for row in chain([Row._fields], rows):
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(row)  # which it has to know to put names with one in quotes
-        yield text.getvalue().removesuffix("\n")
+        # It puts names in quotes that have one of these two, which readers take for the end of a row
+        csv.writer(text, lineterminator="\r\n").writerow(row)
+        yield text.getvalue().removesuffix("\r\n")

@@ -13,6 +13,7 @@ Its files::
     network       layer specs and arrays -> Lasagne network
     lowering      what the layers compute, told to theano_cpu
     picture       a picture of any kind -> RGB
+    headers       whether what precedes a picture's pixels can be read in time
     integrity     what a picture's file promises, and whether it is there
     signatures    what a file is by its first bytes
     preprocess    picture -> network input
@@ -26,9 +27,30 @@ Importing this package imports none of them, but lets Theano be repaired when it
 
 from theano_compat.deprecation import move_modules
 
+#: Of an error about a file of a model, in characters.
+LONGEST_MESSAGE = 2000
+
 
 class ModelFileError(ValueError):
-    """A file of a model, weights or architecture, that cannot be used; each reader raises a kind of its own."""
+    """A file of a model, weights or architecture, that cannot be used; each reader raises a kind of its own.
+
+    Parameters
+    ----------
+    message : str
+        Cut after `LONGEST_MESSAGE` characters: it may quote the file, a line of which may have megabytes.
+
+    Examples
+    --------
+    >>> str(ModelFileError("net.prototxt:1: got " + 5000 * "x"))[-22:]
+    '... (5020 characters)'
+    """
+
+    def __init__(self, message: str = ""):
+        super().__init__(
+            message
+            if len(message) <= LONGEST_MESSAGE
+            else f"{message[:LONGEST_MESSAGE]}... ({len(message)} characters)"
+        )
 
 
 move_modules({"nsfw_model.fusing": "nsfw_model.lowering"})

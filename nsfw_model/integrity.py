@@ -10,9 +10,10 @@ BMP        run-length codes that leave pixels out, or write beyond the picture [
 JPEG       missing scans, refinements and restart intervals; the number of scans; and, by a second look, data
            that ends early (not within the last scan of a progressive file) [2]_
 JPEG 2000  missing tiles; the number of tiles [3]_
+PCX        the palette at the end of the file
 PNG        checksums of the pixels' chunks; rows that the compressed data does not have [4]_; in ICO too
 PPM        numbers written as text, which take long, in large files
-TIFF       missing strips and tiles, and the number of them [5]_
+TIFF       missing strips and tiles, and the number of them [5]_; JPEGs in them
 ========== =========================================================================================
 
 References
@@ -33,7 +34,7 @@ import struct
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from math import ceil
+from math import ceil, prod
 from typing import NamedTuple
 
 from PIL import Image
@@ -205,7 +206,8 @@ class _Scan(NamedTuple):
     restart_interval: int
 
 
-_MARKER_IN_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+#: Behind a scan. From the first of several fill bytes only, or a long row of them would take quadratic time.
+MARKER_IN_SCAN = re.compile(rb"(?<!\xff)\xff+[^\x00\xff\xd0-\xd7]")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _FRAMES = {0xC0: False, 0xC1: False, 0xC2: True}  # baseline, extended sequential, progressive
 
@@ -247,7 +249,7 @@ def _jpeg_structure(data: bytes) -> tuple[_Frame | None, list[_Scan]]:
             elif marker == 0xDD:
                 restart_interval = struct.unpack(">H", segment)[0]
             elif marker == 0xDA and frame is not None:
-                found = _MARKER_IN_SCAN.search(data, at)
+                found = MARKER_IN_SCAN.search(data, at)
                 end = found.start() if found else len(data)
                 scans.append(_scan(frame, segment, at, end, restart_interval))
                 at = end
@@ -429,7 +431,14 @@ def _check_png_rows(data: bytes) -> None:
         raise DamagedError(f"truncated: got {got} bytes of pixels, expected {expected}")
 
 
-# PPM and TIFF
+# PCX, PPM and TIFF
+
+
+def _check_pcx(data: bytes) -> None:
+    """Check for the palette, which follows the pixels; without one Pillow takes the numbers of colours for greys."""
+    version, bits, planes, palette_kind = data[1], data[3], data[65], data[68]
+    if version == 5 and bits == 8 and planes == 1 and palette_kind != 2 and data[-769:-768] != b"\x0c":
+        raise DamagedError("truncated: got no palette at the end of the file")
 
 
 def _check_text(data: bytes) -> None:
@@ -437,10 +446,13 @@ def _check_text(data: bytes) -> None:
         raise DamagedError(f"got {len(data)} bytes of numbers as text, expected at most {MAX_TEXT_BYTES}")
 
 
-_STRUCTURE_OF_TYPE = {3: "H", 4: "I", 16: "Q"}  # SHORT, LONG, LONG8
+_STRUCTURE_OF_TYPE = {3: "H", 4: "I", 7: "B", 16: "Q"}  # SHORT, LONG, UNDEFINED, LONG8
 _WIDTH, _HEIGHT, _COMPRESSION, _PLANAR, _SAMPLES = 256, 257, 259, 284, 277
 _STRIP_OFFSETS, _ROWS_PER_STRIP, _STRIP_BYTES = 273, 278, 279
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES = 322, 323, 324, 325
+_JPEG_TABLES = 347
+_TAGS = {_WIDTH, _HEIGHT, _COMPRESSION, _PLANAR, _SAMPLES, _STRIP_OFFSETS, _ROWS_PER_STRIP, _STRIP_BYTES}
+_TAGS |= {_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES, _JPEG_TABLES}
 
 
 def _check_tiff(data: bytes) -> None:
@@ -471,10 +483,32 @@ def _check_tiff(data: bytes) -> None:
     for index, (offset, size) in enumerate(zip(offsets[:expected], [*sizes, *[0] * expected])):
         if not size or offset + size > len(data):
             raise DamagedError(f"truncated: strip or tile {index} got no data, or data behind the end of the file")
+        if number(_COMPRESSION, 1) == _JPEG:
+            first_row = index * number(_ROWS_PER_STRIP, height) % height
+            part = width, min(number(_ROWS_PER_STRIP, height), height - first_row)
+            if _TILE_OFFSETS in entries:
+                part = number(_TILE_WIDTH, width), number(_TILE_HEIGHT, height)
+            _check_jpeg_inside(data[offset : offset + size], bytes(entries.get(_JPEG_TABLES, [])), index, part)
+
+
+_JPEG = 7
+
+
+def _check_jpeg_inside(strip: bytes, tables: bytes, index: int, size: tuple[int, int]) -> None:
+    """Check a strip or tile that is a JPEG, whose tables may stand apart ("TIFF Technical Note 2", 1995)."""
+    whole = strip[:2] + tables[2:].removesuffix(b"\xff\xd9") + strip[2:]
+    try:
+        frame, _ = _jpeg_structure(whole)
+        if frame is not None and (frame.width < size[0] or frame.height < size[1]):
+            raise DamagedError(f"truncated: got {frame.width}x{frame.height} pixels, expected {size[0]}x{size[1]}")
+        _check_jpeg(whole)
+        _look_again(whole)
+    except (DamagedError, OSError) as error:
+        raise DamagedError(f"strip or tile {index}: {error}") from error
 
 
 def _tiff_entries(data: bytes) -> dict[int, list[int]]:
-    """The whole numbers of the first directory's entries, by tag."""
+    """The whole numbers of those of the first directory's entries that are checked, by tag."""
     order = "<" if data[:2] == b"II" else ">"
     big = struct.unpack_from(order + "H", data, 2)[0] == 43
     (at,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
@@ -484,8 +518,8 @@ def _tiff_entries(data: bytes) -> dict[int, list[int]]:
     entries = {}
     for place in range(at, at + step * min(count_of_entries, 4096), step):
         tag, kind, count = struct.unpack_from(order + ("HHQ" if big else "HHI"), data, place)
-        if kind not in _STRUCTURE_OF_TYPE:
-            continue
+        if tag not in _TAGS or kind not in _STRUCTURE_OF_TYPE:
+            continue  # thousands of entries may share a megabyte
         if tag in (_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES) and count > MAX_STRIPS:
             raise DamagedError(f"got {count} strips or tiles, expected at most {MAX_STRIPS}")
         layout = f"{order}{min(count, MAX_STRIPS)}{_STRUCTURE_OF_TYPE[kind]}"
@@ -502,12 +536,19 @@ def _tiff_entries(data: bytes) -> dict[int, list[int]]:
 def _check_ico(data: bytes) -> None:
     """Check the pictures inside: whole files of PNG, or what follows the file header of a BMP."""
     (count,) = struct.unpack_from("<H", data, 4)
+    in_all = pixels = 0
     for number in range(count):
         if len(data) < 22 + 16 * number:
             return  # ends early, which Pillow tells
         size, offset = struct.unpack_from("<II", data, 14 + 16 * number)
+        in_all += size
+        if in_all > len(data):
+            raise DamagedError(f"got pictures inside of {in_all} bytes in all, expected at most {len(data)}")
         inside = data[offset : offset + size]
-        if inside.startswith(b"\x89PNG"):
+        if inside.startswith(b"\x89PNG") and len(inside) >= 24:
+            pixels += prod(struct.unpack_from(">II", inside, 16))
+            if Image.MAX_IMAGE_PIXELS is not None and pixels > Image.MAX_IMAGE_PIXELS:
+                raise DamagedError(f"got pictures inside of {pixels} pixels, expected at most {Image.MAX_IMAGE_PIXELS}")
             _check_png(inside)
             _check_png_rows(inside)
         elif len(inside) >= 20 and struct.unpack_from("<I", inside, 16)[0] in _PIXELS_PER_BYTE:
@@ -519,6 +560,7 @@ _CHECKS = {
     rb"\xff\xd8": _check_jpeg,
     rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  \r\n\x87\n": _check_jpeg2000,
     rb"\x89PNG\r\n\x1a\n": _check_png,
+    rb"\x0a[\x00-\x05]\x01.{125}": _check_pcx,
     rb"P[1-3]\s": _check_text,
     rb"\x00\x00\x01\x00..": _check_ico,
     rb"II[\x2a\x2b]\0|MM\0[\x2a\x2b]": _check_tiff,

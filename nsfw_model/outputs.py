@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
 import stat
@@ -177,5 +178,8 @@ def save_picture(picture: Image.Image, path: str | Path, **options: Any) -> None
     extension = Path(path).suffix.lower()
     if extension not in Image.EXTENSION:
         raise ValueError(f"{path}: got an extension of no picture format")
+    # Pillow's encoders do not notice a write that a full disk cuts short
+    encoded = io.BytesIO()
+    picture.save(encoded, format=Image.EXTENSION[extension], **options)
     with replacing(path) as file:
-        picture.save(file, format=Image.EXTENSION[extension], **options)
+        file.write(encoded.getbuffer())

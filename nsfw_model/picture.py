@@ -1,6 +1,6 @@
 """Pictures of every kind in, RGB pixels out, or one kind of error that says what is wrong.
 
-What a file says of itself is checked before it is paid for, see `nsfw_model.integrity`.
+What a file says of itself is checked before it is paid for, see `nsfw_model.headers` and `nsfw_model.integrity`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from nsfw_model.headers import check_headers
 from nsfw_model.integrity import check_after_decoding, check_before_decoding
 from nsfw_model.signatures import looks_like
 
@@ -175,7 +176,7 @@ def _hint_at_name(name: str) -> str:
     """What a text probably is that is no path of a file."""
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", name):
         return "; it is an address: fetch what is there, and give its bytes"
-    kind = looks_like(name.encode("utf-8", "surrogateescape"))
+    kind = looks_like(name.encode("utf-8", "replace"))
     if kind is None and re.match(r"[0-9A-Za-z+/=\s]{60}\.\.\. \(", name):
         kind = "base64; base64.b64decode gives the file"
     return f"; it looks like {kind}" if kind else ""
@@ -242,6 +243,7 @@ def _hint_at_array(pixels: np.ndarray) -> str:
 
 def _decoded(data: bytes, name: str) -> Image.Image:
     """The picture of a file's bytes."""
+    check_headers(data)
     for plugin in FORMATS.values():
         importlib.import_module(f"PIL.{plugin}")  # Pillow knows only five formats before it is told
     try:

@@ -64,7 +64,7 @@ class Checkpoint:
         if not isinstance(state, dict) or state.get("format") != FORMAT:
             raise CheckpointError(f"{self.path}: is not a checkpoint of a painting's evolution")
         if state.get("version") != VERSION:
-            raise CheckpointError(f"{self.path}: version: got {state.get('version')!r}, expected {VERSION}")
+            raise CheckpointError(f"{self.path}: version: got {state.get('version')!r:.100}, expected {VERSION}")
         return state
 
     def settings(self) -> Settings:
@@ -83,7 +83,7 @@ class Checkpoint:
         try:
             return Settings.from_dict(state["about"])
         except _DAMAGE as error:
-            raise CheckpointError(f"{self.path}: is damaged: {error!r}") from error
+            raise CheckpointError(f"{self.path}: is damaged: {error!r:.300}") from error
 
     def restore(self, evolution: Evolution) -> None:
         """Let a run go on from where it was saved.
@@ -103,4 +103,4 @@ class Checkpoint:
             evolution.restore(state)
         except _DAMAGE as error:
             reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-            raise CheckpointError(f"{self.path}: {reason}") from error
+            raise CheckpointError(f"{self.path}: {reason:.1000}") from error

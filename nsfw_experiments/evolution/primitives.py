@@ -35,6 +35,8 @@ CHANNEL = (0, 255)
 CANVAS = (256, 256)
 #: Of a canvas, in pixels.
 LARGEST_CANVAS = 1 << 24
+#: Of a polygon.
+LARGEST_CORNERS = 10_000
 
 
 class Primitive(ABC):
@@ -268,7 +270,7 @@ class Polygons(Primitive):
     Parameters
     ----------
     corners : int
-        Number of corners, 3 or more. Sides may cross.
+        Number of corners, from 3 to `LARGEST_CORNERS`. Sides may cross.
     size : (int, int)
         Width and height of the canvas in pixels.
 
@@ -292,7 +294,7 @@ class Polygons(Primitive):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole("corners", self.corners, least=3)
+        check_whole("corners", self.corners, least=3, most=LARGEST_CORNERS)
 
     @property
     def name(self) -> str:

@@ -14,6 +14,10 @@ from nsfw_experiments.evolution.fitness import display_value
 from nsfw_experiments.evolution.individual import Painting
 from theano_compat.deprecation import renamed_arguments
 from nsfw_experiments.evolution.strategies import PaintingToolbox
+from nsfw_model.checks import check_whole
+
+#: Of generations and of evaluations in a saved run.
+LARGEST_NUMBER = 1 << 53
 
 
 class Evolution:
@@ -168,10 +172,15 @@ class Evolution:
         about = state["about"]
         for name, expected in self.toolbox.settings.to_dict().items():
             if about.get(name) != expected:
-                raise ValueError(f"{name}: this run has {expected!r}, the saved one {about.get(name)!r}")
+                raise ValueError(f"{name}: this run has {expected!r}, the saved one {about.get(name)!r:.300}")
         population = [self._painting(saved) for saved in state["population"]]
         best = [self._painting(saved) for saved in state["hall_of_fame"]]
-        generation, evaluations = int(state["generation"]), int(state["evaluations"])
+        generation, evaluations = state["generation"], state["evaluations"]
+        check_whole("generation", generation, least=-1, most=LARGEST_NUMBER)
+        check_whole("evaluations", evaluations, least=0, most=LARGEST_NUMBER)
+        # Some strategies keep the parents beside their children
+        if len(population) > 2 * self.toolbox.settings.population:
+            raise ValueError(f"population: got {len(population)} paintings, the settings have {about['population']}")
         for name, paintings in (("population", population), ("hall_of_fame", best)):
             if generation >= 0 and not paintings:
                 raise ValueError(f"{name}: got no painting in generation {generation}, expected at least one")
@@ -179,6 +188,8 @@ class Evolution:
         for record in state["logbook"]:
             logbook.record(**record)
         version, numbers, gauss = state["random"]
+        if not (gauss is None or isinstance(gauss, float)):
+            raise ValueError(f"random: got {gauss!r:.100} as the next number, expected a float or none")
         self.toolbox.rng.setstate((version, tuple(numbers), gauss))
         # nothing can fail from here on: a state is taken up whole or not at all
         self.population, self.logbook = population, logbook
@@ -194,7 +205,7 @@ class Evolution:
         for shape in painting:
             within = [type(gene) is int and low <= gene <= high for gene, (low, high) in zip(shape, ranges)]
             if len(shape) != len(ranges) or not all(within):
-                raise ValueError(f"shape: got {shape}, expected whole genes in {ranges}")
+                raise ValueError(f"shape: got {shape!r:.300}, expected whole genes in {ranges!r:.300}")
         (fitness,) = saved["fitness"]
         if not isfinite(fitness):
             raise ValueError(f"fitness: got {fitness}, expected a finite number")

@@ -44,7 +44,8 @@ class Settings:
     Raises
     ------
     ValueError
-        If there is no such strategy, or `count` or `population` is no whole number from 1 to `LARGEST_COUNT`.
+        If there is no such strategy, `seed` is no whole number, or `count` or `population` is none from 1 to
+        `LARGEST_COUNT`.
 
     Examples
     --------
@@ -64,6 +65,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.strategy not in POPULATION:
             raise ValueError(f"strategy: got {self.strategy!r}, expected one of {', '.join(POPULATION)}")
+        if not isinstance(self.seed, int):
+            raise ValueError(f"seed: got {self.seed!r:.100}, expected a whole number")
         check_whole("count", self.count, least=1, most=LARGEST_COUNT)
         check_whole("population", self.population, least=1, most=LARGEST_COUNT)
 

@@ -211,8 +211,8 @@ def test_names_cannot_forge_rows_or_command_the_terminal(tmp_path, capsys):
     assert r"a\n0.000001  innocent.jpg\x1b[2J\u202e.png" in rows and r"b\x1b]0;title\x07.jpg" in rows
 
 
-def test_programs_get_names_as_they_are(tmp_path, capsys):
-    name = "a\nb\u202e.png"
+@pytest.mark.parametrize("name", ["a\nb\u202e.png", "a\rb.png"])
+def test_programs_get_names_as_they_are(name, tmp_path, capsys):
     Image.new("RGB", (64, 64)).save(tmp_path / name)
     assert main(["score", str(tmp_path), "--csv"]) == 0
     _, row = csv.reader(io.StringIO(capsys.readouterr().out, newline=""))

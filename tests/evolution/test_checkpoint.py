@@ -157,7 +157,13 @@ def without(state, name):
         (lambda state: with_first(state, fitness=[]), "unpack"),
         (lambda state: with_first(state, shapes=state["population"][0]["shapes"][:-1]), "shapes: got 5, expected 6"),
         (lambda state: with_first(state, shapes=[[5.5, 5, 5, 5, 5, 5, 200]] * 6), "whole genes"),
-        (lambda state: changed(state, "generation", float("inf")), "infinity"),
+        (lambda state: changed(state, "generation", float("inf")), "generation: got inf, expected a whole number"),
+        (lambda state: changed(state, "generation", 0.5), "generation: got 0.5, expected a whole number"),
+        (lambda state: changed(state, "generation", 10**999), "generation: got 10000.*at most 9007199254740992"),
+        (lambda state: changed(state, "generation", -2), "generation: got -2, expected a whole number of at least -1"),
+        (lambda state: changed(state, "evaluations", -1), "evaluations: got -1, expected a whole number of at least 0"),
+        (lambda state: changed(state, "population", state["population"] * 3), "population: got .* the settings have 6"),
+        (lambda state: changed(state, "random", [*state["random"][:2], "x"]), "random: got 'x' as the next number"),
         (lambda state: changed(state, "population", 5), "not iterable"),
         (lambda state: changed(state, "logbook", [5]), "mapping"),
         (lambda state: changed(state, "about", None), "subscriptable|attribute"),
@@ -191,6 +197,7 @@ def test_a_file_that_is_no_json_is_refused(tmp_path, content):
         ("count", 10**9),
         ("population", 10**9),
         ("count", "many"),
+        ("seed", [1]),
     ],
 )
 def test_settings_that_ask_for_more_than_there_is_are_refused_before_anything_is_made(checkpoint, name, value):
@@ -198,6 +205,19 @@ def test_settings_that_ask_for_more_than_there_is_are_refused_before_anything_is
     checkpoint.path.write_text(json.dumps(changed(state, "about", changed(state["about"], name, value))))
     with pytest.raises(CheckpointError, match=f"is damaged: .*{name}: got"):
         checkpoint.settings()
+
+
+def test_what_a_checkpoint_says_is_quoted_in_part_only(checkpoint):
+    text = 10**6 * "x"
+    for change in {"version": text}, {"about": {"fitness": text}}, {"about": {"strategy": text}}:
+        state = json.loads(checkpoint.path.read_text())
+        about = {**state["about"], **change.pop("about", {})}
+        checkpoint.path.with_name("other.json").write_text(json.dumps({**state, **change, "about": about}))
+        other = Checkpoint(checkpoint.path.with_name("other.json"))
+        with pytest.raises(CheckpointError, match="xxx") as error:
+            new_run(other.settings().strategy)
+            other.restore(new_run())
+        assert len(str(error.value)) < 1000
 
 
 def test_a_missing_checkpoint_is_refused(tmp_path):

@@ -139,6 +139,7 @@ def test_primitives_by_name():
         (lambda: Rectangles((10,)), "size: got 10, expected a canvas of 1x1 pixels or more"),
         (lambda: Polygons(2), "corners: got 2, expected a whole number of at least 3"),
         (lambda: Polygons(3.5), "corners: got 3.5, expected a whole number of at least 3"),
+        (lambda: Polygons(10**6), "corners: got 1000000, expected a whole number of at least 3 and at most 10000"),
         (
             lambda: primitive_named("squares"),
             "shapes: got 'squares', expected one of circles, triangles, polygons, rectangles, ellipses",

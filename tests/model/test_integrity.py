@@ -4,13 +4,14 @@ import io
 import re
 import struct
 import time
-import zlib
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_pictures import bmp, encoded, icon, png, tiff_entries, with_strip
 from PIL import Image, TiffImagePlugin
 
 from nsfw_model import integrity
@@ -24,12 +25,6 @@ SIZE = WIDTH, HEIGHT = 150, 100
 def photo():
     """A photograph, small."""
     return Image.open("img/coffee.jpg").convert("RGB").resize(SIZE)
-
-
-def encoded(picture, format, **options):
-    buffer = io.BytesIO()
-    picture.save(buffer, format=format, **options)
-    return buffer.getvalue()
 
 
 def refuse(data, message):
@@ -108,35 +103,19 @@ class TestJpeg:
         refuse(self.encode(photo, "progressive"), "got 10 scans of 150x100 pixels")
 
 
-def chunk(name, contents):
-    return struct.pack(">I", len(contents)) + name + contents + struct.pack(">I", zlib.crc32(name + contents))
-
-
-def png(rows, width=WIDTH, height=HEIGHT, interlaced=0, cut=None):
-    """A PNG whose header promises `width` times `height` pixels, of the given bytes."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, interlaced)
-    return b"".join(
-        [
-            b"\x89PNG\r\n\x1a\n",
-            chunk(b"IHDR", header),
-            chunk(b"IDAT", zlib.compress(rows)[:cut]),
-            chunk(b"IEND", b""),
-        ]
-    )
-
-
 class TestPng:
     def rows(self, photo):
         return [b"\0" + row.tobytes() for row in np.asarray(photo)]
 
     def test_all_rows_are_read(self, photo):
-        assert is_read_as(png(b"".join(self.rows(photo))), photo)
+        assert is_read_as(png(b"".join(self.rows(photo)), *SIZE), photo)
 
     @pytest.mark.parametrize("missing", [1, 50, 99])
     def test_missing_rows_are_refused_though_every_checksum_is_right(self, photo, missing):
         got = (HEIGHT - missing) * (1 + 3 * WIDTH)
         refuse(
-            png(b"".join(self.rows(photo)[: HEIGHT - missing])), f"truncated: got {got} bytes of pixels, expected 45100"
+            png(b"".join(self.rows(photo)[: HEIGHT - missing]), *SIZE),
+            f"truncated: got {got} bytes of pixels, expected 45100",
         )
 
     def test_black_rows_are_none_that_are_missing(self):
@@ -173,11 +152,44 @@ class TestPng:
         refuse(data[:-40] + bytes(40), "checksum|something else|cannot be read")
 
 
-def bmp(codes, size=(64, 64), compression=1, bits=8):
-    palette = b"".join(bytes([value, value, value, 0]) for value in range(2**bits))
-    start = 14 + 40 + len(palette)
-    header = struct.pack("<IiiHHIIiiII", 40, *size, 1, bits, compression, len(codes), 0, 0, 0, 0)
-    return b"BM" + struct.pack("<IHHI", start + len(codes), 0, 0, start) + header + palette + codes
+class TestIcon:
+    """One file may hold thousands of pictures, of which Pillow decodes one, and all are looked at."""
+
+    def test_pictures_that_share_their_bytes_are_refused(self, photo):
+        """65,535 entries for one PNG: 1 MB took hours."""
+        inside = encoded(photo.convert("RGBA"), "PNG")
+        shared = icon(inside, inside)
+        second = bytearray(shared[: -len(inside)])
+        second[22:38] = second[6:22]
+        assert read_picture(shared).size == SIZE
+        refuse(bytes(second), rf"got pictures inside of {2 * len(inside)} bytes in all, expected at most {len(second)}")
+
+    def test_pixels_inside_are_limited_together(self, photo, monkeypatch):
+        inside = encoded(photo.convert("RGBA"), "PNG")
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 256 * 256)
+        assert read_picture(icon(*[inside] * 4)).size == SIZE
+        refuse(icon(*[inside] * 5), "got pictures inside of 75000 pixels, expected at most 65536")
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+        assert read_picture(icon(*[inside] * 5)).size == SIZE
+
+
+class TestPcx:
+    @pytest.mark.parametrize("colours", ["RGB", "L", "P", "1"])
+    def test_whole_files_are_read(self, colours, photo):
+        picture = photo.convert(colours)
+        assert is_read_as(encoded(picture, "PCX"), picture.convert("RGB"))
+
+    def test_a_palette_that_is_cut_off_is_refused(self, photo):
+        """The numbers of its colours were read as greys."""
+        data = encoded(photo.quantize(16), "PCX")
+        refuse(data[:-1], "truncated: got no palette at the end of the file")
+        refuse(data[:-769], "truncated: got no palette at the end of the file")
+
+    def test_greys_need_no_palette_if_the_file_says_that_they_are_greys(self, photo):
+        grey = photo.convert("L")
+        data = bytearray(encoded(grey, "PCX")[:-769])
+        data[68] = 2
+        assert is_read_as(bytes(data), grey.convert("RGB"))
 
 
 class TestRunLengthBmp:
@@ -217,8 +229,7 @@ class TestRunLengthBmp:
 
     def test_an_icon_has_none(self):
         inside = bmp(b"\x40\x77\0\0" * 64, (64, 128))[14:]
-        icon = struct.pack("<HHH", 0, 1, 1) + struct.pack("<BBBBHHII", 64, 64, 0, 0, 1, 8, len(inside), 22) + inside
-        refuse(icon, "run-length codes, which icons do not have|cannot be read")
+        refuse(icon(inside, size=64), "run-length codes, which icons do not have|cannot be read")
 
 
 class TestTiff:
@@ -229,10 +240,7 @@ class TestTiff:
 
         def make(compression):
             data = bytearray(encoded(photo, "TIFF", compression=compression))
-            (at,) = struct.unpack_from("<I", data, 4)
-            (count,) = struct.unpack_from("<H", data, at)
-            places = range(at + 2, at + 2 + 12 * count, 12)
-            return data, {struct.unpack_from("<H", data, place)[0]: place for place in places}
+            return data, tiff_entries(data)
 
         return make
 
@@ -255,6 +263,72 @@ class TestTiff:
         monkeypatch.setattr(integrity, "MAX_STRIPS", 3)
         data, _ = strips("packbits")
         refuse(bytes(data), "strips or tiles, expected at most 3")
+
+    @pytest.fixture
+    def of_jpeg(self, photo):
+        """A TIFF of one strip that is a JPEG, whose tables stand apart, and a JPEG of the same picture."""
+        return encoded(photo, "TIFF", compression="jpeg"), encoded(photo, "JPEG", subsampling=0)
+
+    @pytest.mark.parametrize("part", [0.1, 0.5, 0.99])
+    def test_a_jpeg_inside_that_ends_early_is_refused(self, part, of_jpeg):
+        """libjpeg fills the rest with grey."""
+        data, _ = of_jpeg
+        (at,) = struct.unpack_from("<I", data, tiff_entries(data)[273] + 8)
+        (size,) = struct.unpack_from("<I", data, tiff_entries(data)[279] + 8)
+        strip = data[at : at + size]
+        assert is_read_as(with_strip(data, strip), read_picture(data))
+        refuse(with_strip(data, strip[: int(part * size)]), "strip or tile 0: ")
+
+    def test_a_jpeg_inside_that_is_cut_and_closed_or_too_small_is_refused(self, photo, of_jpeg):
+        data, jpeg = of_jpeg
+        assert read_picture(with_strip(data, jpeg)).size == SIZE
+        closed = jpeg[: jpeg.index(b"\xff\xda") + 800] + b"\xff\xd9"
+        refuse(with_strip(data, closed), "strip or tile 0: truncated: got less data than the picture has blocks")
+        low = encoded(photo.crop((0, 0, WIDTH, 48)), "JPEG", subsampling=0)
+        refuse(with_strip(data, low), "strip or tile 0: truncated: got 150x48 pixels, expected 150x100")
+
+    @pytest.mark.parametrize("tiled", [False, True], ids=["strips", "tiles"])
+    def test_several_jpegs_inside_are_read(self, tiled, photo, monkeypatch):
+        """The last strip has fewer rows, a tile at the edge has not."""
+        monkeypatch.setattr(TiffImagePlugin, "STRIP_SIZE", 150 * 3 * 16)
+        data = tiff_of_jpeg_tiles(photo, 64) if tiled else encoded(photo, "TIFF", compression="jpeg")
+        with Image.open(io.BytesIO(data)) as opened:
+            assert len(opened.tag_v2[324 if tiled else 273]) == (6 if tiled else 7)
+            assert is_read_as(data, opened.convert("RGB"))
+
+    def test_thousands_of_entries_that_share_a_megabyte_do_not_cost_gigabytes(self):
+        """Of each entry a list was made: 600 KB took 20 GB."""
+        shared = bytes(4 * integrity.MAX_STRIPS)
+        entries = [struct.pack("<HHII", 1000 + tag, 4, integrity.MAX_STRIPS, 8) for tag in range(1000)]
+        directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+        data = b"II*\0" + struct.pack("<I", 8 + len(shared)) + shared + directory
+        tracemalloc.start()
+        try:
+            with pytest.raises(integrity.DamagedError, match="got 0 strips"):
+                integrity.check_before_decoding(data)
+            assert tracemalloc.get_traced_memory()[1] < 1 << 24
+        finally:
+            tracemalloc.stop()
+
+
+def tiff_of_jpeg_tiles(picture, side):
+    """A TIFF whose tiles are JPEGs, those at the edges as large as the others (TIFF 6.0, section 15)."""
+    columns, rows = (range(0, length, side) for length in picture.size)
+    tiles = [
+        encoded(picture.crop((x, y, x + side, y + side)), "JPEG", subsampling=0, quality=90)
+        for y in rows
+        for x in columns
+    ]
+    starts = [8 + sum(map(len, tiles[:index])) for index in range(len(tiles))]
+    lists = 8 + sum(map(len, tiles))
+    bits, offsets, sizes = lists, lists + 6, lists + 6 + 4 * len(tiles)
+    entries = [(256, 3, 1, picture.width), (257, 3, 1, picture.height), (258, 3, 3, bits), (259, 3, 1, 7)]
+    entries += [(262, 3, 1, 6), (277, 3, 1, 3), (284, 3, 1, 1), (322, 3, 1, side), (323, 3, 1, side)]
+    entries += [(324, 4, len(tiles), offsets), (325, 4, len(tiles), sizes)]
+    data = b"".join(tiles) + struct.pack("<3H", 8, 8, 8) + struct.pack(f"<{len(tiles)}I", *starts)
+    data += struct.pack(f"<{len(tiles)}I", *map(len, tiles))
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + directory
 
 
 class TestJpeg2000:

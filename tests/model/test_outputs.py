@@ -69,6 +69,11 @@ WRITERS = {
         from nsfw_model.outputs import save_picture
         save_picture(Image.effect_noise((90, 90), 9), path)
     """,
+    "picture without compression": """
+        from PIL import Image
+        from nsfw_model.outputs import save_picture
+        save_picture(Image.effect_noise((90, 90), 9), path)
+    """,
     "animation": """
         from PIL import Image
         from nsfw_experiments.evolution.callbacks import save_animation
@@ -79,7 +84,7 @@ WRITERS = {
         write_text(path, "x" * 10000)
     """,
 }
-EXTENSIONS = {"picture": ".png", "animation": ".gif"}
+EXTENSIONS = {"picture": ".png", "picture without compression": ".bmp", "animation": ".gif"}
 
 
 def run(kind, path, script):

@@ -208,6 +208,10 @@ class TestBadPictures:
             prepare(img)
         return caught.value
 
+    def test_a_name_that_no_file_can_have(self):
+        self.refuse("\ud800.jpg", "surrogates not allowed")
+        self.refuse("\0.jpg", "null")
+
     def test_missing_file(self, tmp_path):
         error = self.refuse(tmp_path / "none.jpg", "none.jpg: no such file")
         assert isinstance(error.__cause__, FileNotFoundError)

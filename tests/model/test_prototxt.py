@@ -371,6 +371,12 @@ class TestWholeFile:
         with pytest.raises(PrototxtError, match=r":3: layer 'b' .*: param name 'w': got a blob shared with layer 'a'"):
             read(tmp_path, DATA + "".join(named))
 
+    def test_is_quoted_in_part_only(self, tmp_path):
+        """The message had the whole of a line of 4 MB."""
+        with pytest.raises(PrototxtError, match=r"\.\.\. \(\d+ characters\)$") as error:
+            read(tmp_path, "'" * 1_000_000)
+        assert len(str(error.value)) < 2100
+
     def test_that_is_missing_is_an_oserror(self, tmp_path):
         with pytest.raises(FileNotFoundError):
             read_prototxt(tmp_path / "none.prototxt")

@@ -1,0 +1,190 @@
+"""Pictures of a few bytes, or of a few megabytes, that ask for gigabytes or minutes."""
+
+import struct
+import zlib
+
+from attack import Attack
+from made_pictures import bmp, chunk, encoded, icon, png, tiff_entries
+from pictures import PHOTO, ROOT, UNKNOWN, UNREAD_TIFF, WHOLE, HEIGHT, WIDTH, prepare, read, refused, unreadable
+
+__all__ = ["ATTACKS", "prepare"]
+
+CORPUS = ROOT / "tests" / "fuzz" / "corpus" / "picture-bmp"
+ICON_OF_ONE_PNG = png(bytes(9001 * 3000), 3000, 3000)
+
+
+def _many_for_one(count):
+    """An icon in which each of so many pictures is the same part of the file."""
+    entry = struct.pack("<BBBBHHII", 0, 0, 0, 0, 1, 32, len(ICON_OF_ONE_PNG), 6 + 16 * count)
+    return struct.pack("<HHH", 0, 1, count) + entry * count + ICON_OF_ONE_PNG
+
+
+def jpeg_with(inserted):
+    return WHOLE["JPEG"][0][:2] + inserted + WHOLE["JPEG"][0][2:]
+
+
+def png_with(inserted):
+    whole = png(4 * (b"\0" + 12 * b"\x7f"), 4, 4)
+    return whole[:33] + inserted + whole[33:]
+
+
+def gif_with(inserted):
+    data = WHOLE["GIF"][0]
+    frame = data.index(b",\0\0\0\0")
+    return data[:frame] + inserted + data[frame:]
+
+
+def sharing_tiff(entries):
+    """A TIFF each of whose entries is the same 512 KiB of whole numbers."""
+    shared = bytes(1 << 19)
+    pixels = [(256, 3, 1, 4), (257, 3, 1, 4), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8)]
+    directory = [*pixels, *((1000 + tag, 4, 1 << 17, 8) for tag in range(entries))]
+    packed = b"".join(struct.pack("<HHII", *entry) for entry in directory)
+    return (
+        b"II*\0" + struct.pack("<I", 8 + len(shared)) + shared + struct.pack("<H", len(directory)) + packed + bytes(4)
+    )
+
+
+def tiff_of_strips(count):
+    """A TIFF that promises so many strips."""
+    data = bytearray(WHOLE["TIFF"][0])
+    struct.pack_into("<I", data, tiff_entries(data)[273] + 4, count)
+    return bytes(data)
+
+
+def webp_of(size):
+    """A WebP whose canvas has this size, and a tiny frame."""
+    data = bytearray(encoded(PHOTO, "WEBP", exif=b"Exif\0\0II*\0"))
+    at = data.index(b"VP8X") + 12
+    data[at : at + 6] = 2 * (size - 1).to_bytes(3, "little")
+    return bytes(data)
+
+
+def repeated_scans():
+    data = encoded(PHOTO.resize((2000, 1500)), "JPEG", progressive=True)
+    return data[:-2] + 300 * data[data.rindex(b"\xff\xda") : -2] + data[-2:]
+
+
+def j2k_of_tiny_tiles():
+    data = bytearray(encoded(PHOTO, "JPEG2000", no_jp2=True))
+    struct.pack_into(">II", data, 8, 8000, 8000)
+    struct.pack_into(">II", data, 24, 1, 1)
+    return bytes(data)
+
+
+ZEROS = zlib.compress(bytes(50_000_000), 9)
+PROFILE = chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(1_000_000), 9))
+TEXT = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1_000_000), 9))
+PIXELS = unreadable(".*exceeds limit of [0-9]+ pixels")
+TOO_MANY_PIXELS = refused("[0-9]+x[0-9]+ is [0-9]+ pixels, more than PIL.Image.MAX_IMAGE_PIXELS")
+READ = "a picture of 150x100"  # in time
+
+BOMBS = {
+    "BMP, 384 bytes for half a minute": ((CORPUS / "bmp_384_bytes_30s.bmp").read_bytes(), unreadable(".*run-length")),
+    "BMP, a jump over 20 million": ((CORPUS / "bmp_delta_20000000.bmp").read_bytes(), unreadable(".*run-length")),
+    "BMP, wide": ((CORPUS / "bmp_rle_wide.bmp").read_bytes(), unreadable(".*run-length codes")),
+    "BMP, 17 MB of run lengths": (
+        bmp(b"\x01\x77" * (17 << 19)),
+        unreadable(".*bytes of run-length codes, expected at"),
+    ),
+    "BMP of 2 billion colours": (
+        b"BM"
+        + struct.pack("<IHHI", 0, 0, 0, 54)
+        + struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, 8, 0, 64, 0, 0, 1 << 31, 0),
+        unreadable("Unsupported BMP Palette size"),
+    ),
+    "BMP of the least height": (
+        b"BM" + struct.pack("<IHHI", 0, 0, 0, 54) + struct.pack("<IiiHHI20x", 40, 8, -(1 << 31), 1, 24, 0),
+        PIXELS,
+    ),
+    "GIF of a huge screen": (
+        WHOLE["GIF"][0][:6] + b"\xff\xff\xff\xff" + WHOLE["GIF"][0][10:],
+        PIXELS,
+    ),
+    "GIF, 400,000 comments": (gif_with(b"!\xfe\x01a\0" * 400_000), unreadable("got more than 65536 blocks before")),
+    "GIF, a comment of two million parts": (
+        gif_with(b"!\xfe" + b"\x01a" * 2_000_000 + b"\0"),
+        unreadable("got more than 1048576"),
+    ),
+    "ICO, 65,535 entries for one PNG": (
+        _many_for_one(65535),
+        unreadable("got pictures inside of [0-9]+ (bytes in all|pixels)"),
+    ),
+    "ICO of a PNG of 2 billion squared": (icon(png(ZEROS, 2**31 - 1, 2**31 - 1)), PIXELS),
+    "ICO of PNGs for gigabytes": (
+        icon(*[png(bytes(9001 * 3000), 3000, 3000)] * 40),
+        unreadable("got pictures inside of [0-9]+ pixels"),
+    ),
+    "ICO in ICO in ICO": (
+        icon(icon(icon(WHOLE["ICO of a PNG"][0]))),
+        unreadable("Unsupported BMP|.*header|Truncated File Read"),
+    ),
+    "JPEG of 310 scans": (
+        repeated_scans(),
+        unreadable("got 310 scans of 2000x1500 pixels, expected at most 100 scans"),
+    ),
+    "JPEG, 5 MB of fill bytes": (
+        jpeg_with(b"\xff" * 5_000_000),
+        unreadable("got more than 65536 bytes between segments"),
+    ),
+    "JPEG, 5 MB of no segment": (jpeg_with(bytes(5_000_000)), unreadable("got more than 65536 bytes between segments")),
+    "JPEG, a million segments": (jpeg_with(b"\xff\xe0\0\2" * 1_000_000), unreadable("got more than 65536 segments")),
+    "JPEG, 13 MB of tables": (
+        jpeg_with((b"\xff\xdb\xff\xdc" + bytes(65498)) * 200),
+        unreadable("got more than 1048576 bytes of tables"),
+    ),
+    "JPEG, fill bytes within a scan": (
+        WHOLE["JPEG"][0][:-400] + b"\xff" * 1_000_000 + b"\0" + WHOLE["JPEG"][0][-400:],
+        f"{READ}|{unreadable('truncated')}",
+    ),
+    "JPEG of 65,500 pixels squared": (
+        WHOLE["JPEG"][0].replace(struct.pack(">HH", HEIGHT, WIDTH), b"\xff\xdc\xff\xdc", 1),
+        PIXELS,
+    ),
+    "JPEG 2000 of 64 million tiles": (j2k_of_tiny_tiles(), unreadable("got 64000000 tiles, expected at most 16384")),
+    "PCX of 65,536 pixels squared": (
+        WHOLE["PCX"][0][:4] + b"\0\0\0\0\xfe\xff\xfe\xff" + WHOLE["PCX"][0][12:],
+        PIXELS,
+    ),
+    "PNG of 2 billion squared": (png(ZEROS, 2**31 - 1, 2**31 - 1), PIXELS),
+    "PNG of 90 million pixels": (png(bytes(9), 10_000, 9_000), TOO_MANY_PIXELS),
+    "PNG, a profile of 50 MB": (
+        png_with(chunk(b"iCCP", b"a\0\0" + ZEROS)),
+        unreadable("Decompressed data too large"),
+    ),
+    "PNG, 3000 profiles": (png_with(PROFILE * 3000), unreadable("got more than 16 colour profiles")),
+    "PNG, 2000 texts": (png_with(TEXT * 2000), unreadable("Too much memory used in text chunks")),
+    "PNG, 500,000 chunks": (png_with(chunk(b"teXt", b"") * 500_000), unreadable("got more than 65536 chunks")),
+    "PPM, a comment of 5 MB": (
+        b"P6 #" + b"a" * 5_000_000 + b"\n2 2 255 " + bytes(12),
+        unreadable("got a header of more"),
+    ),
+    "PPM, three million comments": (
+        b"P3 2 2 255 " + b"#a\n" * 3_000_000 + b"1 " * 12,
+        unreadable("got more than 1024 comm"),
+    ),
+    "PPM of 17 MB of text": (
+        b"P3 2 2 255 " + b" " * (17 << 20),
+        unreadable(".*bytes of numbers as text, expected at most"),
+    ),
+    "PPM of a number of many digits": (b"P6 " + b"9" * 50_000 + b" 2 255 ", unreadable(".*Token too long")),
+    "TIFF, entries that share a megabyte": (sharing_tiff(4000), "a picture of 4x4"),
+    "TIFF, 60,000 entries": (sharing_tiff(60_000), unreadable("got more than 4096 entries")),
+    "TIFF of a million strips": (
+        tiff_of_strips(1_000_000),
+        f"{refused(UNREAD_TIFF)}|{unreadable('got 1000000 strips or tiles, expected at most 131072')}",
+    ),
+    "TGA of 65,535 pixels squared": (
+        WHOLE["TGA"][0][:12] + b"\xff\xff\xff\xff" + WHOLE["TGA"][0][16:],
+        PIXELS,
+    ),
+    "WebP of 16,384 pixels squared": (webp_of(16383), f"{PIXELS}|{unreadable('could not create')}"),
+    "Nothing but zeros": (bytes(1 << 24), refused(UNKNOWN)),
+}
+
+
+def _reading(data):
+    return lambda folder: read(data)
+
+
+ATTACKS = [Attack("cost", name, _reading(data), outcome) for name, (data, outcome) in BOMBS.items()]

@@ -1,0 +1,111 @@
+"""Headers in thousands of pieces are refused before any decoder reads them one by one."""
+
+import struct
+import time
+import zlib
+
+import pytest
+from made_pictures import chunk, encoded, png
+from PIL import Image
+
+from nsfw_model import headers
+from nsfw_model.headers import check_headers
+from nsfw_model.integrity import DamagedError
+from nsfw_model.picture import PictureError, read_picture
+
+PHOTO = Image.open("img/coffee.jpg").convert("RGB").resize((60, 40))
+JPEG, GIF = encoded(PHOTO, "JPEG"), encoded(PHOTO.quantize(8), "GIF")
+COMMENT = b"!\xfe\x01a\0"
+FRAME = GIF.index(b",\0\0\0\0")
+PALETTE = zlib.compress(bytes(1000))
+
+
+def jpeg_with(inserted):
+    return JPEG[:2] + inserted + JPEG[2:]
+
+
+def png_with(inserted):
+    whole = png(4 * (b"\0" + 12 * b"\x7f"), 4, 4)
+    return whole[:33] + inserted + whole[33:]
+
+
+def gif_with(inserted):
+    return GIF[:FRAME] + inserted + GIF[FRAME:]
+
+
+def tiff_of(entries, big=False):
+    """A directory of so many entries, of one byte each."""
+    entry = struct.pack("<HHQQ", 40000, 1, 1, 0) if big else struct.pack("<HHII", 40000, 1, 1, 0)
+    start = b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, entries) if big else b"II*\0" + struct.pack("<IH", 8, entries)
+    return start + entry * entries + bytes(8)
+
+
+TOO_MUCH = {
+    "fill bytes of a JPEG": (jpeg_with(b"\xff" * (1 << 17)), "more than 65536 bytes between segments"),
+    "strangers' bytes in a JPEG": (jpeg_with(b"\0" * (1 << 17)), "more than 65536 bytes between segments"),
+    "bytes without a marker": (b"\xff\xd8" + bytes(1 << 17), "more than 65536 bytes between segments"),
+    "empty segments": (jpeg_with(b"\xff\xe0\0\2" * 70_000), "more than 65536 segments"),
+    "markers without length": (jpeg_with(b"\xff\x01" * 70_000), "more than 65536 segments"),
+    "tables of a JPEG": (jpeg_with((b"\xff\xdb\xff\xdc" + bytes(65498)) * 17), "more than 1048576 bytes of tables"),
+    "chunks of a PNG": (png_with(chunk(b"teXt", b"") * 70_000), "more than 65536 chunks"),
+    "colour profiles": (png_with(chunk(b"iCCP", b"a\0\0" + PALETTE) * 17), "more than 16 colour profiles"),
+    "blocks of a GIF": (gif_with(COMMENT * 70_000), "more than 65536 blocks before the first frame"),
+    "strangers' bytes in a GIF": (gif_with(bytes(70_000)), "more than 65536 blocks before the first frame"),
+    "parts of a block": (gif_with(b"!\xfe" + b"\x01a" * (1 << 20) + b"\x01a\0"), "more than 1048576 parts of blocks"),
+    "a comment in a PPM's header": (
+        b"P6 #" + b"a" * (1 << 16) + b"\n2 2 255 " + bytes(12),
+        "header of more than 65536",
+    ),
+    "spaces in a PPM's header": (b"P6" + b" " * (1 << 16) + b"2 2 255 " + bytes(12), "header of more than 65536"),
+    "comments among numbers": (b"P3 2 2 255 " + b"#\n" * 1025 + b"1 " * 12, "more than 1024 comments among numbers"),
+    "entries of a TIFF": (tiff_of(4097), "more than 4096 entries of a directory"),
+    "entries of a BigTIFF": (tiff_of(4097, big=True), "more than 4096 entries of a directory"),
+}
+
+
+@pytest.mark.parametrize("what", TOO_MUCH)
+def test_what_no_encoder_writes_is_refused_before_it_is_read(what):
+    data, message = TOO_MUCH[what]
+    began = time.process_time()
+    with pytest.raises(PictureError, match=message):
+        read_picture(data)
+    assert time.process_time() - began < 2
+
+
+ENOUGH = {
+    "fill bytes": jpeg_with(b"\xff" * 60_000),
+    "segments": jpeg_with(b"\xff\xe0\0\2" * 1000),
+    "what follows a JPEG": JPEG + bytes(1 << 17),
+    "chunks": png_with(chunk(b"teXt", b"a\0b") * 1000),
+    "one colour profile": png_with(chunk(b"iCCP", b"a\0\0" + PALETTE)),
+    "comments in a GIF": gif_with(COMMENT * 1000),
+    "a long comment in a GIF": gif_with(b"!\xfe" + (b"\xff" + b"a" * 255) * 5000 + b"\0"),
+    "a comment in a PPM's header": b"P6 # by\n2 #\n 2 255 " + bytes(12) + bytes(1 << 17),
+    "a bitmap, whose header has two numbers": b"P4 800 800 " + bytes(80_000),
+    "comments among numbers": b"P3 2 2 255 " + b"1 # one\n" * 12,
+}
+
+
+@pytest.mark.parametrize("what", ENOUGH)
+def test_what_people_write_is_read(what):
+    assert read_picture(ENOUGH[what]).mode == "RGB"
+
+
+@pytest.mark.parametrize("format", ["GIF", "JPEG", "PNG", "PPM", "TIFF"])
+def test_files_that_end_early_are_left_to_pillow(format):
+    data = encoded(PHOTO.convert("L"), format)
+    for end in range(120):
+        check_headers(data[:end])
+
+
+def test_the_limits_are_read_when_they_are_needed(monkeypatch):
+    monkeypatch.setattr(headers, "MAX_PROFILES", 0)
+    with pytest.raises(DamagedError, match="got more than 0 colour profiles"):
+        check_headers(ENOUGH["one colour profile"])
+
+
+def test_fill_bytes_within_a_scan_do_not_take_quadratic_time():
+    scan = JPEG.index(b"\xff\xda") + 14
+    began = time.process_time()
+    read_picture(JPEG[:scan] + b"\xff" * 200_000 + b"\0" + JPEG[scan:])
+    assert time.process_time() - began < 2
