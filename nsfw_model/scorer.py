@@ -10,6 +10,7 @@ from theano_compat.depth import with_room
 from theano_compat.forks import ForkSafeLock
 from theano_cpu.compile import compile_function
 from theano_cpu.fuse import accelerated_output
+from theano_cpu.onednn import overflowed
 
 import lasagne
 import numpy as np
@@ -82,8 +83,10 @@ class Scorer:
         shape = self._checked_input_shape(deploy_prototxt_path)
         self.input_size: tuple[int, int] = (shape[2], shape[1])
         self._prob_and_classes = accelerated_output([self.output, self.output.input_layer], precision=precision)
-        self._forward = _Compiled(self._compile_forward, shape, str(nsfw_pkl_path))
-        self._backward = _Compiled(self._compile_backward, shape, str(nsfw_pkl_path))
+        self._weights_name = str(nsfw_pkl_path)
+        self._every_layer = _Compiled(self._compile_every_layer, shape)
+        self._forward = _Compiled(self._compile_forward, shape, self._check)
+        self._backward = _Compiled(self._compile_backward, shape, self._check)
 
     def _checked_input_shape(self, deploy_prototxt_path: str | Path) -> tuple[int, ...]:
         """Channels, height and width of the input of what is a classifier of pictures."""
@@ -178,6 +181,26 @@ class Scorer:
         gradients = with_room(lambda: T.grad(None, self.input_var, known_grads={classes: direction}), [classes])
         return compile_function([self.input_var, direction], [classes, gradients])
 
+    def _compile_every_layer(self):
+        values = lasagne.layers.get_output(list(self.net.values()), deterministic=True)
+        return compile_function([self.input_var], values)
+
+    def _check(self, x: np.ndarray, outputs: list[np.ndarray], overflow: bool) -> None:
+        """Refuse outputs that are not finite, or that come of a layer whose values are not."""
+        for output in outputs:
+            self._check_values("the network", output)
+        if overflow:  # a ReLU or a pooling may have dropped what is no number
+            for name, values in zip(self.net, self._every_layer(x)):
+                self._check_values(f"layer {name!r}", values)
+
+    def _check_values(self, whose: str, values: np.ndarray) -> None:
+        flaw = not_finite(values)
+        if flaw:
+            raise ModelFileError(
+                f"{self._weights_name}: {whose} gives {flaw} for finite input: its weights are too large, "
+                "or what computes it is broken here (THEANO_CPU_ENGINE chooses another engine)"
+            )
+
 
 def _difference(classes: np.ndarray) -> np.ndarray:
     safe, unsafe = classes.reshape(-1, 2).T
@@ -187,10 +210,10 @@ def _difference(classes: np.ndarray) -> np.ndarray:
 class _Compiled:
     """A Theano function of a batch that is compiled at its first call; calls take turns, numbers are finite."""
 
-    def __init__(self, compile_function, shape, weights_name):
+    def __init__(self, compile_function, shape, check=lambda x, outputs, overflow: None):
         self._compile = compile_function
         self._shape = shape
-        self._weights_name = weights_name
+        self._check = check
         self._function = None
         self._lock = ForkSafeLock()
 
@@ -208,12 +231,8 @@ class _Compiled:
                 self._function, self._lock.interrupted = None, False
             if self._function is None:
                 self._function = self._compile()
+            overflowed()  # by others before
             outputs = self._function(x, *others)
-        for output in outputs:
-            flaw = not_finite(output)
-            if flaw:
-                raise ModelFileError(
-                    f"{self._weights_name}: the network gives {flaw} for finite input: its weights are too large, "
-                    "or what computes it is broken here (THEANO_CPU_ENGINE chooses another engine)"
-                )
+            overflow = overflowed()
+        self._check(x, outputs, overflow)
         return outputs

@@ -83,6 +83,17 @@ for value in 3e38, -3e38:
         add(f"{value} as the weights of the last layer, for {method}", carry_out, OVERFLOWS)
 
 
+def _overflow_within(folder):
+    """3e38 in the first layer, of both signs: behind its ReLU there are numbers again."""
+    (name, (filters, *others)), *rest = _layers()
+    signs = np.arange(filters.size).reshape(filters.shape) % 2 * 2 - 1
+    save_weights(folder / "nsfw.pkl", [(name, [np.float32(3e38) * signs.astype(np.float32), *others]), *rest])
+    return get_scorer(folder / "nsfw.pkl").scores(np.full((1, 3, 224, 224), 50, np.float32))
+
+
+add("3e38 as the weights of the first layer", _overflow_within, "ModelFileError: .*layer 'conv_1' gives (nan|inf|-inf)")
+
+
 def _through(function):
     return lambda folder: function(_weights(folder, 3e38, -1))
 

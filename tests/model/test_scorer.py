@@ -12,6 +12,7 @@ from nsfw_experiments.inverse.stability import fragility
 from nsfw_model import ModelFileError
 from nsfw_model.scorer import Scorer
 from nsfw_model.weights import load_weights, save_weights
+from theano_cpu import onednn
 from open_nsfw import get_scorer, model_files, nsfw_score, nsfw_scores, prepare
 
 BAD = [np.nan, np.inf, -np.inf]
@@ -56,6 +57,35 @@ def test_a_network_that_overflows_gives_an_error_and_no_number(method, x, overfl
     scorer = get_scorer(overflowing)
     with pytest.raises(ModelFileError, match=r"nsfw.pkl: the network gives (nan|inf|-inf) at .* too large"):
         getattr(scorer, method)(x)
+
+
+@pytest.fixture(scope="module")
+def overflowing_at_first(tmp_path_factory):
+    """Weights that make the first layer overflow, whose ReLU makes 0 of what is no number."""
+    layers = load_weights(model_files()[0])
+    name, (filters, *others) = layers[0]
+    filters = np.where(np.arange(filters.size).reshape(filters.shape) % 2, np.float32(3e38), np.float32(-3e38))
+    path = tmp_path_factory.mktemp("overflowing") / "first.pkl"
+    save_weights(path, [(name, [filters, *others]), *layers[1:]])
+    return path
+
+
+@pytest.mark.parametrize("method", ["scores", "logits_and_gradients"])
+def test_an_overflow_that_leaves_no_trace_in_the_output_is_an_error_that_names_the_layer(
+    method, x, overflowing_at_first
+):
+    scorer = get_scorer(overflowing_at_first)
+    if onednn.engine() == "onednn":
+        with pytest.raises(ModelFileError, match=r"first.pkl: layer 'conv_1' gives (nan|inf|-inf) at .* too large"):
+            getattr(scorer, method)(np.full_like(x, 50))
+
+
+def test_no_picture_overflows_the_network():
+    x = np.stack([prepare(ROCKET), np.full((3, 224, 224), 255, np.float32)])
+    onednn.overflowed()
+    get_scorer().scores(x)
+    get_scorer().logits_and_gradients(x)
+    assert not onednn.overflowed()
 
 
 def test_the_front_door_gives_no_number_of_it_either(overflowing):

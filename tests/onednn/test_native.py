@@ -1,5 +1,7 @@
 """What the native module is handed is looked at before it is read: numbers, kinds, axes, settings, sizes of outputs."""
 
+import threading
+
 import theano_cpu  # noqa: F401
 import numpy as np
 import pytest
@@ -129,3 +131,35 @@ def test_numbers_in_the_other_byte_order_are_read_in_theirs():
     values = np.arange(90, dtype="float32").reshape(1, 5, 6, 3)
     node.op.perform(node, [values.astype(values.dtype.newbyteorder())], outputs)
     np.testing.assert_array_equal(outputs[0][0], values[:, ::2, ::2])
+
+
+@pytest.mark.parametrize("x, y, expected", [(1e38, 2, False), (3e38, 3e38, True), (np.inf, -np.inf, True)])
+def test_overflows_are_noticed_once(x, y, expected):
+    onednn.overflowed()
+    arrays = [np.full((1, 64, 64, 8), value, np.float32) for value in (x, y)]
+    onednn.native_module().run_thunk(thunk("sum", {}, arrays))
+    assert [onednn.overflowed(), onednn.overflowed()] == [expected, False]
+
+
+def test_a_function_that_two_threads_call_at_once_refuses_one_of_them():
+    """What is prepared for one picture's size once computed another thread's picture, and read beyond its end."""
+    x, w = T.tensor4(), T.constant(np.ones((16, 8, 3, 3), "float32"))
+    function = theano.function([x], ops.conv2d(x, w), mode=ops.fast_compile())
+    errors = []
+
+    def call(size):
+        for _ in range(5000):
+            if errors:
+                return
+            try:
+                function(np.ones((1, size, size, 8), "float32"))
+            except RuntimeError as error:
+                errors.append(str(error))
+
+    threads = [threading.Thread(target=call, args=(size,)) for size in (8, 100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors and all("a compiled function is for one thread at a time" in error for error in errors)
+    assert function(np.ones((1, 5, 5, 8), "float32")).shape == (1, 3, 3, 16)

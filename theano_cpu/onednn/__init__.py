@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         native_module,
         num_threads,
         onednn_available,
+        overflowed,
         set_num_threads,
     )
 
@@ -37,6 +38,7 @@ __all__ = [
     "native_module",
     "num_threads",
     "onednn_available",
+    "overflowed",
     "set_num_threads",
 ]
 

@@ -265,6 +265,32 @@ def has_bfloat16() -> bool:
     return native_module().versions()["isa"] & 0xE7 == 0xE7
 
 
+def overflowed() -> bool:
+    """Tell whether oneDNN came upon a value that is too large for float32, or no number, since the last call.
+
+    A ReLU makes 0 of what is no number, so a network may give a number like any other then. What the processor
+    notes of itself is read: it costs microseconds.
+
+    Returns
+    -------
+    bool
+        True if the calling thread's computations, on all of their threads, had an overflow or an invalid operation.
+        False where plain Theano computes.
+
+    Raises
+    ------
+    UnknownEngineError, OneDnnUnavailableError
+        As `engine` does.
+
+    Examples
+    --------
+    >>> from theano_cpu import onednn
+    >>> onednn.overflowed() in (True, False), onednn.overflowed()
+    (True, False)
+    """
+    return engine() == "onednn" and native_module().overflowed()
+
+
 def native_module() -> Any:
     """Return the native module, compiled if need be.
 

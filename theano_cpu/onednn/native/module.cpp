@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cfenv>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -114,8 +115,11 @@ thread_local bool may_compute_at_end = false;
     for (;;) pause();
 }
 
+std::atomic<int> generation{1};  // of processes, by forks
+
 void after_fork_in_child() {
     copied_by_fork = true;
+    ++generation;
     worker = nullptr;  // its thread was not copied
     computing = 0;
 }
@@ -276,8 +280,25 @@ struct Thunk {
     Arguments arguments;
     int in_place = -1;  // the input whose memory the first output takes
     std::vector<Reference> inputs, outputs;
+    int computing_in = 0;  // the generation of the process that computes it now: one thread at a time. Python's lock protects it
 
     ~Thunk() { Py_XDECREF(error); }
+};
+
+// What an operation has prepared fits the arrays of one call.
+class Alone {
+public:
+    explicit Alone(Thunk &thunk) : thunk(thunk) {
+        // In a child that was forked meanwhile, the thread that computed does not exist
+        if (thunk.computing_in == generation)
+            throw std::runtime_error(
+                "it computes on another thread already: a compiled function is for one thread at a time");
+        thunk.computing_in = generation;
+    }
+    ~Alone() { thunk.computing_in = 0; }
+
+private:
+    Thunk &thunk;
 };
 
 std::string failure(const Thunk &thunk, const std::vector<Reference> &inputs, const char *what) {
@@ -349,6 +370,7 @@ void compute(Thunk &thunk) {
     HeldGuard guard;
     std::vector<Reference> &inputs = guard.held->inputs, &outputs = guard.held->outputs;
     try {
+        Alone alone(thunk);
         Tensors in, out;
         for (size_t i = 0; i < thunk.inputs.size(); ++i) {
             inputs.push_back(readable(thunk, i, PyList_GET_ITEM(thunk.inputs[i].get(), 0)));
@@ -527,6 +549,20 @@ PyObject *get_num_threads(PyObject *, PyObject *) {
     return PyLong_FromLong(thread_count());
 }
 
+// A ReLU makes 0 of what is no number: an overflow before it leaves no trace but the flags of the processor, of which
+// each thread has its own.
+PyObject *overflowed(PyObject *, PyObject *) {
+    int flags = 0;
+    with_threads(thread_count(), [&] {
+#pragma omp parallel reduction(| : flags)
+        {
+            flags |= std::fetestexcept(FE_OVERFLOW | FE_INVALID);
+            std::feclearexcept(FE_OVERFLOW | FE_INVALID);
+        }
+    });
+    return PyBool_FromLong(flags);
+}
+
 PyObject *versions(PyObject *, PyObject *) {
     const dnnl_version_t *used = dnnl_version();
     return Py_BuildValue("{s:(iii),s:(iii),s:i}", "compiled", DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH,
@@ -558,6 +594,8 @@ PyMethodDef methods[] = {
     {"implementations", implementations, METH_O, "oneDNN's implementations that a thunk used last."},
     {"set_num_threads", set_num_threads, METH_O, "Threads of every operation from now on; 0: OpenMP's own choice."},
     {"get_num_threads", get_num_threads, METH_NOARGS, "Threads that an operation uses."},
+    {"overflowed", overflowed, METH_NOARGS,
+     "Whether a value was too large, or no number, in the calling thread's computations since the last call."},
     {"versions", versions, METH_NOARGS, "oneDNN's version at compilation and now, and its instruction set's bits."},
     {"close", close_module, METH_NOARGS,
      "Wait for what other threads compute, and let none but the calling thread begin anything more."},
