@@ -32,6 +32,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -50,6 +51,8 @@ from nsfw_model.preprocess import (
     read_picture,
     resize_image,
 )
+from nsfw_model.picture import picture_name
+from nsfw_model.time_limit import LateError, TimeLimit
 from theano_compat.forks import ForkSafeLock
 
 if TYPE_CHECKING:
@@ -136,6 +139,7 @@ def nsfw_scores(
     on_error: Literal["raise", "return"] = "raise",
     *,
     precision: Literal["float32", "bfloat16"] = "float32",
+    seconds: float | None = None,
 ) -> Iterator[float | PictureError]:
     """Score many pictures, lazily and in order.
 
@@ -150,6 +154,9 @@ def nsfw_scores(
     on_error : {"raise", "return"}
         What becomes of a picture that cannot be scored: its `PictureError` is raised, after the
         scores of all pictures before it, or takes the place of its score.
+    seconds : float, optional
+        Time for each picture to be read and decoded; one that takes longer cannot be scored. Left out, there is
+        no limit.
 
     Yields
     ------
@@ -163,7 +170,7 @@ def nsfw_scores(
     SinglePictureError
         If `images` is one picture.
     ValueError
-        If `batch_size` or `on_error` is none of the above.
+        If `batch_size`, `on_error` or `seconds` is none of the above.
     FileNotFoundError, nsfw_model.ModelFileError, NotImplementedError
         As `nsfw_score`, all of them before the first picture is taken.
 
@@ -180,8 +187,10 @@ def nsfw_scores(
     check_whole("batch_size", batch_size, least=1)
     if on_error not in ("raise", "return"):
         raise ValueError(f"on_error: got {on_error!r}, expected 'raise' or 'return'")
+    if seconds is not None and not 0 < seconds <= TIMEOUT_MAX:
+        raise ValueError(f"seconds: got {seconds!r}, expected a number above 0 and at most {TIMEOUT_MAX:g}")
     scorer = get_scorer(nsfw_pkl_path, deploy_prototxt_path, precision)
-    return _scores(iter(images), batch_size, scorer, on_error)
+    return _scores(iter(images), batch_size, scorer, on_error, seconds)
 
 
 def _is_single_picture(images: object) -> bool:
@@ -192,35 +201,38 @@ def _is_single_picture(images: object) -> bool:
 
 
 def _scores(
-    images: Iterator[Picture], batch_size: int, scorer: Scorer, on_error: str
+    images: Iterator[Picture], batch_size: int, scorer: Scorer, on_error: str, seconds: float | None
 ) -> Iterator[float | PictureError]:
     ended: Exception | None = None
-    while ended is None:
-        prepared: list[np.ndarray | PictureError] = []
-        try:
-            for img in islice(images, batch_size):
-                prepared.append(_try_prepare(img, scorer.input_size))
-        except Exception as error:  # of the iterator, or for what is no picture: the scores before it come first
-            ended = error
-        arrays = [item for item in prepared if not isinstance(item, PictureError)]
-        scores = iter(scorer.scores(np.stack(arrays)).tolist() if arrays else [])
-        for item in prepared:
-            if not isinstance(item, PictureError):
-                yield next(scores)
-            elif on_error == "return":
-                yield item
-            else:
-                raise item
-        if len(prepared) < batch_size and ended is None:
-            return
+    with TimeLimit(seconds) as limit:
+        while ended is None:
+            prepared: list[np.ndarray | PictureError] = []
+            try:
+                for img in islice(images, batch_size):
+                    prepared.append(_try_prepare(img, scorer.input_size, limit))
+            except Exception as error:  # of the iterator, or for what is no picture: the scores before it come first
+                ended = error
+            arrays = [item for item in prepared if not isinstance(item, PictureError)]
+            scores = iter(scorer.scores(np.stack(arrays)).tolist() if arrays else [])
+            for item in prepared:
+                if not isinstance(item, PictureError):
+                    yield next(scores)
+                elif on_error == "return":
+                    yield item
+                else:
+                    raise item
+            if len(prepared) < batch_size and ended is None:
+                return
     raise ended
 
 
-def _try_prepare(img: Picture, size: tuple[int, int]) -> np.ndarray | PictureError:
+def _try_prepare(img: Picture, size: tuple[int, int], limit: TimeLimit) -> np.ndarray | PictureError:
     try:
-        return prepare(img, size)
+        return limit.call(prepare, img, size)
     except PictureError as error:
         return error
+    except LateError as error:
+        return PictureError(f"{picture_name(img)}: {error}")
 
 
 def build_nsfw_net(

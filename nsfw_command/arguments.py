@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from threading import TIMEOUT_MAX
 
 
 #: Exit code of all commands if a file cannot be written (EX_IOERR of sysexits.h).
@@ -70,6 +71,34 @@ def number(text: str) -> float:
     if math.isnan(value):
         raise argparse.ArgumentTypeError(f"expected a number, got {text!r}")
     return value
+
+
+def seconds(text: str) -> float | None:
+    """Read a limit of time.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    float or None
+        Seconds; None for infinity, which is no limit.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If it is no number above 0.
+
+    Examples
+    --------
+    >>> seconds("0.5"), seconds("inf")
+    (0.5, None)
+    """
+    value = number(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, or inf, got {text!r}")
+    return None if value > TIMEOUT_MAX else value
 
 
 def checked(check: Callable[[str], float]) -> Callable[[str], float]:

@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from nsfw_command.arguments import positive
+from nsfw_command.arguments import positive, seconds
 from nsfw_command.terminal import complain, encodable, printable
 from open_nsfw import PictureError, model_files, nsfw_scores
 
@@ -55,6 +55,13 @@ def add_parser(subparsers: _SubParsersAction) -> None:
     layout.add_argument("--json", dest="lines", action="store_const", const=json_lines, help="write a JSON array")
     layout.add_argument("--csv", dest="lines", action="store_const", const=csv_lines, help="write CSV with a header")
     parser.add_argument("--batch-size", type=positive, default=8, metavar="N", help="pictures at once (default: 8)")
+    parser.add_argument(
+        "--seconds",
+        type=seconds,
+        default=60,
+        metavar="S",
+        help="time for a picture to be read and decoded; what takes longer is an error (default: 60; inf: no limit)",
+    )
     parser.add_argument("--nsfw-pkl", metavar="FILE", help="weights (default: those installed; see open-nsfw info)")
     parser.add_argument("--prototxt", metavar="FILE", help="architecture (default: that installed)")
     parser.add_argument("-v", "--verbose", action="store_true", help="say on standard error which files are used")
@@ -186,14 +193,16 @@ def _score_rows(paths: list[str], args: Namespace) -> Iterator[Row]:
     ----------
     paths : list of str
     args : argparse.Namespace
-        Its `batch_size`, `nsfw_pkl`, `prototxt` and `precision` are used.
+        Its `batch_size`, `nsfw_pkl`, `prototxt`, `precision` and `seconds` are used.
 
     Yields
     ------
     Row
     """
     files = args.nsfw_pkl, args.prototxt
-    scores = nsfw_scores(paths, args.batch_size, *files, on_error="return", precision=args.precision)
+    scores = nsfw_scores(
+        paths, args.batch_size, *files, on_error="return", precision=args.precision, seconds=args.seconds
+    )
     for path, score in zip(paths, scores):
         if isinstance(score, PictureError):
             yield Row(path, None, str(score).removeprefix(f"{path}: "))

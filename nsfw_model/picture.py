@@ -87,7 +87,7 @@ def read_picture(img: Picture) -> Image.Image:
     >>> read_picture(np.zeros((10, 20, 3), np.uint8)).size
     (20, 10)
     """
-    name = _name(img)
+    name = picture_name(img)
     opened = open_picture(img)
     with _explained(name):
         converted = _to_rgb(opened, name)
@@ -118,7 +118,7 @@ def open_picture(img: Picture) -> Image.Image:
     'L'
     """
     _check_kind(img)
-    name = _name(img)
+    name = picture_name(img)
     with _explained(name):
         if isinstance(img, np.ndarray):
             return _picture_of_array(img, name)
@@ -156,7 +156,7 @@ def _check_kind(img: object) -> None:
         raise TypeError(f"expected a path, bytes, a binary file, an array or a PIL image, got {type(img).__name__}")
 
 
-def _name(img: Picture) -> str:
+def picture_name(img: Picture) -> str:
     """What error messages call the picture."""
     if isinstance(img, (str, os.PathLike)):
         return _shortened(str(os.fspath(img))) or "the empty name"
