@@ -116,6 +116,12 @@ def _run(args: argparse.Namespace) -> int:
     except (FileNotFoundError, ModelFileError, TheanoEnvironmentError, NotImplementedError) as error:
         complain(f"error: {error}")
         return 2
+    except (MemoryError, SystemError) as error:
+        # CPython's imports may end in a SystemError where there is no memory for the MemoryError
+        if isinstance(error, SystemError) and "without setting an exception" not in str(error):
+            raise
+        complain("error: out of memory: raise the limit (ulimit -v), or lower --batch-size where there is one")
+        return 1
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()
         return 1

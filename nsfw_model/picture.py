@@ -140,6 +140,8 @@ def _explained(name: str) -> Iterator[None]:
         raise PictureError(f"{name}: no such file{_hint_at_name(name)}") from error
     except IsADirectoryError as error:
         raise PictureError(f"{name}: is a folder, not a picture") from error
+    except MemoryError as error:
+        raise PictureError(f"{name}: cannot be read as a picture: there is not enough memory for it") from error
     except (Exception, Image.DecompressionBombWarning) as error:  # decoders raise all sorts of things
         text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         reason = " ".join(text.split())[:SHOWN_NAME] or type(error).__name__

@@ -50,3 +50,24 @@ def test_the_module_run_as_a_program_fails_as_the_command_does(tmp_path):
     assert (process.returncode, process.stdout) == (1, "   ERROR  none.png: no such file\n"), process.stderr
     process = run_module(folder=tmp_path)
     assert process.returncode == 2 and "PATH" in process.stderr
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), SystemError("<function f> returned NULL without setting an exception")]
+)
+def test_too_little_memory_is_one_line(error, capsys, monkeypatch):
+    def nsfw_scores(*arguments, **named):
+        raise error
+
+    monkeypatch.setattr("nsfw_command.score.nsfw_scores", nsfw_scores)
+    assert main(["score", "img/rocket.jpg"]) == 1
+    assert capsys.readouterr().err.startswith("open-nsfw: error: out of memory: raise the limit")
+
+
+def test_a_system_error_of_another_kind_is_not_hidden(monkeypatch):
+    def nsfw_scores(*arguments, **named):
+        raise SystemError("bad argument to internal function")
+
+    monkeypatch.setattr("nsfw_command.score.nsfw_scores", nsfw_scores)
+    with pytest.raises(SystemError):
+        main(["score", "img/rocket.jpg"])
