@@ -128,7 +128,7 @@ def test_a_failed_write_is_told_by_its_own_exit_code_and_leaves_the_old_file(mon
     out = tmp_path / "result.png"
     out.write_bytes(b"old")
     monkeypatch.setattr("nsfw_experiments.inverse.inverse", lambda *args, **kwargs: result())
-    monkeypatch.setattr(Image.Image, "save", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     assert run(CHELSEA, "--target", 0.9, "--out", out, "--force") == 74
     message = f"open-nsfw: error: {out}: cannot be written: No space left on device\n"
     assert capsys.readouterr().err.endswith(message)

@@ -68,7 +68,10 @@ def main() -> int:
     files = [file.resolve().relative_to(ROOT) for file in arguments.files] or modules()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         reached = Reached(Path(folder), arguments.tests)
-        print(f"{len(reached.seconds)} tests reach {sum(map(len, reached.lines.values()))} lines", flush=True)
+        lines = sum(map(len, reached.lines.values()))
+        print(
+            f"{len(reached.seconds)} tests reach {lines} lines; {reached.failed} failed and are not asked", flush=True
+        )
         alive = judge(drawn(files, arguments.mutants, arguments.seed), reached, arguments.jobs, Path(folder))
     killed = arguments.mutants - len(alive)
     print("\n".join(map(str, alive)))
@@ -115,6 +118,9 @@ class Reached:
     lines : dict of (pathlib.Path, dict of (int, set of str))
         The tests that reach each line of each file; no tests at a line that runs when the module is imported.
     seconds : dict of (str, float)
+        Of all tests that pass while they are measured.
+    failed : int
+        How many do not.
     compiled : pathlib.Path
         The folder of compiled modules, which this run has filled.
     """
@@ -129,16 +135,17 @@ class Reached:
         )
         # Programs that tests run are measured too, each under the name of its test
         (repository / "sitecustomize.py").write_text(
-            "import os\nif 'PYTEST_CURRENT_TEST' in os.environ:\n    import coverage\n    coverage.process_startup()\n"
+            "import os\nif 'PYTEST_CURRENT_TEST' in os.environ:\n    try:\n        import coverage\n"
+            "        coverage.process_startup()\n    except Exception:  # within narrow limits of memory\n        pass\n"
         )
         command = [sys.executable, "-m", "pytest", "-q", *tests, "--cov", f"--cov-config={settings}"]
         command += ["--cov-context=test", "--cov-report=", f"--junitxml={junit}", "-o", "junit_family=xunit1"]
         environment = {**environment_of(repository, self.compiled), "COVERAGE_PROCESS_START": str(settings)}
         ran = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True)
-        if ran.returncode != 0:
-            raise SystemExit(f"the tests do not pass without a mutation:\n{ran.stdout[-3000:]}{ran.stderr[-1000:]}")
+        if ran.returncode not in (0, 1):
+            raise SystemExit(f"the tests cannot be run:\n{ran.stdout[-3000:]}{ran.stderr[-1000:]}")
         self.lines = dict(_lines(folder / "coverage", repository))
-        self.seconds = _seconds(junit)
+        self.seconds, self.failed = _seconds(junit)
 
     def tests_of(self, mutant: Mutant) -> list[str]:
         """Return the tests that a mutant is given to, those that take least time first."""
@@ -174,13 +181,17 @@ def _test_of(context: str) -> str:
     return name
 
 
-def _seconds(junit: Path) -> dict[str, float]:
-    seconds = {}
+def _seconds(junit: Path) -> tuple[dict[str, float], int]:
+    """Return the seconds of each test that passed, and how many failed."""
+    seconds, failed = {}, 0
     for case in ElementTree.parse(junit).iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed += 1
+            continue
         # "tests.model.test_scorer" or, in a class, "tests.model.test_scorer.TestScores"
         classes = case.get("classname").split(".")[len(Path(case.get("file")).parts) :]
         seconds["::".join([case.get("file"), *classes, case.get("name")])] = float(case.get("time"))
-    return seconds
+    return seconds, failed
 
 
 def judge(mutants: list[Mutant], reached: Reached, jobs: int, folder: Path) -> list[Mutant]:
