@@ -136,7 +136,7 @@ class Reached:
         # Programs that tests run are measured too, each under the name of its test
         (repository / "sitecustomize.py").write_text(
             "import os\nif 'PYTEST_CURRENT_TEST' in os.environ:\n    try:\n        import coverage\n"
-            "        coverage.process_startup()\n    except Exception:  # within narrow limits of memory\n        pass\n"
+            "        coverage.process_startup()\n    except Exception:  # too little memory\n        pass\n"
         )
         command = [sys.executable, "-m", "pytest", "-q", *tests, "--cov", f"--cov-config={settings}"]
         command += ["--cov-context=test", "--cov-report=", f"--junitxml={junit}", "-o", "junit_family=xunit1"]
