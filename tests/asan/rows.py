@@ -210,20 +210,25 @@ def threads(count: int, seed: int, watch: Watch) -> int:
 
 
 def forks(count: int, seed: int, watch: Watch) -> int:
-    """Compute in a child while a thread of the parent computes too."""
-    done = threading.Event()
+    """Compute in a child whose parent computes on another thread, but for the moment of the fork.
+
+    Within it the child might wait for ever, for a lock of the sanitizer's own allocator that the thread held.
+    """
+    done, resting = threading.Event(), threading.Lock()
 
     def compute() -> None:
         for number in _until(done):
             rng = np.random.default_rng((seed, number))
-            check(OPERATIONS["convolution"][0](rng), rng)
+            with resting:
+                check(OPERATIONS["convolution"][0](rng), rng)
 
     thread = threading.Thread(target=compute)
     thread.start()
     try:
         for number in range(count):
             watch(number, "a fork")
-            child = os.fork()
+            with resting:
+                child = os.fork()
             if child == 0:
                 os._exit(_in_child((seed, number)))
             assert os.waitpid(child, 0)[1] == 0, "the child failed"
