@@ -20,9 +20,9 @@ def test_the_corpus(target, monkeypatch):
 @pytest.mark.slow
 def test_some_seconds_of_fuzzing():
     pytest.importorskip("atheris")
-    command = [sys.executable, str(HERE), "--seconds", "10"]
+    command = [sys.executable, str(HERE), "--seconds", "3"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=800)
     assert ran.returncode == 0, ran.stdout
     rows = [line.split() for line in ran.stdout.splitlines()[1:]]
     assert {name: outcome for name, _, outcome in rows} == dict.fromkeys(targets.TARGETS, "held")
-    assert all(int(executions.replace(",", "")) > 100 for _, executions, _ in rows)
+    assert all(int(executions.replace(",", "")) > 20 for _, executions, _ in rows)
