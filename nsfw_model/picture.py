@@ -159,7 +159,22 @@ def _check_kind(img: object) -> None:
 
 
 def picture_name(img: Picture) -> str:
-    """What error messages call the picture."""
+    """Say what error messages call a picture.
+
+    Parameters
+    ----------
+    img : picture as `read_picture` takes it
+
+    Returns
+    -------
+    str
+        The name of its file as it was given, shortened if it is very long, or its kind.
+
+    Examples
+    --------
+    >>> picture_name("./a.jpg"), picture_name(b"abc")
+    ('./a.jpg', '<3 bytes>')
+    """
     if isinstance(img, (str, os.PathLike)):
         return _shortened(str(os.fspath(img))) or "the empty name"
     if isinstance(img, (bytes, bytearray)):
