@@ -110,6 +110,19 @@ def environment_of(repository: Path, compiled: Path) -> dict[str, str]:
     return {**variables, "PYTHONPATH": str(repository), "THEANO_FLAGS": flags, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
+_MEASURED = """
+import os
+if "PYTEST_CURRENT_TEST" in os.environ:
+    os.environ["COVERAGE_PROCESS_START"] = {settings!r}
+    try:
+        import coverage
+        coverage.process_startup()
+    except Exception:  # too little memory
+        pass
+    del os.environ["COVERAGE_PROCESS_START"]  # which others would heed, too
+"""
+
+
 class Reached:
     """Which tests reach which line, and how long each takes.
 
@@ -134,13 +147,10 @@ class Reached:
             f"context = ${{PYTEST_CURRENT_TEST-}}\nparallel = true\ndata_file = {folder}/coverage\n"
         )
         # Programs that tests run are measured too, each under the name of its test
-        (repository / "sitecustomize.py").write_text(
-            "import os\nif 'PYTEST_CURRENT_TEST' in os.environ:\n    try:\n        import coverage\n"
-            "        coverage.process_startup()\n    except Exception:  # too little memory\n        pass\n"
-        )
+        (repository / "sitecustomize.py").write_text(_MEASURED.format(settings=str(settings)))
         command = [sys.executable, "-m", "pytest", "-q", *tests, "--cov", f"--cov-config={settings}"]
         command += ["--cov-context=test", "--cov-report=", f"--junitxml={junit}", "-o", "junit_family=xunit1"]
-        environment = {**environment_of(repository, self.compiled), "COVERAGE_PROCESS_START": str(settings)}
+        environment = environment_of(repository, self.compiled)
         ran = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True)
         if ran.returncode not in (0, 1):
             raise SystemExit(f"the tests cannot be run:\n{ran.stdout[-3000:]}{ran.stderr[-1000:]}")

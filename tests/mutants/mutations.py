@@ -189,7 +189,12 @@ class _Places:
     def of_Call(self, node):
         if isinstance(node.func, ast.Name) and node.func.id in NAMES:
             yield self.instead_of(node.func, NAMES[node.func.id])
-        if len(node.args) >= 2 and not any(isinstance(argument, ast.Starred) for argument in node.args[:2]):
+        commutes = isinstance(node.func, ast.Name) and node.func.id in ("min", "max")
+        if (
+            len(node.args) >= 2
+            and not commutes
+            and not any(isinstance(argument, ast.Starred) for argument in node.args[:2])
+        ):
             first, second = node.args[:2]
             start, end = self.span(first)[0], self.span(second)[1]
             between = self.source[self.span(first)[1] : self.span(second)[0]].decode()

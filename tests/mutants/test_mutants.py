@@ -35,7 +35,7 @@ def mutated(mutants, source):
         ("x = f(a, b)", ["x = f(b, a)"]),
         ("x = f(a, key=b)", ["x = f(a)"]),
         ("x = f(key=b, more=c)", ["x = f(more=c)", "x = f(key=b)"]),
-        ("x = min(a)", ["x = max(a)"]),
+        ("x = min(a, b)", ["x = max(a, b)"]),
         ("x -= a", ["x += a"]),
         ("f()", ["pass"]),
         ("x = True", ["x = False"]),
