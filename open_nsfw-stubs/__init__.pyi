@@ -66,6 +66,7 @@ def nsfw_scores(
     on_error: Literal["raise"] = "raise",
     *,
     precision: Literal["float32", "bfloat16"] = "float32",
+    seconds: float | None = None,
 ) -> Iterator[float]: ...
 @overload
 def nsfw_scores(
@@ -76,6 +77,7 @@ def nsfw_scores(
     on_error: Literal["raise", "return"] = "raise",
     *,
     precision: Literal["float32", "bfloat16"] = "float32",
+    seconds: float | None = None,
 ) -> Iterator[float | PictureError]: ...
 def build_nsfw_net(
     input_var: Any = None, nsfw_pkl_path: str | Path | None = None, deploy_prototxt_path: str | Path | None = None

@@ -30,9 +30,7 @@ def test_what_does_not_count_ends_a_chain():
 
 
 def test_a_gradient_through_hundreds_of_operations():
-    x, y = chain(450)
-    with pytest.raises(RecursionError):
-        T.grad(y.sum(), x)
+    x, y = chain(450)  # a RecursionError without room, on most Pythons
     assert with_room(lambda: T.grad(y.sum(), x), [y]).ndim == 1
 
 
