@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nsfw_experiments.pillow.jpeg import SUBSAMPLINGS, Jpeg
-from nsfw_experiments.inverse.prune import changes_in_order, prune, unit_changes
+from nsfw_experiments.inverse.prune import McuGrid, changes_in_order, prune, unit_changes
 
 
 def pictures(seed, height, width, largest):
@@ -78,3 +78,13 @@ def test_outer_levels_are_taken_back_first_then_what_does_least():
 def test_changes_that_do_as_much_are_taken_back_in_the_order_of_their_values():
     entries, _ = changes_in_order(np.array([[0, 0, 0]]), np.array([[1, 3, 2]]), np.zeros((1, 3)))
     assert entries.tolist() == [[1, 1, 2, 0, 1, 2]]
+
+
+@pytest.mark.parametrize("subsampling", sorted(SUBSAMPLINGS))
+def test_the_gradients_of_mcus_are_those_of_each_alone(subsampling):
+    grid = McuGrid(Jpeg(95, subsampling), (32, 48))
+    shape = grid.quantised_coefficients(grid.cut(np.zeros((32, 48, 3), int))).shape
+    gradients = np.random.default_rng(0).standard_normal(shape)
+    alone = [grid.encoding_vjp(gradient[np.newaxis])[0] for gradient in gradients]
+    np.testing.assert_allclose(grid.encoding_vjp(gradients), alone)
+    assert np.any(alone)
