@@ -250,3 +250,12 @@ def test_the_logit_rises_along_the_gradient():
     step = 300 * gradient / np.linalg.norm(gradient)
     moved = np.clip(np.rint(original + step), 0, 255).astype(np.uint8)
     assert scorer.logit(moved) > logit + 1 and scorer.evaluations == 2
+
+
+def test_every_look_at_the_network_is_counted():
+    scorer = PixelScorer(get_scorer(), preprocessing((256, 256)))
+    original = resize_image(CHELSEA)
+    logit = scorer.logit(original)
+    assert scorer.logit_and_gradient(original, 2.0)[0] == pytest.approx(logit, abs=1e-4)
+    assert scorer.logit_and_decoded_gradient(original)[0] == pytest.approx(logit, abs=1e-4)
+    assert scorer.evaluations == 3

@@ -259,6 +259,13 @@ class TestTiff:
         struct.pack_into("<I", absent, where + 4 * (count - 1), 0)
         refuse(bytes(absent), f"truncated: got {count - 1} strips or tiles, expected {count}|cannot be read")
 
+    def test_a_strip_that_was_never_written_is_not_taken_from_the_beginning_of_the_file(self, photo):
+        data = bytearray(encoded(photo, "TIFF"))
+        place = tiff_entries(data)[273]
+        assert struct.unpack_from("<HI", data, place + 2) == (4, 1)  # one offset, which stands in its entry
+        struct.pack_into("<I", data, place + 8, 0)
+        refuse(bytes(data), "truncated: got 0 strips or tiles, expected 1")
+
     def test_the_number_of_strips_is_limited_before_a_list_of_them_is_made(self, strips, monkeypatch):
         monkeypatch.setattr(integrity, "MAX_STRIPS", 3)
         data, _ = strips("packbits")
