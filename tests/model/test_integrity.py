@@ -62,6 +62,14 @@ class TestJpeg:
         cut = whole[: data.draw(st.integers(scan + 12, len(whole) - 6))].rstrip(b"\xff")
         refuse(cut + b"\xff\xd9", "truncated|restart|cannot be read")
 
+    @pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+    def test_a_large_one_that_is_cut_and_closed_is_refused_too(self, photo, part, monkeypatch):
+        """Large ones are decoded a second time only where they end in one colour, as those do."""
+        monkeypatch.setattr(integrity, "SMALL", 0)
+        whole = self.encode(photo, "baseline")
+        assert read_picture(whole).size == SIZE
+        refuse(whole[: int(part * len(whole))].rstrip(b"\xff") + b"\xff\xd9", "truncated")
+
     @settings(max_examples=30)
     @given(data=st.data())
     def test_a_progressive_one_is_refused_if_it_is_cut_before_its_last_scan(self, photo, data):
