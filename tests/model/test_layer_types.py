@@ -58,6 +58,18 @@ class TestTables:
             for layer_type in LAYER_TYPES.values()
         )
 
+    def test_in_place_is_what_may_be_so_in_caffe(self):
+        """Neuron layers but AbsVal (see absval_layer.cpp), and layers that read before they write."""
+        neurons = "BNLL Clip Dropout ELU Exp Log PReLU Power ReLU Sigmoid Swish TanH Threshold"
+        expected = {*neurons.split(), "BatchNorm", "Bias", "Eltwise", "Scale", "Softmax"}
+        assert {name for name, layer_type in LAYER_TYPES.items() if layer_type.in_place} == expected
+
+    def test_numbers_of_bottoms_are_caffes(self):
+        """ExactNumBottomBlobs and MinBottomBlobs of its layers; all others that compute take one."""
+        several = {"Concat": (1, None), "Crop": (2, 2), "Eltwise": (2, None), "Input": (0, 0)}
+        for name in INFERENCE:
+            assert LAYER_TYPES[name].bottoms == several.get(name, (1, 1)), name
+
     @pytest.mark.parametrize("layer_type", [name for name in INFERENCE if name != "Input"])
     def test_a_builder_says_truly_whether_its_layers_are_lowered(self, layer_type, tmp_path):
         lowered = []
