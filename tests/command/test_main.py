@@ -71,3 +71,12 @@ def test_a_system_error_of_another_kind_is_not_hidden(monkeypatch):
     monkeypatch.setattr("nsfw_command.score.nsfw_scores", nsfw_scores)
     with pytest.raises(SystemError):
         main(["score", "img/rocket.jpg"])
+
+
+def test_ctrl_c_is_told_by_the_exit_code(monkeypatch, capsys):
+    def nsfw_scores(*arguments, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nsfw_command.score.nsfw_scores", nsfw_scores)
+    assert main(["score", "img/rocket.jpg"]) == 130
+    assert capsys.readouterr().err == ""
