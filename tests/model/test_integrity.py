@@ -84,6 +84,16 @@ class TestJpeg:
         tables = [whole.rfind(b"\xff\xc4", 0, scan) for scan in scans]
         refuse(whole[: tables[-1]] + b"\xff\xd9", "truncated: got 9 scans, none of which has all bits of coefficient 1")
 
+    @pytest.mark.parametrize("identifiers, expected", [([1, 2, 3], 2 * 1), ([1], 3 * 2), ([2], 2 * 1)])
+    def test_a_scan_of_one_component_has_an_mcu_for_each_block_of_it(self, identifiers, expected):
+        """17 x 9 pixels of 4:2:0, counted by hand after T.81 A.2."""
+        components = {
+            1: integrity._Component(1, 2, 2),
+            2: integrity._Component(2, 1, 1),
+            3: integrity._Component(3, 1, 1),
+        }
+        assert integrity._Frame(False, 9, 17, components).units(identifiers) == expected
+
     def test_a_hole_between_restart_markers_is_refused(self, photo):
         data = self.encode(photo, "with restart markers")
         markers = [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", data)]
@@ -266,6 +276,33 @@ class TestTiff:
         absent = data.copy()
         struct.pack_into("<I", absent, where + 4 * (count - 1), 0)
         refuse(bytes(absent), f"truncated: got {count - 1} strips or tiles, expected {count}|cannot be read")
+
+    @pytest.mark.parametrize("missing", [None, 0, 1, 2])
+    def test_each_plane_of_a_tiff_of_planes_is_missed(self, missing):
+        """Written by hand: 4 x 2 pixels, one strip for each of red, green and blue."""
+        entries = {
+            256: [4],
+            257: [2],
+            258: [8] * 3,
+            259: [1],
+            262: [2],
+            273: [0] * 3,
+            277: [3],
+            278: [2],
+            279: [8] * 3,
+            284: [2],
+        }
+        values = 8 + 2 + 12 * len(entries) + 4
+        offsets = [0 if plane == missing else values + 36 + 8 * plane for plane in range(3)]
+        data = struct.pack("<2sHIH", b"II", 42, 8, len(entries))
+        for tag, numbers in (entries | {273: offsets}).items():
+            place = numbers[0] if len(numbers) == 1 else values + 12 * [258, 273, 279].index(tag)
+            data += struct.pack("<HHII", tag, 4, len(numbers), place)
+        data += bytes(4) + struct.pack("<9I", 8, 8, 8, *offsets, 8, 8, 8) + bytes([200] * 8 + [100] * 8 + [50] * 8)
+        if missing is None:
+            assert read_picture(data).getcolors() == [(8, (200, 100, 50))]
+        else:
+            refuse(data, "truncated: got 2 strips or tiles, expected 3")
 
     def test_a_strip_that_was_never_written_is_not_taken_from_the_beginning_of_the_file(self, photo):
         data = bytearray(encoded(photo, "TIFF"))
