@@ -48,9 +48,7 @@ def judge(megabytes: list[float]) -> None:
 def bad_files() -> list[bytes]:
     """Return pictures of several formats, each cut at many places, and with a damaged byte at many others."""
     bad = []
-    for file in (ROOT / "img").iterdir():
-        if file.suffix not in (".png", ".jpg"):
-            continue
+    for file in pictures():
         with Image.open(file) as opened:
             small = opened.convert("RGB").resize((48, 40))
         for format in "PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP":
