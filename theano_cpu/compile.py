@@ -50,7 +50,7 @@ def compile_function(
 ) -> Any:
     """Compile as ``theano.function`` does, with few optimiser passes for graphs that need no more.
 
-    A deep graph, of thousands of operations after one another, has the room on the stack that Theano's walks need.
+    A deep graph, of hundreds of operations after one another, has the room on the stack that Theano's walks need.
     A graph whose work on pictures is all done by oneDNN operations, as in a fused network without unknown
     layers, is compiled in `theano_cpu.ops.fast_compile`; any other graph in Theano's default mode. So is one with
     a logarithm, an exponential or Theano's sigmoid or softmax, as losses have: Theano's passes keep them finite.
