@@ -53,6 +53,7 @@ from nsfw_model.preprocess import (
 )
 from nsfw_model.picture import picture_name
 from nsfw_model.time_limit import LateError, TimeLimit
+from nsfw_scale.frames import Frame, FrameScore, read_frames, summary
 from theano_compat.forks import ForkSafeLock
 
 if TYPE_CHECKING:
@@ -61,12 +62,14 @@ if TYPE_CHECKING:
 __version__ = "2.0.0"
 
 __all__ = [
+    "FrameScore",
     "PictureError",
     "SinglePictureError",
     "build_nsfw_net",
     "cmean",
     "crop",
     "deprocess",
+    "frame_scores",
     "get_scorer",
     "make_jpg",
     "model_files",
@@ -94,8 +97,9 @@ def nsfw_score(
     deploy_prototxt_path: str | Path | None = None,
     *,
     precision: Literal["float32", "bfloat16"] = "float32",
+    frames: Literal["first", "max", "mean"] = "first",
 ) -> float:
-    """Score a picture.
+    """Score a picture; an animation is judged by its first frame, as in Yahoo's code, unless `frames` says more.
 
     Parameters
     ----------
@@ -105,6 +109,8 @@ def nsfw_score(
         Weights and architecture, as `model_files` finds them.
     precision : {"float32", "bfloat16"}
         Of the convolutions, see `get_scorer`.
+    frames : {"first", "max", "mean"}
+        Which frames of an animation or a film count: the first (no film is opened for it), the worst, or all.
 
     Returns
     -------
@@ -127,8 +133,64 @@ def nsfw_score(
     >>> nsfw_score(Image.new("RGB", (300, 200), "white")) < 0.2
     True
     """
+    if frames != "first":
+        one = nsfw_scores([img], 8, nsfw_pkl_path, deploy_prototxt_path, precision=precision, frames=frames)
+        return next(one)  # type: ignore[return-value]
     scorer = get_scorer(nsfw_pkl_path, deploy_prototxt_path, precision)
     return float(scorer.scores(prepare(img, scorer.input_size)[np.newaxis])[0])
+
+
+def frame_scores(
+    img: Picture,
+    every: float | None = None,
+    nsfw_pkl_path: str | Path | None = None,
+    deploy_prototxt_path: str | Path | None = None,
+    *,
+    batch_size: int = 8,
+    precision: Literal["float32", "bfloat16"] = "float32",
+) -> Iterator[FrameScore]:
+    """Score the frames of an animation or a film, lazily and in order.
+
+    Parameters
+    ----------
+    img : str, Path, bytes, binary file, PIL.Image.Image, or ndarray of uint8, shape (height, width, 3)
+        The film, or any picture that `nsfw_score` takes.
+    every : float, optional
+        Seconds from one frame to the next. Left out, all frames of an animation count, and one a second of a film.
+    nsfw_pkl_path, deploy_prototxt_path, precision
+        As for `nsfw_score`.
+    batch_size : int
+        How many frames go through the network at once, at least 1.
+
+    Yields
+    ------
+    FrameScore
+        ``(seconds, score)``: seconds since the beginning, and the score in 0..1.
+
+    Raises
+    ------
+    PictureError
+        If there is no such film, or at the place where it is damaged.
+    ValueError
+        If `every` or `batch_size` is no such number.
+    FileNotFoundError, nsfw_model.ModelFileError, NotImplementedError
+        As `nsfw_score`.
+
+    Examples
+    --------
+    >>> [(seconds, round(score, 2)) for seconds, score in frame_scores("img/coffee.jpg")]
+    [(0.0, 0.01)]
+    """
+    check_whole("batch_size", batch_size, least=1)
+    scorer = get_scorer(nsfw_pkl_path, deploy_prototxt_path, precision)
+    return _frame_scores(read_frames(img, every), scorer, batch_size)
+
+
+def _frame_scores(frames: Iterator[Frame], scorer: Scorer, batch_size: int) -> Iterator[FrameScore]:
+    while batch := list(islice(frames, batch_size)):
+        prepared = np.stack([prepare(frame.picture, scorer.input_size) for frame in batch])
+        for frame, score in zip(batch, scorer.scores(prepared).tolist()):
+            yield FrameScore(frame.seconds, score)
 
 
 def nsfw_scores(
@@ -136,11 +198,15 @@ def nsfw_scores(
     batch_size: int = 8,
     nsfw_pkl_path: str | Path | None = None,
     deploy_prototxt_path: str | Path | None = None,
-    on_error: Literal["raise", "return"] = "raise",
+    on_error: Literal["raise", "return", "nan"] = "raise",
     *,
     precision: Literal["float32", "bfloat16"] = "float32",
     seconds: float | None = None,
-) -> Iterator[float | PictureError]:
+    workers: int | None = None,
+    frames: Literal["first", "max", "mean", "all"] = "first",
+    every: float | None = None,
+    client: Any = None,
+) -> Iterator[float | list[FrameScore] | PictureError]:
     """Score many pictures, lazily and in order.
 
     Parameters
@@ -151,17 +217,25 @@ def nsfw_scores(
         How many pictures go through the network at once, at least 1.
     nsfw_pkl_path, deploy_prototxt_path, precision
         As for `nsfw_score`.
-    on_error : {"raise", "return"}
+    on_error : {"raise", "return", "nan"}
         What becomes of a picture that cannot be scored: its `PictureError` is raised, after the
-        scores of all pictures before it, or takes the place of its score.
+        scores of all pictures before it, or it takes the place of its score, or a NaN does.
     seconds : float, optional
         Time for each picture to be read and decoded; one that takes longer cannot be scored. Left out, there is
         no limit.
+    workers : int, optional
+        How many pictures are decoded at once; left out, as many as there are cores for this process.
+    frames : {"first", "max", "mean", "all"}
+        As for `nsfw_score`. With "all" the scores of all frames are given, as a list for each picture.
+    every : float, optional
+        Seconds from one frame to the next, as for `frame_scores`.
+    client : distributed.Client, optional
+        A cluster of Dask, on whose workers the pictures are scored, see `nsfw_scale.cluster`.
 
     Yields
     ------
-    float
-        The score of the next picture, in 0..1.
+    float, or list of FrameScore
+        The score of the next picture, in 0..1, or those of its frames.
 
     Raises
     ------
@@ -185,12 +259,28 @@ def nsfw_scores(
             "put it into a list, or call nsfw_score"
         )
     check_whole("batch_size", batch_size, least=1)
-    if on_error not in ("raise", "return"):
-        raise ValueError(f"on_error: got {on_error!r}, expected 'raise' or 'return'")
+    if on_error not in ("raise", "return", "nan"):
+        raise ValueError(f"on_error: got {on_error!r}, expected 'raise', 'return' or 'nan'")
+    if frames not in ("first", "max", "mean", "all"):
+        raise ValueError(f"frames: got {frames!r}, expected 'first', 'max', 'mean' or 'all'")
     if seconds is not None and not 0 < seconds <= TIMEOUT_MAX:
         raise ValueError(f"seconds: got {seconds!r}, expected a number above 0 and at most {TIMEOUT_MAX:g}")
     scorer = get_scorer(nsfw_pkl_path, deploy_prototxt_path, precision)
+    if frames != "first":
+        return _frames_of_each(iter(images), scorer, on_error, frames, every)
     return _scores(iter(images), batch_size, scorer, on_error, seconds)
+
+
+def _frames_of_each(
+    images: Iterator[Picture], scorer: Scorer, on_error: str, frames: str, every: float | None
+) -> Iterator[float | list[FrameScore] | PictureError]:
+    for img in images:
+        try:
+            yield summary(list(_frame_scores(read_frames(img, every), scorer, 8)), frames)
+        except PictureError as error:
+            if on_error == "raise":
+                raise
+            yield error if on_error == "return" else float("nan")
 
 
 def _is_single_picture(images: object) -> bool:
@@ -217,8 +307,8 @@ def _scores(
             for item in prepared:
                 if not isinstance(item, PictureError):
                     yield next(scores)
-                elif on_error == "return":
-                    yield item
+                elif on_error != "raise":
+                    yield item if on_error == "return" else float("nan")
                 else:
                     raise item
             if len(prepared) < batch_size and ended is None:

@@ -24,7 +24,7 @@ class BuildWithGuests(build_py):
             copyfile("nsfw.pkl", Path(self.build_lib, "nsfw_model", "nsfw.pkl"))
 
 
-PACKAGES = find_packages(include=["nsfw_model*", "theano_compat*", "theano_cpu*", "nsfw_experiments*", "nsfw_command*"])
+PACKAGES = find_packages(include=["nsfw_*", "theano_compat*", "theano_cpu*"])
 
 setup(
     package_dir={"": "."},  # makes an editable install one line in a .pth file, which type checkers understand

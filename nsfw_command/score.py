@@ -206,7 +206,7 @@ def _score_rows(paths: list[str], args: Namespace) -> Iterator[Row]:
     for path, score in zip(paths, scores):
         if isinstance(score, PictureError):
             yield Row(path, None, str(score).removeprefix(f"{path}: "))
-        else:
+        elif isinstance(score, float):
             yield Row(path, score, None)
 
 

@@ -21,6 +21,7 @@ from numpydoc.docscrape import NumpyDocString
 import nsfw_command
 import nsfw_experiments
 import nsfw_model
+import nsfw_scale
 import theano_compat
 import theano_cpu
 from theano_compat import import_hook
@@ -37,7 +38,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MODULES = ["open_nsfw", "third_party.unpack"] + [
     module.name
-    for package in (theano_compat, theano_cpu, nsfw_model, nsfw_experiments, nsfw_command)
+    for package in (theano_compat, theano_cpu, nsfw_model, nsfw_scale, nsfw_experiments, nsfw_command)
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if not module.name.endswith("__main__")
 ]

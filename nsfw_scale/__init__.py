@@ -1,0 +1,1 @@
+"""Many pictures: every core busy, the frames of animations and films, and clusters."""
