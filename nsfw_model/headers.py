@@ -25,7 +25,7 @@ from __future__ import annotations
 import re
 import struct
 
-from nsfw_model.integrity import MARKER_IN_SCAN, DamagedError
+from nsfw_model.integrity import DamagedError
 
 #: Blocks of a GIF, segments of a JPEG, chunks of a PNG: each is read by itself. Parts of a GIF's blocks cost less.
 MAX_BLOCKS, MAX_PARTS = 1 << 16, 1 << 20
@@ -87,19 +87,18 @@ def _check_gif(data: bytes) -> None:
 
 _EXTENSION = 0x21
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
-_SOS, _EOI, _DHT, _DQT = 0xDA, 0xD9, 0xC4, 0xDB
+_SOS, _DHT, _DQT = 0xDA, 0xC4, 0xDB
 _WITHOUT_LENGTH = (0x01, *range(0xD0, 0xDA))
 
 
 def _check_jpeg(data: bytes) -> None:
     segments = tables = between = at = 0
-    scanned = False
     while at < len(data):
         found = _MARKER.search(data, at)
         between += (found.start() if found else len(data)) - at
         _expect_at_most(MAX_HEADER_BYTES, between, "bytes between segments")
-        if not found or (data[found.end() - 1] == _EOI and scanned):
-            return
+        if not found or data[found.end() - 1] == _SOS:
+            return  # Pillow reads no further, and libjpeg is fast
         marker, at = data[found.end() - 1], found.end()
         segments += 1
         _expect_at_most(MAX_BLOCKS, segments, "segments")
@@ -109,10 +108,6 @@ def _check_jpeg(data: bytes) -> None:
         at += max(length, 2)
         tables += length if marker in (_DHT, _DQT) else 0
         _expect_at_most(MAX_TABLE_BYTES, tables, "bytes of tables")
-        if marker == _SOS:
-            scanned = True
-            end = MARKER_IN_SCAN.search(data, at)
-            at = end.end() - 2 if end else len(data)
 
 
 def _check_png(data: bytes) -> None:

@@ -70,6 +70,27 @@ class TestJpeg:
         assert read_picture(whole).size == SIZE
         refuse(whole[: int(part * len(whole))].rstrip(b"\xff") + b"\xff\xd9", "truncated")
 
+    @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+    @pytest.mark.parametrize("size", [(300, 300), (513, 257)])
+    def test_no_more_than_a_part_of_the_last_block_is_missed_in_a_picture_of_any_size(self, photo, size, subsampling):
+        whole = encoded(photo.resize(size), "JPEG", subsampling=subsampling)
+        pixels = np.asarray(read_picture(whole)).astype(int)
+        refused = 0
+        for missing in (1, 5, 21, 55, 144, 377, 610, 1000, 2000):
+            try:
+                cut = read_picture(whole[: -2 - missing].rstrip(b"\xff") + b"\xff\xd9")
+            except PictureError:
+                refused += 1
+            else:  # and what is blended into its neighbours
+                assert np.any(np.asarray(cut) != pixels, axis=2).sum() <= 17 * 17
+        assert refused >= 5
+
+    @given(st.lists(st.sampled_from([b"\xff", b"\0", b"\xd0", b"\xd7", b"\xd8", b"\xcf", b"\x01"]), max_size=12))
+    def test_a_scan_ends_where_a_marker_follows_that_is_no_restart(self, parts):
+        data = b"".join(parts)
+        expected = re.search(rb"\xff+[^\x00\xff\xd0-\xd7]", data)
+        assert integrity._end_of_scan(data, 0) == (expected.start() if expected else len(data))
+
     @settings(max_examples=30)
     @given(data=st.data())
     def test_a_progressive_one_is_refused_if_it_is_cut_before_its_last_scan(self, photo, data):
