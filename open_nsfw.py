@@ -30,7 +30,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from contextlib import closing
+from functools import partial
+from math import nan
 from pathlib import Path
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any, Literal
@@ -51,9 +53,8 @@ from nsfw_model.preprocess import (
     read_picture,
     resize_image,
 )
-from nsfw_model.picture import picture_name
-from nsfw_model.time_limit import LateError, TimeLimit
 from nsfw_scale.frames import Frame, FrameScore, read_frames, summary
+from nsfw_scale.pipeline import Prepared, default_workers, score_frames
 from theano_compat.forks import ForkSafeLock
 
 if TYPE_CHECKING:
@@ -133,9 +134,11 @@ def nsfw_score(
     >>> nsfw_score(Image.new("RGB", (300, 200), "white")) < 0.2
     True
     """
+    if frames not in ("first", "max", "mean"):
+        raise ValueError(f"frames: got {frames!r}, expected 'first', 'max' or 'mean'")
     if frames != "first":
-        one = nsfw_scores([img], 8, nsfw_pkl_path, deploy_prototxt_path, precision=precision, frames=frames)
-        return next(one)  # type: ignore[return-value]
+        scores = frame_scores(img, None, nsfw_pkl_path, deploy_prototxt_path, precision=precision)
+        return summary(list(scores), frames)
     scorer = get_scorer(nsfw_pkl_path, deploy_prototxt_path, precision)
     return float(scorer.scores(prepare(img, scorer.input_size)[np.newaxis])[0])
 
@@ -182,15 +185,20 @@ def frame_scores(
     [(0.0, 0.01)]
     """
     check_whole("batch_size", batch_size, least=1)
+    _check_every(every)
     scorer = get_scorer(nsfw_pkl_path, deploy_prototxt_path, precision)
     return _frame_scores(read_frames(img, every), scorer, batch_size)
 
 
 def _frame_scores(frames: Iterator[Frame], scorer: Scorer, batch_size: int) -> Iterator[FrameScore]:
-    while batch := list(islice(frames, batch_size)):
-        prepared = np.stack([prepare(frame.picture, scorer.input_size) for frame in batch])
-        for frame, score in zip(batch, scorer.scores(prepared).tolist()):
-            yield FrameScore(frame.seconds, score)
+    def prepared(frame: Frame) -> Iterator[Prepared]:
+        yield frame.seconds, prepare(frame.picture, scorer.input_size)
+
+    results = score_frames(frames, prepared, scorer.scores, batch_size=batch_size, workers=default_workers())
+    for result in results:
+        if isinstance(result, PictureError):
+            raise result
+        yield from result
 
 
 def nsfw_scores(
@@ -212,7 +220,8 @@ def nsfw_scores(
     Parameters
     ----------
     images : iterable
-        Pictures as `nsfw_score` takes them. No more than `batch_size` are held at a time.
+        Pictures as `nsfw_score` takes them. They are taken as they are needed, four batches ahead of the scores at
+        most; of pictures in memory no more are held than twice as many as there are workers.
     batch_size : int
         How many pictures go through the network at once, at least 1.
     nsfw_pkl_path, deploy_prototxt_path, precision
@@ -224,7 +233,8 @@ def nsfw_scores(
         Time for each picture to be read and decoded; one that takes longer cannot be scored. Left out, there is
         no limit.
     workers : int, optional
-        How many pictures are decoded at once; left out, as many as there are cores for this process.
+        How many pictures are decoded at once, on threads; left out, as many as the network has threads: the cores of
+        this process, or ``OMP_NUM_THREADS``. They do not run while the network does. No score depends on them.
     frames : {"first", "max", "mean", "all"}
         As for `nsfw_score`. With "all" the scores of all frames are given, as a list for each picture.
     every : float, optional
@@ -263,24 +273,26 @@ def nsfw_scores(
         raise ValueError(f"on_error: got {on_error!r}, expected 'raise', 'return' or 'nan'")
     if frames not in ("first", "max", "mean", "all"):
         raise ValueError(f"frames: got {frames!r}, expected 'first', 'max', 'mean' or 'all'")
+    if workers is not None:
+        check_whole("workers", workers, least=1)
+    _check_every(every)
     if seconds is not None and not 0 < seconds <= TIMEOUT_MAX:
         raise ValueError(f"seconds: got {seconds!r}, expected a number above 0 and at most {TIMEOUT_MAX:g}")
     scorer = get_scorer(nsfw_pkl_path, deploy_prototxt_path, precision)
-    if frames != "first":
-        return _frames_of_each(iter(images), scorer, on_error, frames, every)
-    return _scores(iter(images), batch_size, scorer, on_error, seconds)
+    results = score_frames(
+        iter(images),
+        partial(_prepared_frames, size=scorer.input_size, frames=frames, every=every),
+        scorer.scores,
+        batch_size=batch_size,
+        workers=default_workers() if workers is None else workers,
+        seconds=seconds,
+    )
+    return _summaries(results, frames, on_error)
 
 
-def _frames_of_each(
-    images: Iterator[Picture], scorer: Scorer, on_error: str, frames: str, every: float | None
-) -> Iterator[float | list[FrameScore] | PictureError]:
-    for img in images:
-        try:
-            yield summary(list(_frame_scores(read_frames(img, every), scorer, 8)), frames)
-        except PictureError as error:
-            if on_error == "raise":
-                raise
-            yield error if on_error == "return" else float("nan")
+def _check_every(every: float | None) -> None:
+    if every is not None and not 0 < every < float("inf"):
+        raise ValueError(f"every: got {every!r}, expected seconds, above 0")
 
 
 def _is_single_picture(images: object) -> bool:
@@ -290,39 +302,26 @@ def _is_single_picture(images: object) -> bool:
     return isinstance(images, (str, bytes, bytearray, os.PathLike, Image.Image)) or hasattr(images, "read")
 
 
-def _scores(
-    images: Iterator[Picture], batch_size: int, scorer: Scorer, on_error: str, seconds: float | None
-) -> Iterator[float | PictureError]:
-    ended: Exception | None = None
-    with TimeLimit(seconds) as limit:
-        while ended is None:
-            prepared: list[np.ndarray | PictureError] = []
-            try:
-                for img in islice(images, batch_size):
-                    prepared.append(_try_prepare(img, scorer.input_size, limit))
-            except Exception as error:  # of the iterator, or for what is no picture: the scores before it come first
-                ended = error
-            arrays = [item for item in prepared if not isinstance(item, PictureError)]
-            scores = iter(scorer.scores(np.stack(arrays)).tolist() if arrays else [])
-            for item in prepared:
-                if not isinstance(item, PictureError):
-                    yield next(scores)
-                elif on_error != "raise":
-                    yield item if on_error == "return" else float("nan")
-                else:
-                    raise item
-            if len(prepared) < batch_size and ended is None:
-                return
-    raise ended
+def _prepared_frames(img: Picture, size: tuple[int, int], frames: str, every: float | None) -> Iterator[Prepared]:
+    if frames == "first":
+        yield 0.0, prepare(img, size)
+    else:
+        for seconds, picture in read_frames(img, every):
+            yield seconds, prepare(picture, size)
 
 
-def _try_prepare(img: Picture, size: tuple[int, int], limit: TimeLimit) -> np.ndarray | PictureError:
-    try:
-        return limit.call(prepare, img, size)
-    except PictureError as error:
-        return error
-    except LateError as error:
-        return PictureError(f"{picture_name(img)}: {error}")
+def _summaries(
+    results: Iterator[list[FrameScore] | PictureError], frames: str, on_error: str
+) -> Iterator[float | list[FrameScore] | PictureError]:
+    """One score for each picture, or whatever is wanted in its place."""
+    with closing(results):  # type: ignore[type-var]
+        for result in results:
+            if not isinstance(result, PictureError):
+                yield summary(result, frames)
+            elif on_error == "raise":
+                raise result
+            else:
+                yield result if on_error == "return" else nan
 
 
 def build_nsfw_net(

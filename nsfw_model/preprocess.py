@@ -19,7 +19,7 @@ from typing import Literal, overload
 import numpy as np
 from PIL import Image
 
-from nsfw_model.picture import Picture, PictureError, read_picture
+from nsfw_model.picture import Picture, PictureError, open_picture, read_picture
 
 __all__ = [
     "CENTRE",
@@ -278,6 +278,10 @@ def prepare(img: Picture, size: tuple[int, int] = CROPPED) -> np.ndarray:
     """
     if not all(0 < wanted <= there for wanted, there in zip(size, RESIZED)):
         raise ValueError(f"size: got {size}, expected 1 to {RESIZED[0]} times 1 to {RESIZED[1]} pixels")
-    resized = read_picture(img).resize(RESIZED, resample=Image.Resampling.BILINEAR)
-    jpeg = compress(resized)
+    jpeg = compress(_rgb(img).resize(RESIZED, resample=Image.Resampling.BILINEAR))
     return process(np.asarray(jpeg)[centre(size)])[0]
+
+
+def _rgb(img: Picture) -> Image.Image:
+    """As `read_picture`, but without a copy of what is RGB already: it is only looked at."""
+    return open_picture(img) if isinstance(img, Image.Image) and img.mode == "RGB" else read_picture(img)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, overload
 
 from PIL import Image, ImageSequence
 
@@ -74,6 +74,10 @@ def read_frames(img: Picture, every: float | None = None) -> Iterator[Frame]:
         seconds += frame.info.get("duration", 100) / 1e3
 
 
+@overload
+def summary(scores: Sequence[FrameScore], frames: Literal["first", "max", "mean"]) -> float: ...
+@overload
+def summary(scores: Sequence[FrameScore], frames: str) -> float | list[FrameScore]: ...
 def summary(scores: Sequence[FrameScore], frames: str) -> float | list[FrameScore]:
     """Make one score of those of a picture's frames, or leave them all.
 

@@ -22,16 +22,19 @@ from nsfw_model.preprocess import (
     resize_image,
 )
 from nsfw_model.scorer import Scorer
+from nsfw_scale.frames import FrameScore
 
 __version__: str
 
 __all__ = [
+    "FrameScore",
     "PictureError",
     "SinglePictureError",
     "build_nsfw_net",
     "cmean",
     "crop",
     "deprocess",
+    "frame_scores",
     "get_scorer",
     "make_jpg",
     "model_files",
@@ -56,7 +59,47 @@ def nsfw_score(
     deploy_prototxt_path: str | Path | None = None,
     *,
     precision: Literal["float32", "bfloat16"] = "float32",
+    frames: Literal["first", "max", "mean"] = "first",
 ) -> float: ...
+def frame_scores(
+    img: Picture,
+    every: float | None = None,
+    nsfw_pkl_path: str | Path | None = None,
+    deploy_prototxt_path: str | Path | None = None,
+    *,
+    batch_size: int = 8,
+    precision: Literal["float32", "bfloat16"] = "float32",
+) -> Iterator[FrameScore]: ...
+@overload
+def nsfw_scores(
+    images: Iterable[Picture],
+    batch_size: int = 8,
+    nsfw_pkl_path: str | Path | None = None,
+    deploy_prototxt_path: str | Path | None = None,
+    on_error: Literal["raise", "nan"] = "raise",
+    *,
+    precision: Literal["float32", "bfloat16"] = "float32",
+    seconds: float | None = None,
+    workers: int | None = None,
+    frames: Literal["first", "max", "mean"] = "first",
+    every: float | None = None,
+    client: Any = None,
+) -> Iterator[float]: ...
+@overload
+def nsfw_scores(
+    images: Iterable[Picture],
+    batch_size: int = 8,
+    nsfw_pkl_path: str | Path | None = None,
+    deploy_prototxt_path: str | Path | None = None,
+    on_error: Literal["raise", "return", "nan"] = "raise",
+    *,
+    precision: Literal["float32", "bfloat16"] = "float32",
+    seconds: float | None = None,
+    workers: int | None = None,
+    frames: Literal["first", "max", "mean"] = "first",
+    every: float | None = None,
+    client: Any = None,
+) -> Iterator[float | PictureError]: ...
 @overload
 def nsfw_scores(
     images: Iterable[Picture],
@@ -67,18 +110,26 @@ def nsfw_scores(
     *,
     precision: Literal["float32", "bfloat16"] = "float32",
     seconds: float | None = None,
-) -> Iterator[float]: ...
+    workers: int | None = None,
+    frames: Literal["all"],
+    every: float | None = None,
+    client: Any = None,
+) -> Iterator[list[FrameScore]]: ...
 @overload
 def nsfw_scores(
     images: Iterable[Picture],
     batch_size: int = 8,
     nsfw_pkl_path: str | Path | None = None,
     deploy_prototxt_path: str | Path | None = None,
-    on_error: Literal["raise", "return"] = "raise",
+    on_error: Literal["raise", "return", "nan"] = "raise",
     *,
     precision: Literal["float32", "bfloat16"] = "float32",
     seconds: float | None = None,
-) -> Iterator[float | PictureError]: ...
+    workers: int | None = None,
+    frames: Literal["first", "max", "mean", "all"] = "first",
+    every: float | None = None,
+    client: Any = None,
+) -> Iterator[float | list[FrameScore] | PictureError]: ...
 def build_nsfw_net(
     input_var: Any = None, nsfw_pkl_path: str | Path | None = None, deploy_prototxt_path: str | Path | None = None
 ) -> tuple[Any, dict[str, Any]]: ...

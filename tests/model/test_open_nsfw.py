@@ -130,9 +130,18 @@ class TestScores:
 class TestManyPictures:
     def test_scores_come_in_order_whatever_the_batch_size(self):
         paths = [IMG / name for name in CAFFE_SCORES]
-        for batch_size in (1, 3, 100):
-            scores = list(nsfw_scores(paths, batch_size=batch_size))
+        for batch_size, workers in (1, None), (3, 1), (100, 5):
+            scores = list(nsfw_scores(paths, batch_size=batch_size, workers=workers))
             np.testing.assert_allclose(scores, list(CAFFE_SCORES.values()), atol=1.5e-6)
+
+    def test_scores_are_the_same_to_the_last_bit_whatever_the_number_of_workers(self):
+        paths = [*map(str, IMG.glob("*.jpg")), "none", *map(str, IMG.glob("*.png"))] * 3
+        alone, *others = ([str(score) for score in nsfw_scores(paths, workers=n, on_error="return")] for n in (1, 2, 7))
+        assert others == [alone, alone]
+
+    def test_a_nan_can_take_the_place_of_a_score(self):
+        first, bad = nsfw_scores([IMG / "rocket.jpg", b""], on_error="nan")
+        assert first == pytest.approx(CAFFE_SCORES["rocket.jpg"], abs=1e-6) and np.isnan(bad)
 
     def test_pictures_are_taken_only_as_they_are_needed(self):
         taken = []
@@ -144,8 +153,9 @@ class TestManyPictures:
 
         scores = nsfw_scores(endless(), batch_size=3)
         assert taken == []
-        assert all(0 < next(scores) < 1 for _ in range(4))
-        assert len(taken) == 6
+        assert 0 < next(scores) < 1 and len(taken) == 3
+        assert all(0 < next(scores) < 1 for _ in range(3))
+        assert len(taken) == 3 + 6, "two batches at once, and later four"
 
     def test_no_pictures_no_scores(self):
         assert list(nsfw_scores([])) == []
@@ -161,7 +171,17 @@ class TestManyPictures:
         assert isinstance(bad, PictureError)
         assert first == last == pytest.approx(CAFFE_SCORES["rocket.jpg"], abs=1e-6)
 
-    @pytest.mark.parametrize("options, match", [({"batch_size": 0}, "batch_size"), ({"on_error": "skip"}, "on_error")])
+    @pytest.mark.parametrize(
+        "options, match",
+        [
+            ({"batch_size": 0}, "batch_size"),
+            ({"on_error": "skip"}, "on_error"),
+            ({"workers": 0}, "workers"),
+            ({"frames": "last"}, "frames"),
+            ({"every": 0}, "every"),
+            ({"every": float("nan")}, "every"),
+        ],
+    )
     def test_wrong_arguments_are_found_before_the_first_picture(self, options, match):
         with pytest.raises(ValueError, match=f"{match}: got .*, expected"):
             nsfw_scores([], **options)

@@ -1,0 +1,310 @@
+"""Pictures and animations go through the pipeline in order, lazily, and none holds up the others for ever."""
+
+import os
+import threading
+import time
+from itertools import count
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from nsfw_command.main import main
+from nsfw_scale import pipeline
+from nsfw_scale.frames import FrameScore
+from nsfw_scale.pipeline import score_frames
+from open_nsfw import PictureError, frame_scores, nsfw_score, nsfw_scores
+
+ROCKET = "img/rocket.jpg"
+
+
+def prepare_frames(img):
+    """A number is a photograph, a list an animation, an exception what comes of a picture that has a fault."""
+    for second, value in enumerate(img if isinstance(img, list) else [img]):
+        if isinstance(value, Exception):
+            raise value
+        yield float(second), np.full((3, 2, 2), value, np.float32)
+
+
+def score_batch(batch):
+    return batch[:, 0, 0, 0]
+
+
+def results_of(images, batch_size=3, workers=2, prepare_frames=prepare_frames, score_batch=score_batch, seconds=None):
+    return score_frames(
+        iter(images), prepare_frames, score_batch, batch_size=batch_size, workers=workers, seconds=seconds
+    )
+
+
+def numbers(result):
+    return result if isinstance(result, PictureError) else [score for _, score in result]
+
+
+BROKEN = PictureError("broken")
+PHOTOGRAPHS = st.integers(0, 1000)
+ANIMATIONS = st.lists(PHOTOGRAPHS, min_size=1, max_size=40)
+BAD = st.just(BROKEN) | ANIMATIONS.map(lambda frames: [*frames, BROKEN])
+
+
+class TestOrder:
+    @settings(max_examples=100)
+    @given(st.lists(PHOTOGRAPHS | ANIMATIONS | BAD, max_size=60), st.integers(1, 9), st.integers(1, 4))
+    def test_every_picture_has_its_result_in_its_place(self, images, batch_size, workers):
+        expected = []
+        for img in images:
+            frames = img if isinstance(img, list) else [img]
+            expected.append(BROKEN if BROKEN in frames else frames)
+        assert [numbers(result) for result in results_of(images, batch_size, workers)] == expected
+
+    def test_frames_have_their_times(self):
+        assert list(results_of([[7, 9]])) == [[FrameScore(0.0, 7.0), FrameScore(1.0, 9.0)]]
+
+    def test_batches_are_of_photographs_that_follow_one_another_and_of_frames_of_one_animation(self):
+        batches = []
+
+        def noted(batch):
+            batches.append(batch[:, 0, 0, 0].tolist())
+            return score_batch(batch)
+
+        for workers in 1, 2, 4:
+            batches.clear()
+            images = [1, 2, BROKEN, 4, [10, 11, 12, 13], 5, 6, 7]
+            assert len(list(results_of(images, workers=workers, score_batch=noted))) == len(images)
+            assert sorted(batches) == [[1, 2], [4, 5], [6, 7], [10, 11, 12], [13]]
+
+    def test_a_fault_of_the_program_comes_after_the_results_before_it(self):
+        results = results_of([1, TypeError("no picture"), 3])
+        assert numbers(next(results)) == [1]
+        with pytest.raises(TypeError, match="no picture"):
+            next(results)
+
+    def test_a_fault_of_the_iterator_too(self):
+        def images():
+            yield from (1, 2)
+            raise ZeroDivisionError
+
+        results = results_of(images(), batch_size=8)
+        assert [numbers(next(results)) for _ in range(2)] == [[1], [2]]
+        with pytest.raises(ZeroDivisionError):
+            next(results)
+
+
+class TestLaziness:
+    def test_pictures_in_memory_are_few(self):
+        alive, most = set(), 0
+
+        class Picture:
+            def __init__(self, number):
+                nonlocal most
+                alive.add(number)
+                most = max(most, len(alive))
+                self.number = number
+
+            def __del__(self):
+                alive.discard(self.number)
+
+        def prepare(img):
+            yield 0.0, np.zeros((3, 2, 2), np.float32)
+
+        results = results_of(map(Picture, range(200)), batch_size=8, workers=2, prepare_frames=prepare)
+        assert len(list(results)) == 200
+        assert most <= 2 * 2 + 2, "the pending ones, and those that two threads just let go"
+
+    def test_frames_of_an_animation_without_end_are_taken_a_turn_at_a_time(self):
+        taken = []
+
+        def endless(img):
+            for number in count():
+                taken.append(number)
+                yield float(number), np.zeros((3, 2, 2), np.float32)
+
+        def stop(batch):
+            raise StopAsyncIteration  # a score_batch that ends the test: nothing is ever finished
+
+        with pytest.raises(StopAsyncIteration):
+            next(results_of([0], prepare_frames=endless, score_batch=stop))
+        assert len(taken) <= 2 * 3
+
+    def test_while_a_long_animation_is_scored_the_pictures_behind_it_are_bounded(self):
+        taken = []
+
+        def images():
+            yield list(range(10_000))
+            for number in range(1000):
+                taken.append(number)
+                yield number
+
+        results = results_of(images(), batch_size=2)
+        assert len(next(results)) == 10_000
+        assert len(taken) < pipeline.MAX_AHEAD * 2 < 1000
+        assert [numbers(result) for result in results] == [[number] for number in range(1000)]
+
+    def test_nothing_is_taken_before_the_first_result_is_asked_for(self):
+        results_of(pytest.fail(number) for number in range(1))
+
+
+class TestThreads:
+    def test_they_are_as_many_as_asked_for_and_end_with_the_results(self):
+        seen = set()
+
+        def prepare(img):
+            seen.add(threading.current_thread())
+            time.sleep(0.001)
+            yield from prepare_frames(img)
+
+        results = results_of(range(40), workers=3, prepare_frames=prepare)
+        assert sum(1 for _ in results) == 40
+        assert len(seen) == 3 and threading.current_thread() not in seen
+        for thread in seen:
+            thread.join(10)
+            assert not thread.is_alive()
+
+    def test_they_end_where_nobody_wants_the_rest(self):
+        before = set(threading.enumerate())
+        results = results_of(count())
+        next(results)
+        (*mine,) = set(threading.enumerate()) - before
+        assert mine
+        results.close()
+        for thread in mine:
+            thread.join(10)
+            assert not thread.is_alive()
+
+    def test_none_prepares_while_the_network_computes(self):
+        preparing, both = set(), []
+
+        def prepare(img):
+            preparing.add(img)
+            time.sleep(0.001)
+            yield from prepare_frames(img)
+            preparing.discard(img)
+
+        def score(batch):
+            time.sleep(0.002)
+            both.extend(preparing)
+            return score_batch(batch)
+
+        assert len(list(results_of(range(50), workers=4, prepare_frames=prepare, score_batch=score))) == 50
+        assert both == []
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+    @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+    def test_a_fork_of_a_process_that_scores_is_told_so(self):
+        results = results_of(range(100))
+        next(results)
+        child = os.fork()
+        if not child:
+            try:
+                list(results)
+            except RuntimeError as error:
+                os._exit("forked" in str(error))
+            os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+
+    def test_pillows_memory_is_kept_meanwhile_and_then_as_before(self):
+        before = Image.core.get_blocks_max()
+        one, other = results_of(range(9), workers=1), results_of(range(9), workers=3)
+        next(one), next(other)
+        assert Image.core.get_blocks_max() == before + 3 * pipeline.KEPT_BLOCKS
+        other.close()
+        assert Image.core.get_blocks_max() == before + pipeline.KEPT_BLOCKS
+        one.close()
+        assert Image.core.get_blocks_max() == before
+
+
+class Stuck:
+    """A file that cannot be read until somebody lets it go."""
+
+    name = "stuck.jpg"
+
+    def __init__(self):
+        self.go = threading.Event()
+
+    def read(self, size=-1):
+        self.go.wait(60)
+        return b""
+
+    def seek(self, position, whence=0):
+        return 0
+
+
+@pytest.fixture
+def stuck():
+    file = Stuck()
+    yield file
+    file.go.set()
+
+
+class TestTimeLimit:
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_the_late_are_left_behind_and_the_others_have_their_results(self, workers):
+        go = threading.Event()
+
+        def prepare(img):
+            if img < 0:
+                go.wait(60)
+            yield from prepare_frames(img)
+
+        results = list(results_of([1, -1, -2, -3, 2, 3], workers=workers, prepare_frames=prepare, seconds=0.1))
+        go.set()
+        assert [numbers(result) for result in (results[0], *results[4:])] == [[1], [2], [3]]
+        assert [str(result) for result in results[1:4]] == ["<int>: not done within 0.1 s"] * 3
+
+    def test_a_long_animation_is_not_late_while_it_goes_on(self):
+        def slow(img):
+            for frame in prepare_frames(img):
+                time.sleep(0.02)
+                yield frame
+
+        (result,) = results_of([list(range(20))], batch_size=2, prepare_frames=slow, seconds=0.3)
+        assert len(result) == 20
+
+    @pytest.mark.parametrize("batch_size", [1, 8])
+    def test_a_picture_that_cannot_be_read_in_time_takes_its_place_among_the_scores(self, stuck, batch_size):
+        first, late, last = nsfw_scores([ROCKET, stuck, ROCKET], batch_size, on_error="return", seconds=5)
+        assert isinstance(late, PictureError) and str(late) == "stuck.jpg: not done within 5 s"
+        assert first == last == pytest.approx(nsfw_score(ROCKET), abs=1e-6)
+
+    def test_or_is_raised_after_the_scores_before_it(self, stuck):
+        scores = nsfw_scores([ROCKET, stuck, ROCKET], seconds=5)
+        assert next(scores) == pytest.approx(nsfw_score(ROCKET), abs=1e-6)
+        with pytest.raises(PictureError, match="stuck.jpg: not done within"):
+            next(scores)
+
+    @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
+    def test_a_limit_is_a_time(self, seconds):
+        with pytest.raises(ValueError, match=f"seconds: got {seconds}, expected a number above 0"):
+            nsfw_scores([ROCKET], seconds=seconds)
+
+    def test_the_command_has_one_too(self, capsys):
+        assert main(["score", "--seconds", "1e-9", ROCKET]) == 1
+        assert capsys.readouterr().out == "   ERROR  img/rocket.jpg: not done within 1e-09 s\n"
+        assert main(["score", "--seconds", "inf", ROCKET]) == 0
+
+    @pytest.mark.parametrize("text", ["0", "-3", "nan", "soon"])
+    def test_what_is_no_time_is_a_wrong_argument(self, text, capsys):
+        with pytest.raises(SystemExit):
+            main(["score", "--seconds", text, ROCKET])
+        assert "--seconds: expected a number" in capsys.readouterr().err
+
+
+class TestFrames:
+    def test_the_frames_of_an_animation_are_scored_as_pictures(self, tmp_path):
+        frames = [Image.open(f"img/{name}.png").convert("RGB").resize((300, 200)) for name in ("astronaut", "camera")]
+        path = tmp_path / "two.webp"
+        frames[0].save(path, save_all=True, append_images=frames[1:], duration=500, lossless=True)
+        expected = [nsfw_score(frame) for frame in frames]
+        assert [seconds for seconds, _ in frame_scores(path)] == [0.0, 0.5]
+        assert [score for _, score in frame_scores(path)] == pytest.approx(expected, abs=1e-6)
+        assert list(nsfw_scores([path], frames="all")) == [list(frame_scores(path))]
+        assert nsfw_score(path) == pytest.approx(expected[0], abs=1e-6)
+        assert nsfw_score(path, frames="max") == pytest.approx(max(expected), abs=1e-6)
+        assert next(nsfw_scores([path], frames="mean")) == pytest.approx(sum(expected) / 2, abs=1e-6)
+
+    def test_wrong_arguments_are_named(self):
+        with pytest.raises(ValueError, match="frames: got 'last', expected 'first', 'max' or 'mean'"):
+            nsfw_score(ROCKET, frames="last")
+        with pytest.raises(ValueError, match="every: got -1, expected seconds, above 0"):
+            frame_scores(ROCKET, every=-1)
