@@ -217,6 +217,16 @@ class TestDamage:
         assert all(file.locate().stat().st_size == file.size for file in files)
 
 
+def test_the_finder_has_the_metadata_of_the_bundled_folders(unpacked, monkeypatch):
+    from importlib.metadata import DistributionFinder
+
+    monkeypatch.setattr(bundle, "BUNDLED", str(unpacked))
+    monkeypatch.setattr(bundle.PathFinder, "find_spec", lambda name: None)
+    for name, version in ("theano", "1.0.5"), ("Lasagne", "0.1"):
+        (found,) = bundle.BundleFinder.find_distributions(DistributionFinder.Context(name=name))
+        assert (found.metadata["Name"].lower(), found.version) == (name.lower(), version)
+
+
 def test_the_report_tells_where_theano_is_from():
     command = [sys.executable, "-m", "theano_compat"]
     run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
