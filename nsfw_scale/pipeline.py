@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from itertools import groupby, islice
 from queue import Empty, SimpleQueue
@@ -67,7 +67,7 @@ def score_frames(
     batch_size: int,
     workers: int,
     seconds: float | None = None,
-) -> Iterator[list[FrameScore] | PictureError]:
+) -> Generator[list[FrameScore] | PictureError]:
     """Score the frames of many pictures, lazily and in order.
 
     Photographs go through the network in batches of `batch_size` that follow one another in `images`, whatever the
