@@ -178,11 +178,12 @@ def distributed_scores(
     """
     expected = facts()
     _check_workers(client, facts, expected)
+    workers = _counter(client)
     parts: deque[tuple[list[Any], Any]] = deque()
     ended: Exception | None = None
     try:
         while True:
-            while len(parts) < AHEAD * len(client.nthreads()) and ended is None:
+            while ended is None and len(parts) < AHEAD * workers():
                 part, ended = _take(images, partition)
                 if part:
                     sent = [_sendable(img) for img in part]
@@ -228,21 +229,34 @@ def _named_as_given(img: Any, result: Any) -> Any:
     return result
 
 
+def _counter(client: Any) -> Callable[[], int]:
+    """Count the workers, but not for every part: the question takes longer than handing one over."""
+    counted, at = 0, 0.0
+
+    def count() -> int:
+        nonlocal counted, at
+        if time.monotonic() >= at:
+            counted, at = len(client.nthreads()), time.monotonic() + 1
+        return counted
+
+    return count
+
+
 def _result(client: Any, part: list[Any], future: Any) -> tuple[list[Any], Exception | None]:
     """Wait for a part, as long as there are workers."""
-    from distributed import KilledWorker, wait
+    import distributed
 
     alone_since: float | None = None
     while not future.done():
-        with contextlib.suppress(TimeoutError):
-            wait([future], timeout=1)
-        now = time.monotonic()
-        alone_since = None if client.nthreads() else alone_since or now
-        if alone_since is not None and now - alone_since > PATIENCE[1]:
-            raise ClusterError(f"no worker is left, and none came for {PATIENCE[1]:g} s")
+        try:
+            distributed.wait([future], timeout=1)
+        except distributed.TimeoutError:
+            alone_since = None if client.nthreads() else alone_since or time.monotonic()
+            if alone_since is not None and time.monotonic() - alone_since > PATIENCE[1]:
+                raise ClusterError(f"no worker is left, and none came for {PATIENCE[1]:g} s") from None
     try:
         return future.result()
-    except KilledWorker as error:
+    except distributed.KilledWorker as error:
         raise ClusterError(f"{part[0]} to {part[-1]}: every worker that scored this part died: {error}") from error
 
 
