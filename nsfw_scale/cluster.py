@@ -95,8 +95,8 @@ def facts_of(scorer: Scorer, version: str, model_files: Iterable[Path]) -> Facts
     --------
     >>> from open_nsfw import get_scorer, model_files
     >>> facts = facts_of(get_scorer(), "2.0.0", model_files())
-    >>> sorted(facts)[:4]
-    ['JPEG library', 'Pillow', 'deploy.prototxt', 'nsfw.pkl']
+    >>> list(facts)[:5]
+    ['open_nsfw', 'Pillow', 'JPEG library', 'nsfw.pkl', 'deploy.prototxt']
     """
     x = prepare(known_picture(), scorer.input_size)
     found: Facts = {
@@ -173,8 +173,8 @@ def distributed_scores(
     --------
     >>> from distributed import Client
     >>> with Client(processes=False, dashboard_address=None) as client:
-    ...     list(distributed_scores(client, iter(["a", "b"]), lambda part: iter(part), dict))
-    ['a', 'b']
+    ...     list(distributed_scores(client, iter([3, 4]), lambda part: (img**2 for img in part), dict))
+    [9, 16]
     """
     expected = facts()
     _check_workers(client, facts, expected)
