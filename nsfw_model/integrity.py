@@ -111,7 +111,7 @@ def check_after_decoding(data: bytes, picture: Image.Image) -> None:
         _check_png_rows(data)
     # A second look costs a third of the first. In a large picture that ends early the last blocks are flat; where no
     # more is missing than a part of its last block, nobody sees a difference.
-    if picture.format == "JPEG" and (picture.width * picture.height <= SMALL or _ends_flat(picture)):
+    if picture.format in ("JPEG", "MPO") and (picture.width * picture.height <= SMALL or _ends_flat(picture)):
         _look_again(data)
 
 
