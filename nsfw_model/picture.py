@@ -143,16 +143,16 @@ def open_picture(img: Picture) -> Image.Image:
     >>> open_picture("img/camera.png").mode
     'L'
     """
-    _check_kind(img)
+    check_kind(img)
     name = picture_name(img)
     with explained(name):
         if isinstance(img, np.ndarray):
             return _picture_of_array(img, name)
         if isinstance(img, Image.Image):
-            check_size(img, name)
+            check_pixels(img.width, img.height, name)
             img.load()
             return img
-        return decoded(_content(img, name), name)
+        return decoded(read_file(img), img)
 
 
 @contextlib.contextmanager
@@ -194,7 +194,24 @@ def explained(name: str) -> Iterator[None]:
         raise PictureError(f"{name}: cannot be read as a picture: {reason}{_hint_at_name(name)}") from error
 
 
-def _check_kind(img: object) -> None:
+def check_kind(img: object) -> None:
+    """Check that this is one of the kinds that `read_picture` takes.
+
+    Parameters
+    ----------
+    img : object
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+
+    Examples
+    --------
+    >>> check_kind(7)
+    Traceback (most recent call last):
+    TypeError: expected a path, bytes, a binary file, an array or a PIL image, got int
+    """
     read = getattr(img, "read", None)
     if inspect.iscoroutinefunction(read):  # FastAPI's and Starlette's UploadFile
         raise TypeError(
@@ -281,7 +298,7 @@ def opened_file(img: File) -> Iterator[BinaryIO]:
     ...     file.read()
     b'abc'
     """
-    _check_kind(img)
+    check_kind(img)
     if isinstance(img, (bytes, bytearray)):
         yield io.BytesIO(img)
     elif isinstance(img, (str, os.PathLike)):
@@ -293,8 +310,33 @@ def opened_file(img: File) -> Iterator[BinaryIO]:
         yield img
 
 
-def _content(img: File, name: str) -> bytes:
-    """The bytes of a file, of which there are not too many, unless it begins like something else than a picture."""
+def read_file(img: File) -> bytes:
+    """Read a picture's file, unless it begins like something else than a picture.
+
+    Parameters
+    ----------
+    img : str, Path, bytes or binary file
+        As for `read_picture`.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    NotAPictureError
+        If it is empty, or known to be no picture, in which case no more than its beginning is read.
+    PictureError
+        If it has more than `MAX_FILE_BYTES`.
+    OSError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> read_file("img/coffee.jpg")[:3]
+    b'\\xff\\xd8\\xff'
+    """
+    name = picture_name(img)
     if isinstance(img, (bytes, bytearray)):
         data = bytes(img)
         _refuse_others(data, name)
@@ -337,7 +379,7 @@ def _picture_of_array(pixels: np.ndarray, name: str) -> Image.Image:
         raise PictureError(
             f"{name}: expected an array of dtype uint8 and shape (height, width, 3){_hint_at_array(pixels)}"
         )
-    _check_pixels(pixels.shape[1], pixels.shape[0], name)
+    check_pixels(pixels.shape[1], pixels.shape[0], name)
     return Image.fromarray(pixels)
 
 
@@ -393,7 +435,7 @@ def decoded(data: bytes, img: Picture) -> Image.Image:
         opened = Image.open(io.BytesIO(data), formats=_formats(kind, name))
     except Image.UnidentifiedImageError as error:
         raise _unidentified(data, img) from error
-    check_size(opened, name)
+    check_pixels(opened.width, opened.height, name)
     check_before_decoding(data)
     opened.load()
     check_after_decoding(data, opened)
@@ -424,7 +466,7 @@ def _refuse_by_name(data: bytes, kind: FileKind | None, name: str) -> None:
         raise PictureError(f"{name}: a camera's raw picture ({format}): export it as JPEG first")
     if kind.noun == "jxl":  # decoded when it is opened
         header = jpeg_xl_header(data)
-        _check_pixels(header.width, header.height, name)
+        check_pixels(header.width, header.height, name)
         if header.several:
             raise PictureError(f"{name}: an animated JPEG XL, of which pillow-jxl-plugin cannot tell the frames")
 
@@ -473,12 +515,12 @@ def _unidentified(data: bytes, img: Picture) -> PictureError:
     return _unreadable(f"{name}: {_NOT_SUPPORTED}, or damaged", "unknown", img)
 
 
-def check_size(opened: Image.Image, name: str) -> None:
-    """Check the size of a picture that is not decoded yet.
+def check_pixels(width: int, height: int, name: str) -> None:
+    """Refuse before decoding what would take gigabytes (Pillow itself only warns up to twice its limit).
 
     Parameters
     ----------
-    opened : PIL.Image.Image
+    width, height : int
     name : str
         Of the picture, for the message.
 
@@ -489,15 +531,10 @@ def check_size(opened: Image.Image, name: str) -> None:
 
     Examples
     --------
-    >>> check_size(Image.new("L", (0, 5)), "a.png")
+    >>> check_pixels(0, 5, "a.png")
     Traceback (most recent call last):
     nsfw_model.picture.PictureError: a.png: has no pixels (0x5)
     """
-    _check_pixels(opened.width, opened.height, name)
-
-
-def _check_pixels(width: int, height: int, name: str) -> None:
-    """Refuse before decoding what would take gigabytes (Pillow itself only warns up to twice its limit)."""
     pixels = width * height
     if not pixels:
         raise PictureError(f"{name}: has no pixels ({width}x{height})")
