@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, overload
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from nsfw_model.animation import check_animation, check_frame_count
 from nsfw_model.integrity import DamagedError
@@ -149,7 +149,7 @@ def _frames_of_picture(opened: Image.Image, img: Picture, every: float | None) -
             check_pixels(opened.width, opened.height, name)
             pixels += opened.width * opened.height
             _check_total(pixels)
-            opened.load()
+            _load(opened)
             end = begin + _duration(opened)
             if every is None or wanted * every < end - _ROUNDING:
                 picture = to_rgb(opened, name)
@@ -160,6 +160,16 @@ def _frames_of_picture(opened: Image.Image, img: Picture, every: float | None) -
         except Exception as error:  # decoders raise all sorts of things
             raise DamagedError(f"frame {index + 1} of {count}: {error or type(error).__name__}") from error
         begin = end
+
+
+def _load(opened: Image.Image) -> None:
+    """Draw a frame; what is to come back behind one of a PNG, Pillow 13 would draw it into."""
+    comes_back = opened.format == "PNG" and opened.info.get("disposal") == PngImagePlugin.Disposal.OP_PREVIOUS
+    before = getattr(opened, "_prev_im", None)
+    kept = before.copy() if comes_back and before is not None else None
+    opened.load()
+    if kept is not None:
+        opened._prev_im = kept  # type: ignore[attr-defined]
 
 
 #: Seconds that sums of durations may be off.
