@@ -43,6 +43,7 @@ CONTAINERS = {
     "mkv": "matroska",
     "mp4": "mov",
     "mpeg": "mpeg",
+    "mpv": "mpegvideo",
     "ogg": "ogg",
     "ts": "mpegts",
     "wmv": "asf",
@@ -137,8 +138,8 @@ def read_film(img: File, every: float = 1.0) -> Iterator[tuple[float, Image.Imag
     nsfw_model.integrity.DamagedError: truncated: got 12 bytes, expected 32
     """
     name, kind = picture_name(img), _kind(img)
-    if kind is None:
-        raise NotAPictureError(f"{name}: not a film")
+    if kind is None or kind.noun not in CONTAINERS:
+        raise NotAPictureError(f"{name}: not a film", kind.noun if kind else "unknown")
     try:
         import av
     except ImportError as error:
@@ -253,6 +254,8 @@ def _stream_of_pictures(container: InputContainer, name: str) -> VideoStream:
     codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
     if codec not in CODECS:
         raise PictureError(f"{name}: a film whose codec is {codec}, expected one of {', '.join(sorted(CODECS))}")
+    if stream.codec_context.width:  # or a frame says it
+        check_pixels(stream.codec_context.width, stream.codec_context.height, name)
     stream.thread_type = "AUTO"
     options = {"err_detect": "crccheck+bitstream+buffer+explode"}  # or what is damaged would be guessed
     if Image.MAX_IMAGE_PIXELS is not None:
