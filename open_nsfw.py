@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from math import nan
@@ -278,7 +278,11 @@ def nsfw_scores(
     _check_every(every)
     if seconds is not None and not 0 < seconds <= TIMEOUT_MAX:
         raise ValueError(f"seconds: got {seconds!r}, expected a number above 0 and at most {TIMEOUT_MAX:g}")
-    scorer = get_scorer(nsfw_pkl_path, deploy_prototxt_path, precision)
+    files = nsfw_pkl_path, deploy_prototxt_path, precision
+    if client is not None:
+        options = dict(seconds=seconds, workers=workers, frames=frames, every=every)
+        return _with_errors(_distributed(client, iter(images), batch_size, files, options), on_error)
+    scorer = get_scorer(*files)
     results = score_frames(
         iter(images),
         partial(_prepared_frames, size=scorer.input_size, frames=frames, every=every),
@@ -287,7 +291,7 @@ def nsfw_scores(
         workers=default_workers() if workers is None else workers,
         seconds=seconds,
     )
-    return _summaries(results, frames, on_error)
+    return _with_errors(_summaries(results, frames), on_error)
 
 
 def _check_every(every: float | None) -> None:
@@ -311,17 +315,48 @@ def _prepared_frames(img: Picture, size: tuple[int, int], frames: str, every: fl
 
 
 def _summaries(
-    results: Iterator[list[FrameScore] | PictureError], frames: str, on_error: str
-) -> Iterator[float | list[FrameScore] | PictureError]:
-    """One score for each picture, or whatever is wanted in its place."""
-    with closing(results):  # type: ignore[type-var]
+    results: Generator[list[FrameScore] | PictureError], frames: str
+) -> Generator[float | list[FrameScore] | PictureError]:
+    with closing(results):
         for result in results:
-            if not isinstance(result, PictureError):
-                yield summary(result, frames)
-            elif on_error == "raise":
+            yield result if isinstance(result, PictureError) else summary(result, frames)
+
+
+def _with_errors(
+    results: Generator[float | list[FrameScore] | PictureError], on_error: str
+) -> Iterator[float | list[FrameScore] | PictureError]:
+    """Put in the place of an error what is wanted there."""
+    with closing(results):
+        for result in results:
+            if isinstance(result, PictureError) and on_error == "raise":
                 raise result
-            else:
-                yield result if on_error == "return" else nan
+            yield nan if isinstance(result, PictureError) and on_error == "nan" else result
+
+
+def _distributed(
+    client: Any, images: Iterator[Picture], batch_size: int, files: tuple[Any, Any, Any], options: dict[str, Any]
+) -> Generator[float | list[FrameScore] | PictureError]:
+    from nsfw_scale.cluster import distributed_scores
+
+    weights, architecture, precision = files
+    score = partial(
+        nsfw_scores,
+        batch_size=batch_size,
+        nsfw_pkl_path=weights,
+        deploy_prototxt_path=architecture,
+        on_error="return",
+        precision=precision,
+        **options,
+    )
+    return distributed_scores(client, images, score, partial(_facts, *files))
+
+
+def _facts(nsfw_pkl_path: Any, deploy_prototxt_path: Any, precision: Any) -> dict[str, str | float]:
+    """What decides the scores of this process, for a cluster's other processes to compare."""
+    from nsfw_scale.cluster import facts_of
+
+    files = model_files(nsfw_pkl_path, deploy_prototxt_path)
+    return facts_of(get_scorer(*files, precision), __version__, files)
 
 
 def build_nsfw_net(

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from itertools import groupby, islice
 from queue import Empty, SimpleQueue
@@ -34,8 +34,9 @@ Prepared = tuple[float, np.ndarray]
 FIRST_TURN, LATER_TURNS = 1, 4
 #: How many pictures may be done and wait for one before them, such as a long film, in batches.
 MAX_AHEAD = 64
-#: Blocks of 16 MB that Pillow keeps for the next picture, for each worker: 12 megapixels need three.
-KEPT_BLOCKS = 3
+#: Bytes of the blocks in which Pillow allocates, and how many it keeps for the next picture, for each worker: 12
+#: megapixels fit. In its own blocks of 16 MB the memory of small pictures, cut out of large blocks, adds up.
+BLOCK_BYTES, KEPT_BLOCKS = 1 << 22, 12
 
 
 def default_workers() -> int:
@@ -66,7 +67,7 @@ def score_frames(
     batch_size: int,
     workers: int,
     seconds: float | None = None,
-) -> Iterator[list[FrameScore] | PictureError]:
+) -> Generator[list[FrameScore] | PictureError]:
     """Score the frames of many pictures, lazily and in order.
 
     Photographs go through the network in batches of `batch_size` that follow one another in `images`, whatever the
@@ -352,22 +353,27 @@ def _result(task: _Task) -> list[FrameScore] | PictureError:
 # --- Pillow's memory
 
 _blocks_lock = ForkSafeLock()
-_users_of_blocks: list[int] = []  # how many each wants; the first is what was set before
+_wanted_blocks: list[int] = []  # by each run; the first is what was set before
+_block_bytes_before = 0
 
 
 @contextmanager
 def _kept_blocks(count: int) -> Iterator[None]:
     """Let Pillow keep a picture's memory for the next one: fresh memory takes a quarter of the time of decoding."""
+    global _block_bytes_before
     with _blocks_lock:
-        if not _users_of_blocks:
-            _users_of_blocks.append(Image.core.get_blocks_max())
-        _users_of_blocks.append(count)
-        Image.core.set_blocks_max(max(_users_of_blocks))
+        if not _wanted_blocks:
+            _wanted_blocks.append(Image.core.get_blocks_max())
+            _block_bytes_before = Image.core.get_block_size()
+            Image.core.set_block_size(BLOCK_BYTES)
+        _wanted_blocks.append(count)
+        Image.core.set_blocks_max(max(_wanted_blocks))
     try:
         yield
     finally:
         with _blocks_lock:
-            _users_of_blocks.remove(count)
-            Image.core.set_blocks_max(max(_users_of_blocks))
-            if len(_users_of_blocks) == 1:
-                _users_of_blocks.clear()
+            _wanted_blocks.remove(count)
+            Image.core.set_blocks_max(max(_wanted_blocks))
+            if len(_wanted_blocks) == 1:
+                Image.core.set_block_size(_block_bytes_before)
+                _wanted_blocks.clear()

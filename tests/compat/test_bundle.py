@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from types import SimpleNamespace
 
 import pytest
 from fresh_python import REPOSITORY, fresh_python
@@ -215,6 +216,16 @@ class TestDamage:
         files = PathDistribution(unpacked / "Lasagne-0.1.dist-info").files
         assert len(files) == len(list(csv.reader(open(unpacked / "Lasagne-0.1.dist-info" / "RECORD"))))
         assert all(file.locate().stat().st_size == file.size for file in files)
+
+
+def test_the_finder_has_the_metadata_of_the_bundled_folders(unpacked, monkeypatch):
+    from importlib.metadata import DistributionFinder
+
+    monkeypatch.setattr(bundle, "BUNDLED", str(unpacked))
+    monkeypatch.setattr(bundle, "PathFinder", SimpleNamespace(find_spec=lambda name: None))  # none is installed
+    for name, version in ("theano", "1.0.5"), ("Lasagne", "0.1"):
+        (found,) = bundle.BundleFinder.find_distributions(DistributionFinder.Context(name=name))
+        assert (found.metadata["Name"].lower(), found.version) == (name.lower(), version)
 
 
 def test_the_report_tells_where_theano_is_from():

@@ -168,7 +168,7 @@ def test_all_pages_and_notebooks_are_in_the_sites_contents():
 
 def walks():
     """The steps of docs/architecture.md's walks: the file that each begins with, and its text."""
-    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").partition("## Three walks")[2]
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").partition("## Four walks")[2]
     return re.findall(r"^ ?\d+\. `([\w./]+)`: (.*?)(?=^ ?\d+\. |^$)", text, re.MULTILINE | re.DOTALL)
 
 
