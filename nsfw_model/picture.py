@@ -337,18 +337,12 @@ def read_file(img: File) -> bytes:
     b'\\xff\\xd8\\xff'
     """
     name = picture_name(img)
-    if isinstance(img, (bytes, bytearray)):
-        data = bytes(img)
-        _refuse_others(data, name)
-    else:
-        with opened_file(img) as file:
-            beginning = file.read(BEGINNING)
-            if not isinstance(beginning, bytes):
-                raise PictureError(
-                    f"{name}: its read() gives {type(beginning).__name__}, expected bytes: open it as 'rb'"
-                )
-            _refuse_others(beginning, name)
-            data = beginning + file.read(MAX_FILE_BYTES + 1 - len(beginning))
+    with opened_file(img) as file:
+        if hasattr(file, "seek"):  # what cannot seek is read once
+            _refuse_others(file.read(BEGINNING), name)
+            file.seek(0)
+        data = file.read(MAX_FILE_BYTES + 1)
+    _refuse_others(data, name)
     if len(data) > MAX_FILE_BYTES:
         raise PictureError(f"{name}: is larger than {MAX_FILE_BYTES} bytes")
     if not data:
@@ -442,8 +436,10 @@ def decoded(data: bytes, img: Picture) -> Image.Image:
     return opened
 
 
-def _refuse_others(beginning: bytes, name: str) -> None:
+def _refuse_others(beginning: object, name: str) -> None:
     """Refuse what is known to be no picture, however large, by its first bytes."""
+    if not isinstance(beginning, bytes):
+        raise PictureError(f"{name}: its read() gives {type(beginning).__name__}, expected bytes: open it as 'rb'")
     kind = kind_of(beginning)
     if kind is None or kind.role in ("picture", "raw"):
         return
