@@ -33,7 +33,7 @@ import re
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import ceil, prod
 from typing import NamedTuple
 
@@ -111,7 +111,7 @@ def check_after_decoding(data: bytes, picture: Image.Image) -> None:
         _check_png_rows(data)
     # A second look costs a third of the first. In a large picture that ends early the last blocks are flat; where no
     # more is missing than a part of its last block, nobody sees a difference.
-    if picture.format == "JPEG" and (picture.width * picture.height <= SMALL or _ends_flat(picture)):
+    if picture.format in ("JPEG", "MPO") and (picture.width * picture.height <= SMALL or _ends_flat(picture)):
         _look_again(data)
 
 
@@ -395,18 +395,65 @@ def _tile_parts(data: bytes, at: int) -> Iterator[tuple[int, int]]:
 
 def _check_png(data: bytes) -> None:
     """Check the checksums of what the pixels depend on; Pillow leaves out those of IDAT."""
-    for name, start, end in _png_chunks(data):
-        if name in (b"IHDR", b"PLTE", b"IDAT") and end + 4 <= len(data):
-            (expected,) = struct.unpack_from(">I", data, end)
-            got = zlib.crc32(memoryview(data)[start - 4 : end])
-            if got != expected:
-                raise DamagedError(
-                    f"byte {start - 8}: chunk {name.decode()} got checksum {got:08x}, not {expected:08x}"
-                )
+    for name, start, end in png_chunks(data):
+        if name in (b"IHDR", b"PLTE", b"IDAT"):
+            check_checksum(data, name, start, end)
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of the contents of each chunk, up to the last or to what is none."""
+def check_checksum(data: bytes, name: bytes, start: int, end: int) -> None:
+    """Check the checksum of a chunk of a PNG, if the file has it.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    name : bytes
+    start, end : int
+        Of the contents of the chunk, see `png_chunks`.
+
+    Raises
+    ------
+    DamagedError
+        If it is another one.
+
+    Examples
+    --------
+    >>> check_checksum(b"....IEND" + bytes(4), b"IEND", 8, 8)
+    Traceback (most recent call last):
+    nsfw_model.integrity.DamagedError: byte 0: chunk IEND got checksum ae426082, not 00000000
+    """
+    if end + 4 > len(data):
+        return  # ends early, which Pillow tells
+    (expected,) = struct.unpack_from(">I", data, end)
+    got = zlib.crc32(memoryview(data)[start - 4 : end])
+    if got != expected:
+        raise DamagedError(f"byte {start - 8}: chunk {name.decode()} got checksum {got:08x}, not {expected:08x}")
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Find the chunks of a PNG, up to the last or to what is none.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+
+    Yields
+    ------
+    name : bytes
+    start, end : int
+        Of the contents.
+
+    Raises
+    ------
+    DamagedError
+        Where a chunk should be, and is none.
+
+    Examples
+    --------
+    >>> list(png_chunks(bytes(8) + b"\\0\\0\\0\\0IEND"))
+    [(b'IEND', 16, 16)]
+    """
     at = 8
     while at + 8 <= len(data):
         length, name = struct.unpack_from(">I4s", data, at)
@@ -427,6 +474,32 @@ def _ends_in_zeros(picture: Image.Image) -> bool:
 def _check_png_rows(data: bytes) -> None:
     """Count what the compressed data comes to, and compare it with what the header promises."""
     width, height, bits, colours, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
+    parts = (memoryview(data)[start:end] for name, start, end in png_chunks(data) if name == b"IDAT")
+    check_inflated(parts, png_row_bytes(width, height, bits, colours, bool(interlaced)))
+
+
+def png_row_bytes(width: int, height: int, bits: int, colours: int, interlaced: bool) -> int:
+    """Count the bytes that the rows of a PNG have before they are compressed.
+
+    Parameters
+    ----------
+    width, height : int
+        Of the picture, or of a frame.
+    bits : int
+        Of a sample.
+    colours : int
+        PNG's number of the kind of colours.
+    interlaced : bool
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> png_row_bytes(10, 20, 8, 2, False)
+    620
+    """
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colours, 1)
     # Adam7: first column and row of each pass, and steps (PNG 8.1)
     passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
@@ -435,9 +508,31 @@ def _check_png_rows(data: bytes) -> None:
         columns, rows = ceil((width - x) / step_x), ceil((height - y) / step_y)
         if columns > 0 and rows > 0:
             expected += rows * (1 + ceil(columns * channels * bits / 8))
+    return expected
+
+
+def check_inflated(parts: Iterable[bytes | memoryview], expected: int) -> None:
+    """Check that compressed data comes to so many bytes, without keeping them.
+
+    Parameters
+    ----------
+    parts : iterable of bytes
+        What zlib compressed, in parts.
+    expected : int
+
+    Raises
+    ------
+    DamagedError
+        If there are fewer.
+
+    Examples
+    --------
+    >>> check_inflated([zlib.compress(bytes(100))], 101)
+    Traceback (most recent call last):
+    nsfw_model.integrity.DamagedError: truncated: got 100 bytes of pixels, expected 101
+    """
     got, decompressor = 0, zlib.decompressobj()
-    for name, start, end in _png_chunks(data):
-        compressed = data[start:end] if name == b"IDAT" else b""
+    for compressed in parts:
         while compressed and not decompressor.eof and got < expected:
             got += len(decompressor.decompress(compressed, 1 << 20))
             compressed = decompressor.unconsumed_tail
@@ -470,10 +565,73 @@ _TAGS |= {_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES, _JPEG_TABLES}
 
 
 def _check_tiff(data: bytes) -> None:
-    """Check that all strips or tiles of the first picture are there (TIFF 6.0, sections 2, 3 and 15)."""
+    first = next(tiff_directories(data), None)
+    if first is not None:
+        check_tiff_directory(data, first)
+
+
+def tiff_directories(data: bytes) -> Iterator[int]:
+    """Find the directories of a TIFF, one for each page, in order.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+
+    Yields
+    ------
+    int
+        Where each begins, each once: one that leads back to an earlier one is the last.
+
+    Examples
+    --------
+    >>> list(tiff_directories(b"II*\\0\\x08\\0\\0\\0\\0\\0\\x0e\\0\\0\\0\\0\\0\\0\\0\\0\\0"))
+    [8, 14]
+    """
+    order, big = _tiff_kind(data)
+    found: set[int] = set()
     try:
-        entries = _tiff_entries(data)
-    except struct.error:
+        (at,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+        while at and at not in found:
+            found.add(at)
+            yield at
+            (entries,) = struct.unpack_from(order + ("Q" if big else "H"), data, at)
+            at += 8 + 20 * entries if big else 2 + 12 * entries
+            (at,) = struct.unpack_from(order + ("Q" if big else "I"), data, at)
+    except (struct.error, OverflowError):
+        return  # ends early, which Pillow tells
+
+
+def _tiff_kind(data: bytes) -> tuple[str, bool]:
+    """The order of bytes, and whether it is a BigTIFF."""
+    return "<" if data[:2] == b"II" else ">", data[2:4] in (b"+\0", b"\0+")
+
+
+def check_tiff_directory(data: bytes, at: int) -> None:
+    """Check that all strips or tiles of a page are there (TIFF 6.0, sections 2, 3 and 15).
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    at : int
+        Where the page's directory is.
+
+    Raises
+    ------
+    DamagedError
+        If some are missing, or there are too many.
+
+    Examples
+    --------
+    >>> data = b"II*\\0\\x08\\0\\0\\0\\0\\0\\0\\0\\0\\0"
+    >>> check_tiff_directory(data, 8)
+    Traceback (most recent call last):
+    nsfw_model.integrity.DamagedError: truncated: got 0 strips or tiles, expected 1
+    """
+    try:
+        entries = _tiff_entries(data, at)
+    except (struct.error, OverflowError):
         return  # ends early, which Pillow tells
 
     def number(tag: int, default: int) -> int:
@@ -521,11 +679,9 @@ def _check_jpeg_inside(strip: bytes, tables: bytes, index: int, size: tuple[int,
         raise DamagedError(f"strip or tile {index}: {error}") from error
 
 
-def _tiff_entries(data: bytes) -> dict[int, list[int]]:
-    """The whole numbers of those of the first directory's entries that are checked, by tag."""
-    order = "<" if data[:2] == b"II" else ">"
-    big = struct.unpack_from(order + "H", data, 2)[0] == 43
-    (at,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+def _tiff_entries(data: bytes, at: int) -> dict[int, list[int]]:
+    """The whole numbers of those of a directory's entries that are checked, by tag."""
+    order, big = _tiff_kind(data)
     (count_of_entries,) = struct.unpack_from(order + ("Q" if big else "H"), data, at)
     at += 8 if big else 2
     room, step = (8, 20) if big else (4, 12)

@@ -1,6 +1,7 @@
 """Pictures of every kind in, RGB pixels out, or one kind of error that says what is wrong.
 
-What a file says of itself is checked before it is paid for, see `nsfw_model.headers` and `nsfw_model.integrity`.
+What a file is, its content says and not its name, see `nsfw_model.signatures`. What it says of itself is checked
+before it is paid for, see `nsfw_model.headers` and `nsfw_model.integrity`.
 """
 
 from __future__ import annotations
@@ -19,20 +20,25 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from nsfw_model.camera_raw import raw_format
 from nsfw_model.headers import check_headers
 from nsfw_model.integrity import check_after_decoding, check_before_decoding
-from nsfw_model.signatures import looks_like
+from nsfw_model.jpeg_xl import jpeg_xl_header
+from nsfw_model.signatures import BEGINNING, PICTURE_EXTENSIONS, FileKind, is_text, kind_of, looks_like
 
-Picture = str | Path | bytes | BinaryIO | np.ndarray | Image.Image
+File = str | Path | bytes | BinaryIO
+Picture = File | np.ndarray | Image.Image
 
 #: Pillow's names of the formats that are opened, with the module that decodes each. Others
 #: (PostScript, metafiles, ...) run interpreters or external programs: no business of a classifier.
 FORMATS = {
+    "AVIF": "AvifImagePlugin",  # of Pillow 11.3 and later
     "BMP": "BmpImagePlugin",
     "GIF": "GifImagePlugin",
     "ICO": "IcoImagePlugin",
     "JPEG": "JpegImagePlugin",
     "JPEG2000": "Jpeg2KImagePlugin",
+    "MPO": "MpoImagePlugin",
     "PCX": "PcxImagePlugin",
     "PNG": "PngImagePlugin",
     "PPM": "PpmImagePlugin",
@@ -40,6 +46,8 @@ FORMATS = {
     "TIFF": "TiffImagePlugin",
     "WEBP": "WebPImagePlugin",
 }
+#: Formats that others read for Pillow: the noun of `nsfw_model.signatures`, Pillow's name of the format, the package.
+PLUGINS = {"heic": ("HEIF", "pillow-heif"), "jxl": ("JXL", "pillow-jxl-plugin")}
 #: The largest file that is read, in bytes.
 MAX_FILE_BYTES = 1 << 29
 #: How much of a name is shown in a message, in characters.
@@ -54,11 +62,27 @@ class PictureError(ValueError):
     """
 
 
+class NotAPictureError(PictureError):
+    """What was given is no picture at all: a document, a text, an archive, a film, a sound.
+
+    Attributes
+    ----------
+    kind : str
+        What it is, for counting: a short noun of lower-case letters, such as "pdf", "mp4", "zip" or "text"; "empty"
+        for a file without content, and "unknown".
+    """
+
+    def __init__(self, message: str, kind: str = "unknown"):
+        super().__init__(message)
+        self.kind = kind
+
+
 def read_picture(img: Picture) -> Image.Image:
     """Open a picture of any supported kind and give it as RGB.
 
     Alpha is dropped, an animation stands for its first frame and EXIF orientation is not
-    applied, all as in Yahoo's code. 16-bit grey values are scaled to 8 bits (Pillow's own
+    applied, all as in Yahoo's code. (HEIC and JPEG XL say in their own headers how a picture is turned, and come
+    out as their decoders turn them.) 16-bit grey values are scaled to 8 bits (Pillow's own
     conversion would clip them to white).
 
     Parameters
@@ -75,6 +99,8 @@ def read_picture(img: Picture) -> Image.Image:
 
     Raises
     ------
+    NotAPictureError
+        If the file is something else than a picture; it is a PictureError too.
     PictureError
         If there is no such file, it is no picture of a supported format, it is damaged or
         truncated, it has more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``, or it asks for more than
@@ -89,8 +115,8 @@ def read_picture(img: Picture) -> Image.Image:
     """
     name = picture_name(img)
     opened = open_picture(img)
-    with _explained(name):
-        converted = _to_rgb(opened, name)
+    with explained(name):
+        converted = to_rgb(opened, name)
         return converted.copy() if converted is img else converted
 
 
@@ -117,21 +143,41 @@ def open_picture(img: Picture) -> Image.Image:
     >>> open_picture("img/camera.png").mode
     'L'
     """
-    _check_kind(img)
+    check_kind(img)
     name = picture_name(img)
-    with _explained(name):
+    with explained(name):
         if isinstance(img, np.ndarray):
             return _picture_of_array(img, name)
         if isinstance(img, Image.Image):
-            _check_size(img, name)
+            check_pixels(img.width, img.height, name)
             img.load()
             return img
-        return _decoded(_content(img, name), name)
+        return decoded(read_file(img), img)
 
 
 @contextlib.contextmanager
-def _explained(name: str) -> Iterator[None]:
-    """Let whatever goes wrong be a `PictureError` that names the picture."""
+def explained(name: str) -> Iterator[None]:
+    """Let whatever goes wrong be a `PictureError` that names the picture.
+
+    Parameters
+    ----------
+    name : str
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    PictureError
+
+    Examples
+    --------
+    >>> with explained("a.jpg"):
+    ...     open("no/such/a.jpg")
+    Traceback (most recent call last):
+    nsfw_model.picture.PictureError: a.jpg: no such file
+    """
     try:
         yield
     except PictureError:
@@ -148,7 +194,24 @@ def _explained(name: str) -> Iterator[None]:
         raise PictureError(f"{name}: cannot be read as a picture: {reason}{_hint_at_name(name)}") from error
 
 
-def _check_kind(img: object) -> None:
+def check_kind(img: object) -> None:
+    """Check that this is one of the kinds that `read_picture` takes.
+
+    Parameters
+    ----------
+    img : object
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+
+    Examples
+    --------
+    >>> check_kind(7)
+    Traceback (most recent call last):
+    TypeError: expected a path, bytes, a binary file, an array or a PIL image, got int
+    """
     read = getattr(img, "read", None)
     if inspect.iscoroutinefunction(read):  # FastAPI's and Starlette's UploadFile
         raise TypeError(
@@ -176,13 +239,20 @@ def picture_name(img: Picture) -> str:
     ('./a.jpg', '<3 bytes>')
     """
     if isinstance(img, (str, os.PathLike)):
-        return _shortened(str(os.fspath(img))) or "the empty name"
+        return _shortened(_file_name(img)) or "the empty name"
     if isinstance(img, (bytes, bytearray)):
         return f"<{len(img)} bytes>"
     if isinstance(img, np.ndarray):
         return f"<array {img.dtype} {img.shape}>"
+    return _shortened(_file_name(img)) or f"<{type(img).__name__}>"
+
+
+def _file_name(img: object) -> str:
+    """The name of a file as it was given, or nothing."""
+    if isinstance(img, (str, os.PathLike)):
+        return str(os.fspath(img))
     name = getattr(img, "filename", "") or getattr(img, "name", "")
-    return _shortened(name) if isinstance(name, str) and name else f"<{type(img).__name__}>"
+    return name if isinstance(name, str) else ""
 
 
 def _shortened(name: str) -> str:
@@ -199,24 +269,91 @@ def _hint_at_name(name: str) -> str:
     return f"; it looks like {kind}" if kind else ""
 
 
-def _content(img: str | os.PathLike | bytes | bytearray | BinaryIO, name: str) -> bytes:
-    """The bytes of a file, of which there are not too many."""
+@contextlib.contextmanager
+def opened_file(img: File) -> Iterator[BinaryIO]:
+    """Open a file of any kind at its beginning; one that was open already stays so.
+
+    Parameters
+    ----------
+    img : str, Path, bytes or binary file
+        As for `read_picture`.
+
+    Yields
+    ------
+    binary file
+        A regular one: nothing waits for a pipe.
+
+    Raises
+    ------
+    PictureError
+        If it is a folder, a pipe or a device.
+    OSError
+        If it cannot be opened.
+    TypeError
+        As `read_picture`.
+
+    Examples
+    --------
+    >>> with opened_file(b"abc") as file:
+    ...     file.read()
+    b'abc'
+    """
+    check_kind(img)
     if isinstance(img, (bytes, bytearray)):
-        data = bytes(img)
+        yield io.BytesIO(img)
     elif isinstance(img, (str, os.PathLike)):
-        with open(_regular_file(img, name), "rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        with open(_regular_file(img, picture_name(img)), "rb") as opened:
+            yield opened
     else:
         if hasattr(img, "seek"):
             img.seek(0)
-        data = img.read(MAX_FILE_BYTES + 1)
-        if not isinstance(data, bytes):
-            raise PictureError(f"{name}: its read() gives {type(data).__name__}, expected bytes: open it as 'rb'")
+        yield img
+
+
+def read_file(img: File) -> bytes:
+    """Read a picture's file, unless it begins like something else than a picture.
+
+    Parameters
+    ----------
+    img : str, Path, bytes or binary file
+        As for `read_picture`.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    NotAPictureError
+        If it is empty, or known to be no picture, in which case no more than its beginning is read.
+    PictureError
+        If it has more than `MAX_FILE_BYTES`.
+    OSError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> read_file("img/coffee.jpg")[:3]
+    b'\\xff\\xd8\\xff'
+    """
+    name = picture_name(img)
+    with opened_file(img) as file:
+        if hasattr(file, "seek"):  # what cannot seek is read once
+            _refuse_others(file.read(BEGINNING), name)
+            file.seek(0)
+        data = file.read(MAX_FILE_BYTES + 1)
+    _refuse_others(data, name)
     if len(data) > MAX_FILE_BYTES:
         raise PictureError(f"{name}: is larger than {MAX_FILE_BYTES} bytes")
     if not data:
-        raise PictureError(f"{name}: is empty")
+        raise _unreadable(f"{name}: is empty", "empty", img)
     return data
+
+
+def _unreadable(message: str, kind: str, img: Picture) -> PictureError:
+    """The error for a file of a kind that may be what is left of a picture, if its name says so."""
+    promised = os.path.splitext(_file_name(img))[1].lower() in PICTURE_EXTENSIONS
+    return PictureError(message) if promised else NotAPictureError(message, kind)
 
 
 def _regular_file(path: str | os.PathLike, name: str) -> int:
@@ -236,7 +373,7 @@ def _picture_of_array(pixels: np.ndarray, name: str) -> Image.Image:
         raise PictureError(
             f"{name}: expected an array of dtype uint8 and shape (height, width, 3){_hint_at_array(pixels)}"
         )
-    _check_pixels(pixels.shape[1], pixels.shape[0], name)
+    check_pixels(pixels.shape[1], pixels.shape[0], name)
     return Image.fromarray(pixels)
 
 
@@ -258,40 +395,142 @@ def _hint_at_array(pixels: np.ndarray) -> str:
     return f"; it looks as if {' and '.join(hints)}" if hints else ""
 
 
-def _decoded(data: bytes, name: str) -> Image.Image:
-    """The picture of a file's bytes."""
+def decoded(data: bytes, img: Picture) -> Image.Image:
+    """Give the picture of a file's bytes, fully loaded.
+
+    Parameters
+    ----------
+    data : bytes
+    img : picture as `read_picture` takes it
+        Of which these are the bytes.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Of any mode.
+
+    Raises
+    ------
+    PictureError
+        If the bytes are no picture, or one that is not read.
+    Exception
+        Whatever Pillow raises for damaged files, see `explained`.
+
+    Examples
+    --------
+    >>> with open("img/camera.png", "rb") as file:
+    ...     decoded(file.read(), "img/camera.png").mode
+    'L'
+    """
+    name, kind = picture_name(img), kind_of(data)
+    _refuse_by_name(data, kind, name)
     check_headers(data)
-    for plugin in FORMATS.values():
-        importlib.import_module(f"PIL.{plugin}")  # Pillow knows only five formats before it is told
     try:
-        opened = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
+        opened = Image.open(io.BytesIO(data), formats=_formats(kind, name))
     except Image.UnidentifiedImageError as error:
-        raise PictureError(f"{name}: {_what_it_is(data)}") from error
-    _check_size(opened, name)
+        raise _unidentified(data, img) from error
+    check_pixels(opened.width, opened.height, name)
     check_before_decoding(data)
     opened.load()
     check_after_decoding(data, opened)
     return opened
 
 
-def _what_it_is(data: bytes) -> str:
+def _refuse_others(beginning: object, name: str) -> None:
+    """Refuse what is known to be no picture, however large, by its first bytes."""
+    if not isinstance(beginning, bytes):
+        raise PictureError(f"{name}: its read() gives {type(beginning).__name__}, expected bytes: open it as 'rb'")
+    kind = kind_of(beginning)
+    if kind is None or kind.role in ("picture", "raw"):
+        return
+    scored = ", which frame_scores and frames='max' score" if kind.role == "film" else ""
+    raise NotAPictureError(f"{name}: {_NOT_SUPPORTED}: it looks like {kind.name}{scored}", kind.noun)
+
+
+_NOT_SUPPORTED = (
+    f"not a picture of a supported format ({', '.join([*FORMATS, *(name for name, _ in PLUGINS.values())])})"
+)
+
+
+def _refuse_by_name(data: bytes, kind: FileKind | None, name: str) -> None:
+    """Refuse pictures that would be opened, and should not."""
+    if kind is None:
+        return
+    if kind.role == "raw":
+        raise PictureError(f"{name}: {kind.name}: export it as JPEG first")
+    if kind.noun == "tiff" and (format := raw_format(data)):
+        raise PictureError(f"{name}: a camera's raw picture ({format}): export it as JPEG first")
+    if kind.noun == "jxl":  # decoded when it is opened
+        header = jpeg_xl_header(data)
+        check_pixels(header.width, header.height, name)
+        if header.several:
+            raise PictureError(f"{name}: an animated JPEG XL, of which pillow-jxl-plugin cannot tell the frames")
+
+
+def _formats(kind: FileKind | None, name: str) -> list[str]:
+    """Pillow's names of the formats that a file may have, each of them registered."""
+    if kind and kind.noun in PLUGINS:
+        return [_registered(kind, name)]
+    possible = [kind.noun.upper()] if kind and kind.noun.upper() in FORMATS else list(FORMATS)
+    for format in possible:
+        with contextlib.suppress(ModuleNotFoundError):  # of AVIF, in earlier releases
+            importlib.import_module(f"PIL.{FORMATS[format]}")  # Pillow knows only five formats before it is told
+    return [format for format in possible if format in Image.OPEN]
+
+
+def _registered(kind: FileKind, name: str) -> str:
+    """Register a plugin, and give Pillow's name of its format."""
+    format, package = PLUGINS[kind.noun]
+    try:
+        if format == "HEIF":
+            from pillow_heif import register_heif_opener
+
+            register_heif_opener()
+        else:
+            importlib.import_module("pillow_jxl")
+    except ImportError as error:
+        raise PictureError(
+            f"{name}: {kind.name}, which {package} reads: pip install 'open-nsfw-theano[formats]'"
+        ) from error
+    return format
+
+
+def _unidentified(data: bytes, img: Picture) -> PictureError:
     """Say why nothing could open a file."""
+    name = picture_name(img)
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return (
-            "a TIFF of a kind that Pillow does not read, such as samples of floating point or more than 4 channels: "
-            "convert it to 8 bits a channel first"
+        return PictureError(
+            f"{name}: a TIFF of a kind that Pillow does not read, such as samples of floating point or more than 4 "
+            "channels: convert it to 8 bits a channel first"
         )
-    kind = looks_like(data)
-    supported = f"not a picture of a supported format ({', '.join(FORMATS)})"
-    return f"{supported}: it looks like {kind}" if kind else supported
+    kind = kind_of(data)
+    if kind:
+        return PictureError(f"{name}: {_NOT_SUPPORTED}, or damaged: it looks like {kind.name}")
+    if is_text(data):
+        return NotAPictureError(f"{name}: {_NOT_SUPPORTED}: it looks like text", "text")
+    return _unreadable(f"{name}: {_NOT_SUPPORTED}, or damaged", "unknown", img)
 
 
-def _check_size(opened: Image.Image, name: str) -> None:
-    _check_pixels(opened.width, opened.height, name)
+def check_pixels(width: int, height: int, name: str) -> None:
+    """Refuse before decoding what would take gigabytes (Pillow itself only warns up to twice its limit).
 
+    Parameters
+    ----------
+    width, height : int
+    name : str
+        Of the picture, for the message.
 
-def _check_pixels(width: int, height: int, name: str) -> None:
-    """Refuse before decoding what would take gigabytes (Pillow itself only warns up to twice its limit)."""
+    Raises
+    ------
+    PictureError
+        If it has no pixels, or more than ``PIL.Image.MAX_IMAGE_PIXELS``.
+
+    Examples
+    --------
+    >>> check_pixels(0, 5, "a.png")
+    Traceback (most recent call last):
+    nsfw_model.picture.PictureError: a.png: has no pixels (0x5)
+    """
     pixels = width * height
     if not pixels:
         raise PictureError(f"{name}: has no pixels ({width}x{height})")
@@ -302,8 +541,29 @@ def _check_pixels(width: int, height: int, name: str) -> None:
         )
 
 
-def _to_rgb(opened: Image.Image, name: str) -> Image.Image:
-    """The same picture in mode RGB; itself where it is that already."""
+def to_rgb(opened: Image.Image, name: str) -> Image.Image:
+    """Give the same picture in mode RGB; itself where it is that already.
+
+    Parameters
+    ----------
+    opened : PIL.Image.Image
+    name : str
+        Of the picture, for the message.
+
+    Returns
+    -------
+    PIL.Image.Image
+
+    Raises
+    ------
+    PictureError
+        If its mode does not say what is white.
+
+    Examples
+    --------
+    >>> to_rgb(Image.new("LA", (1, 1), (7, 0)), "a.png").getpixel((0, 0))
+    (7, 7, 7)
+    """
     # Of 16 bits too: Pillow gives PPM always, and PNG in older releases, as mode I
     if opened.mode.startswith("I;16") or (opened.mode == "I" and opened.format in ("PNG", "PPM")):
         grey = np.asarray(opened).astype(np.uint16) >> 8

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+sys.path[:0] = [str(HERE), str(HERE.parent / "support"), str(HERE.parents[1])]
 
 SECONDS_FOR_ONE, MEGABYTES = 10, 2048
 
@@ -68,7 +68,7 @@ def run_one(target: str, corpus: str, *options: str) -> None:
     """Be the process of one target."""
     import atheris
 
-    with atheris.instrument_imports(include=["nsfw_model", "PIL"]):
+    with atheris.instrument_imports(include=["nsfw_model", "nsfw_scale", "PIL"]):
         import targets
         from PIL import Image
     warnings.simplefilter("ignore")

@@ -11,6 +11,7 @@ import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from nsfw_model.picture import FORMATS, PictureError, read_picture
 from nsfw_model.prototxt import PrototxtError, read_prototxt
 from nsfw_model.schema import NetParameter
 from nsfw_model.weights import WeightsError, load_weights, pickled
+from nsfw_scale.film import is_film
+from nsfw_scale.frames import read_frames
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -105,12 +108,40 @@ def picture(data: bytes) -> None:
     assert read.mode == "RGB" and len(read.tobytes()) == 3 * read.width * read.height > 0
 
 
+def animation(data: bytes) -> None:
+    """Frames are RGB, the first is the picture, and times grow; or they are one kind of error with one line."""
+    if is_film(data):  # an AVIF of another brand
+        return film(data)
+    try:
+        frames = list(islice(read_frames(data), 50))
+    except PictureError as error:
+        assert "\n" not in str(error) and len(str(error)) < 1000
+        return
+    assert frames[0].picture.tobytes() == read_picture(data).tobytes()
+    assert all(frame.picture.mode == "RGB" for frame in frames)
+    assert all(frame.seconds < later.seconds for frame, later in pairwise(frames))
+
+
+def film(data: bytes) -> None:
+    """Pictures of a film are RGB and their times grow, or there is one kind of error with one line."""
+    try:
+        frames = list(islice(read_frames(data, every=0.5), 50))
+    except PictureError as error:
+        assert "\n" not in str(error) and len(str(error)) < 1000
+        return
+    assert all(frame.picture.mode == "RGB" for frame in frames)
+    assert all(frame.seconds < later.seconds for frame, later in pairwise(frames))
+
+
+ANIMATIONS = "AVIF", "GIF", "PNG", "TIFF", "WEBP"
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "weights": weights,
     "prototxt": prototxt,
     "caffemodel": caffemodel,
     "checkpoint": checkpoint,
     **{f"picture-{name.lower()}": picture for name in FORMATS},
+    **{f"animation-{name.lower()}": animation for name in ANIMATIONS},
+    "film": film,
 }
 
 
@@ -132,6 +163,10 @@ def seeds(target: str) -> Iterator[bytes]:
         yield net.SerializeToString()
     elif target == "checkpoint":
         yield from _checkpoints()
+    elif target == "film":
+        yield from _films()
+    elif target.startswith("animation-"):
+        yield from _animations(target.removeprefix("animation-").upper())
     else:
         yield from _pictures(target.removeprefix("picture-").upper())
 
@@ -171,6 +206,23 @@ def _pictures(format: str) -> Iterator[bytes]:
             except (OSError, ValueError, KeyError):  # not every format has every mode
                 continue
             yield buffer.getvalue()
+
+
+def _animations(format: str) -> Iterator[bytes]:
+    colours = Image.open(ROOT / "img" / "coffee.jpg").convert("RGB").resize((24, 16))
+    frames = [colours.rotate(angle) for angle in (0, 90, 180)]
+    options: dict[str, list[dict]] = {"GIF": [{"disposal": 2}, {"disposal": 3}], "PNG": [{"disposal": 2, "blend": 1}]}
+    for chosen in [{}, *options.get(format, [])]:
+        buffer = io.BytesIO()
+        frames[0].save(buffer, format, save_all=True, append_images=frames[1:], duration=[20, 0, 300], **chosen)
+        yield buffer.getvalue()
+
+
+def _films() -> Iterator[bytes]:
+    from made_films import film as encoded
+
+    for container, codec in ("mp4", "mpeg4"), ("matroska", "libx264"), ("avi", "mpeg4"), ("flv", "flv1"):
+        yield encoded(range(0, 120, 10), container=container, codec=codec)
 
 
 def run_corpus(target: str) -> int:
