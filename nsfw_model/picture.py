@@ -54,6 +54,26 @@ class PictureError(ValueError):
     """
 
 
+class NotAPictureError(PictureError):
+    """What is no picture at all.
+
+    Parameters
+    ----------
+    message : str
+    kind : str
+        A short noun for counting, such as "pdf" or "text".
+
+    Examples
+    --------
+    >>> NotAPictureError("a.pdf: not a picture", "pdf").kind
+    'pdf'
+    """
+
+    def __init__(self, message: str, kind: str):
+        super().__init__(message)
+        self.kind = kind
+
+
 def read_picture(img: Picture) -> Image.Image:
     """Open a picture of any supported kind and give it as RGB.
 
@@ -215,7 +235,8 @@ def _content(img: str | os.PathLike | bytes | bytearray | BinaryIO, name: str) -
     if len(data) > MAX_FILE_BYTES:
         raise PictureError(f"{name}: is larger than {MAX_FILE_BYTES} bytes")
     if not data:
-        raise PictureError(f"{name}: is empty")
+        known = Path(name).suffix.lower() in Image.registered_extensions()
+        raise PictureError(f"{name}: is empty") if known else NotAPictureError(f"{name}: is empty", "empty")
     return data
 
 
@@ -266,12 +287,25 @@ def _decoded(data: bytes, name: str) -> Image.Image:
     try:
         opened = Image.open(io.BytesIO(data), formats=tuple(FORMATS))
     except Image.UnidentifiedImageError as error:
-        raise PictureError(f"{name}: {_what_it_is(data)}") from error
+        kind = _kind_of_no_picture(data, name)
+        message = f"{name}: {_what_it_is(data)}"
+        raise (NotAPictureError(message, kind) if kind else PictureError(message)) from error
     _check_size(opened, name)
     check_before_decoding(data)
     opened.load()
     check_after_decoding(data, opened)
     return opened
+
+
+def _kind_of_no_picture(data: bytes, name: str) -> str | None:
+    """A noun for what is no picture, by its content; None for a picture of another format, or a damaged one."""
+    kind = looks_like(data)
+    if kind is not None:
+        noun = re.search(r"PDF|HTML|ZIP|MP4|Matroska|AVI\b|WAV|MP3|gzip|program", kind)
+        return noun[0].lower() if noun else None
+    if Path(name).suffix.lower() in Image.registered_extensions() or data[:4] in (b"II*\0", b"MM\0*"):
+        return None
+    return "unknown" if b"\0" in data else "text"
 
 
 def _what_it_is(data: bytes) -> str:
