@@ -61,7 +61,7 @@ class Report:
         self._bins = [0] * BINS
         self._worst: list[tuple[float, int, Row]] = []  # a heap
         self._failures: list[Row] = []
-        self._failed = 0
+        self._failed = self._unsafe = 0
         self._numbers = count(0, -1)
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -79,6 +79,7 @@ class Report:
             return
         row = max(rows, key=lambda row: row.score or 0.0)
         assert row.score is not None
+        self._unsafe += row.score >= self.threshold
         self._bins[min(int(row.score * BINS), BINS - 1)] += 1
         # Of equal scores the earlier are kept
         entry = row.score, next(self._numbers), row
@@ -102,14 +103,15 @@ class Report:
             If the file cannot be written.
         """
         scored = sum(self._bins)
+        title = f"{self._unsafe:,} of {scored:,} picture{'' if scored == 1 else 's'} at {self.threshold:g} or above"
         style, script = _part("report.css"), _part("report.js")
         page = Template(_part("report.html")).substitute(
             policy=f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
             "base-uri 'none'; form-action 'none'",
-            title=f"{scored:,} picture{'' if scored == 1 else 's'} scored",
+            title=title,
             style=style,
             script=script,
-            summary=escape(summary),
+            summary=f'<a href="#failed">{escape(summary)}</a>' if self._failed else escape(summary),
             version=escape(__version__),
             date=time.strftime("%Y-%m-%d at %H:%M"),
             histogram=histogram(self._bins, self.threshold),
@@ -209,7 +211,7 @@ def card(row: Row, picture: bytes | None, first: bool = False) -> str:
     """
     name = escape(visible(row.file))
     folder, _, base = name.rpartition("/")
-    shown = f'<span class="folder">{folder}/</span>{base}' if folder else name
+    shown = f'<span class="folder">{folder}/</span><wbr>{base}' if folder else name
     source = base64.b64encode(picture).decode() if picture else ""
     inside = f'<img src="data:image/jpeg;base64,{source}" alt="" decoding="async">' if picture else ""
     about = f'<p class="about">{escape(_about(row))}</p>' if row.frames else ""

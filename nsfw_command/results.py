@@ -175,6 +175,7 @@ class Results:
         self._append(self._rows, data)
         self._spans[_key(*found)] = _Span(self._end, self._end + len(data), True)
         self._end += len(data)
+        self._synchronise_now_and_then()
 
     def pass_over(self, found: Found, kind: str) -> None:
         """Remember that a file is no picture.
@@ -188,6 +189,7 @@ class Results:
         line = json.dumps({"file": found.file, "size": found.size, "modified_ns": found.modified_ns, "kind": kind})
         self._append(self._run, f"{line}\n".encode())
         self._kinds[_key(*found)] = kind
+        self._synchronise_now_and_then()
 
     def finish(self, listing: Iterable[Found]) -> None:
         """Leave one row for each file (or frame), in the order of a list; rows of files that it has not stay behind it.
@@ -314,6 +316,8 @@ class Results:
             left = memoryview(data)
             while left:
                 left = left[file.write(left) :]
+
+    def _synchronise_now_and_then(self) -> None:
         if time.monotonic() - self._synchronised > SYNCHRONISED_EVERY:
             self._synchronise()
 

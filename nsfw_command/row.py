@@ -37,7 +37,7 @@ class Row(NamedTuple):
     share_above : float or None
         Of the frames, those of at least the threshold, in 0..1.
     segments : tuple of (float, float), or None
-        From which to which second they are.
+        From which to which second they are; None where there are none.
     size, modified_ns : int or None
         Of the file as it was scored, where the row is stored.
     """
@@ -114,7 +114,7 @@ def rows_of_frames(file: str, scores: Sequence[FrameScore], frames: str, thresho
     row = Row(file, score, None, frames=count, worst_second=_rounded(worst.seconds), mean=mean)
     if threshold is not None:
         above = sum(frame.score >= threshold for frame in scores)
-        row = row._replace(share_above=round(above / count, 4), segments=segments_above(scores, threshold))
+        row = row._replace(share_above=round(above / count, 4), segments=segments_above(scores, threshold) or None)
     return [labelled(row, threshold)]
 
 

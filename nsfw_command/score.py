@@ -55,7 +55,7 @@ def add_parser(subparsers: _SubParsersAction) -> None:
     _add_layouts(parser.add_argument_group("what is printed"))
     _add_outputs(parser.add_argument_group("what is kept"))
     _add_scoring(parser.add_argument_group("how it is scored"))
-    parser.set_defaults(run=run, lines=None)
+    parser.set_defaults(run=run, lines=None, refuse=parser.error)
 
 
 def _add_layouts(group: Any) -> None:
@@ -140,8 +140,8 @@ def run(args: Namespace) -> int:
     nsfw_model.outputs.OutputError
         If a file cannot be written.
     """
+    _check(args)
     try:
-        _check(args)
         listing = _listing(args)
         with ExitStack() as stack:
             results = stack.enter_context(_results(args)) if args.out else None
@@ -152,17 +152,17 @@ def run(args: Namespace) -> int:
 
 
 def _check(args: Namespace) -> None:
-    """Raise ResultsError for what cannot be meant, and set the threshold that is needed."""
+    """Refuse what cannot be meant, and set the threshold that is needed."""
     if not args.paths and args.files_from is None:
-        raise ResultsError("PATH: got none, expected a picture, a folder, or --files-from")
+        args.refuse("PATH: got none, expected a picture, a folder, or --files-from")
     if args.files_from == STANDARD_INPUT and STANDARD_INPUT in args.paths:
-        raise ResultsError("--files-from -: got a picture on standard input, too")
+        args.refuse("--files-from -: got a picture on standard input, too")
     if args.out and args.out.suffix.lower() not in FORMATS:
-        raise ResultsError(f"--out: got {args.out}, expected a name that ends in {', '.join(FORMATS)}")
+        args.refuse(f"--out: got {args.out}, expected a name that ends in {', '.join(FORMATS)}")
     if args.report and args.report.suffix.lower() not in (".html", ".htm"):
-        raise ResultsError(f"--report: got {args.report}, expected a name that ends in .html")
+        args.refuse(f"--report: got {args.report}, expected a name that ends in .html")
     if (args.resume or args.force or args.retry) and not args.out:
-        raise ResultsError("--resume, --force, --retry: got no --out, whose file they are about")
+        args.refuse("--resume, --force, --retry: got no --out, whose file they are about")
     if args.threshold is None and (args.only or args.exit_code or args.report):
         args.threshold = THRESHOLD
 
