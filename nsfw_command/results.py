@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from nsfw_command.formats import CsvFormat, JsonlFormat, RowFormat, read_blocks
 from nsfw_command.found import Found
-from nsfw_command.parquet import read_parquet, write_parquet
+from nsfw_command.parquet import check_pyarrow, read_parquet, write_parquet
 from nsfw_command.row import Row, labelled
 from nsfw_model.outputs import OutputError, replacing
 from open_nsfw import __version__
@@ -99,6 +99,8 @@ class Results:
 
     def __enter__(self) -> Results:
         self._synchronised = time.monotonic()
+        if self._parquet:
+            check_pyarrow()
         with contextlib.ExitStack() as stack, self._explained():
             self._refuse_to_overwrite()
             self._run = stack.enter_context(open(self._run_path, "a+b", buffering=0))

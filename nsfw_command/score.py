@@ -6,8 +6,8 @@ import hashlib
 import sys
 from argparse import Namespace, _SubParsersAction
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,10 @@ def run(args: Namespace) -> int:
     _check(args)
     try:
         listing = _listing(args)
+    except OSError as error:
+        complain(f"error: {error}")
+        return REFUSED
+    try:
         with ExitStack() as stack:
             results = stack.enter_context(_results(args)) if args.out else None
             return _run(args, listing, results)
@@ -258,21 +262,21 @@ def _chosen(rows: Iterable[Row], args: Namespace) -> Iterable[Row]:
 def _outcomes(listing: list[Found], results: Results | None, args: Namespace) -> Iterator[tuple[list[Row] | str, bool]]:
     """What comes of each file, and whether an earlier run has found it: its rows, or what it is if no picture."""
     before = [results is not None and results.has(found) for found in listing]
-    new = _score([found for found, had in zip(listing, before) if not had], args)
-    for found, had in zip(listing, before):
-        if had and results is not None:
-            yield results.kind(found) or results.rows(found), True
-            continue
-        outcome = next(new)
-        if results is not None:
-            if isinstance(outcome, str):
-                results.pass_over(found, outcome)
-            else:
-                results.add(found, outcome)
-        yield outcome, False
+    with closing(_score([found for found, had in zip(listing, before) if not had], args)) as new:
+        for found, had in zip(listing, before):
+            if had and results is not None:
+                yield results.kind(found) or results.rows(found), True
+                continue
+            outcome = next(new)
+            if results is not None:
+                if isinstance(outcome, str):
+                    results.pass_over(found, outcome)
+                else:
+                    results.add(found, outcome)
+            yield outcome, False
 
 
-def _score(files: list[Found], args: Namespace) -> Iterator[list[Row] | str]:
+def _score(files: list[Found], args: Namespace) -> Generator[list[Row] | str, None, None]:
     """Score files, batch by batch; a file that is no picture is a failure only if it was named."""
     if not files:
         return  # nothing has to be loaded
