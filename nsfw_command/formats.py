@@ -156,7 +156,7 @@ def read_blocks(format: RowFormat, file: BinaryIO) -> Iterator[tuple[list[Row], 
     >>> frames = [Row("a.gif", 0.5, None, frames=2, second=second) for second in (0.0, 0.1)]
     >>> whole = b"".join(map(JsonlFormat().encode, frames))
     >>> [(len(rows), start) for rows, start, _ in read_blocks(JsonlFormat(), io.BytesIO(whole * 2))]
-    [(2, 0), (2, 146)]
+    [(2, 0), (2, 150)]
     >>> list(read_blocks(JsonlFormat(), io.BytesIO(whole[:-1])))
     []
     """

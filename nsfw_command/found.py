@@ -48,8 +48,8 @@ def find_files(paths: Iterable[str]) -> Iterator[Found]:
 
     Examples
     --------
-    >>> [found.file for found in find_files(["./README.md", "", "./third_party/"])][:3]
-    ['./README.md', '', './third_party/Lasagne-LICENSE.txt']
+    >>> [found.file for found in find_files(["./README.md", "", "./img/"])][:3]
+    ['./README.md', '', './img/astronaut.png']
     """
     for path in paths:
         if os.path.isdir(path):  # which never raises, unlike Path.is_dir

@@ -90,6 +90,14 @@ def read_parquet(path: str | Path) -> Iterator[Row]:
         As `check_pyarrow`.
     OSError, ValueError
         If it is none of its files.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "out.parquet")
+    >>> write_parquet(path, [Row("a.jpg", 0.25, None)])
+    >>> [row.file for row in read_parquet(path)]
+    ['a.jpg']
     """
     with check_pyarrow().ParquetFile(path) as file:
         for batch in file.iter_batches(_GROUP):

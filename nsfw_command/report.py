@@ -151,7 +151,7 @@ def thumbnail(row: Row, every: float | None = None) -> bytes | None:
     Examples
     --------
     >>> Image.open(io.BytesIO(thumbnail(Row("img/rocket.jpg", 0.0005, None)))).size
-    (320, 213)
+    (320, 214)
     >>> thumbnail(Row("gone.jpg", 0.0005, None)) is None
     True
     """

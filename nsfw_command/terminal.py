@@ -42,8 +42,8 @@ def visible(text: str) -> str:
 
     Examples
     --------
-    >>> visible("é\u202e")
-    'é\\u202e'
+    >>> print(visible("a\\nb"))
+    a\\nb
     """
     return "".join(letter if letter.isprintable() or letter in _HARMLESS else ascii(letter)[1:-1] for letter in text)
 
