@@ -155,7 +155,7 @@ def thumbnail(row: Row, every: float | None = None) -> bytes | None:
     >>> thumbnail(Row("gone.jpg", 0.0005, None)) is None
     True
     """
-    second = row.second or row.worst_second
+    second = row.worst_second if row.second is None else row.second
     try:
         with TimeLimit(SECONDS) as limit:
             return limit.call(_thumbnail, row.file, second, every)
@@ -164,7 +164,7 @@ def thumbnail(row: Row, every: float | None = None) -> bytes | None:
 
 
 def _thumbnail(file: str, second: float | None, every: float | None) -> bytes:
-    picture = _frame_at(file, second, every) if second else _small(file)
+    picture = _small(file) if second is None else _frame_at(file, second, every)
     picture.thumbnail((SIDE, SIDE))
     encoded = io.BytesIO()
     picture.save(encoded, "JPEG", quality=70, optimize=True)

@@ -16,6 +16,7 @@ from nsfw_command.parquet import check_pyarrow, read_parquet, write_parquet
 from nsfw_command.row import Row, labelled
 from nsfw_model.outputs import OutputError, replacing
 from open_nsfw import __version__
+from theano_compat.damage import sync
 
 #: Seconds after which what was written is brought to the disk, for power cuts; a killed process loses nothing anyway.
 SYNCHRONISED_EVERY = 5.0
@@ -113,12 +114,19 @@ class Results:
             self._reader = stack.enter_context(open(self._rows_path, "rb"))
             self._rows = stack.enter_context(open(self._rows_path, "ab", buffering=0))
             self._load()
+            with contextlib.suppress(OSError):  # not every system lets folders be opened
+                sync(self.path.parent)  # or the new names could be lost in a power cut
             self._files = stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
         with self._files:
             self._synchronise()
+
+    @property
+    def files(self) -> set[Path]:
+        """The files that are written: they are not to be scored."""
+        return {self.path, self._rows_path, self._run_path}
 
     def has(self, found: Found) -> bool:
         """Whether the rows of a file are there, and it has not changed since.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from argparse import Namespace, _SubParsersAction
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -142,13 +143,9 @@ def run(args: Namespace) -> int:
     """
     _check(args)
     try:
-        listing = _listing(args)
-    except OSError as error:
-        complain(f"error: {error}")
-        return REFUSED
-    try:
-        with ExitStack() as stack:
-            results = stack.enter_context(_results(args)) if args.out else None
+        results = _results(args) if args.out else None
+        listing = _listing(args, results)
+        with results or nullcontext():
             return _run(args, listing, results)
     except (ResultsError, ModuleNotFoundError) as error:
         complain(f"error: {error}")
@@ -171,11 +168,20 @@ def _check(args: Namespace) -> None:
         args.threshold = THRESHOLD
 
 
-def _listing(args: Namespace) -> list[Found]:
-    """The files to score; each once, if it is to be found again in a file of rows."""
-    listed = read_names(args.files_from) if args.files_from is not None else []
-    found = find_files([*args.paths, *listed])
-    return list(dict.fromkeys(found) if args.out else found)
+def _listing(args: Namespace, results: Results | None) -> list[Found]:
+    """The files to score, without those that are written; each once, if it is to be found again in a file of rows."""
+    try:
+        listed = read_names(args.files_from) if args.files_from is not None else []
+    except OSError as error:
+        raise ResultsError(str(error)) from error
+    written = {os.path.abspath(path) for path in [*(results.files if results else ()), *filter(None, [args.report])]}
+    names = {os.path.basename(path) for path in written}  # few files have to be looked at more closely
+    found = (
+        found
+        for found in find_files([*args.paths, *listed])
+        if found.named or os.path.basename(found.file) not in names or os.path.abspath(found.file) not in written
+    )
+    return list(dict.fromkeys(found) if results else found)
 
 
 def _results(args: Namespace) -> Results:
@@ -214,7 +220,8 @@ def _run(args: Namespace, listing: list[Found], results: Results | None) -> int:
         raise
     finally:
         bar.close()
-    if not args.quiet and (args.out or args.report or len(listing) != len(args.paths) or not listing[0].named):
+    of_many = args.out or args.report or args.files_from is not None or not all(found.named for found in listing)
+    if of_many and not args.quiet:
         complain(tally.text())
     if args.exit_code and tally.unsafe:
         return FINDINGS

@@ -17,7 +17,7 @@ from nsfw_command import report as report_module
 from nsfw_command.main import main
 from nsfw_command.report import Report, histogram, thumbnail
 from nsfw_command.row import Row, labelled, rows_of_frames
-from nsfw_scale.frames import FrameScore
+from nsfw_scale.frames import Frame, FrameScore
 
 IMG = Path(__file__).resolve().parents[2] / "img"
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -147,6 +147,14 @@ def test_the_thumbnail_of_an_animation_is_its_worst_frame(tmp_path):
         row = Row(str(tmp_path / "a.gif"), 0.9, None, frames=3, worst_second=second)
         pixel = Image.open(io.BytesIO(thumbnail(row))).getpixel((20, 10))
         assert max(abs(a - b) for a, b in zip(pixel, colour)) < 12
+
+
+def test_the_thumbnail_of_a_film_is_a_frame_even_if_the_first_is_the_worst(monkeypatch):
+    """What reads pictures does not read films."""
+    frames = [Frame(0.0, Image.new("RGB", (40, 20), "red")), Frame(1.0, Image.new("RGB", (40, 20)))]
+    monkeypatch.setattr(report_module, "read_frames", lambda file, every: iter(frames))
+    picture = Image.open(io.BytesIO(thumbnail(Row("film.mp4", 0.9, None, frames=2, worst_second=0.0))))
+    assert picture.getpixel((20, 10))[0] > 240
 
 
 def test_thumbnails_are_upright(tmp_path):

@@ -326,6 +326,7 @@ def test_the_disk_is_waited_for_now_and_then_and_at_the_end(tmp_path, monkeypatc
     monkeypatch.setattr(os, "fsync", synchronised.append)
     monkeypatch.setattr(results_module, "SYNCHRONISED_EVERY", 3600)
     with Results(tmp_path / "out.csv", MODEL) as results:
+        synchronised.clear()
         results.add(found("a"), [row("a")])
         assert synchronised == []
         monkeypatch.setattr(results_module, "SYNCHRONISED_EVERY", -1)

@@ -417,6 +417,27 @@ def test_the_counts_close_what_is_about_folders_and_lists_only(scores, tmp_path,
     assert capsys.readouterr().err == ""
     assert main(["score", "safe.png", "unsafe.png"]) == 0
     assert capsys.readouterr().err == ""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "safe.png").touch()
+    assert main(["score", "unsafe.png", str(tmp_path / "folder")]) == 0
+    assert capsys.readouterr().err.startswith("open-nsfw: 2 scored; ")
+
+
+def test_a_list_of_nothing_is_no_failure(tmp_path, capsys):
+    (tmp_path / "list").touch()
+    assert main(["score", "--files-from", str(tmp_path / "list"), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == [] and captured.err == "open-nsfw: 0 scored\n"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_what_is_written_is_not_scored(suffix, scores, tmp_path, capsys):
+    for name in "safe.png", "unsafe.png":
+        (tmp_path / name).touch()
+    outputs = ["--out", str(tmp_path / f"out.{suffix}"), "--report", str(tmp_path / "report.html")]
+    for _ in range(2):
+        assert main(["score", str(tmp_path), *outputs, "--resume"]) == 0
+        assert capsys.readouterr().err.startswith("open-nsfw: 2 scored (1 unsafe); ")
 
 
 def test_the_counts_tell_of_a_threshold(scores, tmp_path, capsys):
