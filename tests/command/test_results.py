@@ -114,6 +114,15 @@ def test_what_is_no_picture_is_remembered_without_a_row(tmp_path):
     assert stored(path) == []
 
 
+def test_a_picture_that_became_something_else_has_no_row_any_more(tmp_path):
+    path = tmp_path / "out.csv"
+    written(path, [found("a"), found("b")])
+    with Results(path, MODEL, resume=True) as results:
+        results.pass_over(found("b", modified_ns=2), "pdf")
+        results.finish([found("a"), found("b", modified_ns=2)])
+    assert stored(path) == [("a", 0.25)]
+
+
 def test_what_failed_is_done_unless_it_is_to_be_tried_again(tmp_path):
     path = tmp_path / "out.csv"
     with Results(path, MODEL) as results:
