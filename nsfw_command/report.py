@@ -28,7 +28,7 @@ from open_nsfw import PictureError, __version__
 #: How many pictures are shown, those of the highest scores, and how many failures.
 MAX_PICTURES = MAX_FAILURES = 2000
 #: Pixels of a thumbnail's longer side, and seconds until one is given up.
-SIDE, SECONDS = 320, 20
+SIDE, SECONDS = 240, 20
 #: Columns of the histogram.
 BINS = 20
 #: How many segments of a film are listed.
@@ -151,7 +151,7 @@ def thumbnail(row: Row, every: float | None = None) -> bytes | None:
     Examples
     --------
     >>> Image.open(io.BytesIO(thumbnail(Row("img/rocket.jpg", 0.0005, None)))).size
-    (320, 214)
+    (240, 160)
     >>> thumbnail(Row("gone.jpg", 0.0005, None)) is None
     True
     """
@@ -167,7 +167,7 @@ def _thumbnail(file: str, second: float | None, every: float | None) -> bytes:
     picture = _small(file) if second is None else _frame_at(file, second, every)
     picture.thumbnail((SIDE, SIDE))
     encoded = io.BytesIO()
-    picture.save(encoded, "JPEG", quality=70, optimize=True)
+    picture.save(encoded, "JPEG", quality=65, optimize=True)
     return encoded.getvalue()
 
 

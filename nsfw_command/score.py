@@ -212,8 +212,9 @@ def _run(args: Namespace, listing: list[Found], results: Results | None) -> int:
         _print(_rows(bar, tally, report), args)
         if results is not None:
             results.finish(listing)
+        counts = tally.text()  # before thumbnails take their time
         if report is not None:
-            report.write(args.report, tally.text())
+            report.write(args.report, counts)
     except KeyboardInterrupt:
         if results is not None:
             complain(f"interrupted; {args.out} has the rows until then, and --resume goes on")
@@ -222,7 +223,7 @@ def _run(args: Namespace, listing: list[Found], results: Results | None) -> int:
         bar.close()
     of_many = args.out or args.report or args.files_from is not None or not all(found.named for found in listing)
     if of_many and not args.quiet:
-        complain(tally.text())
+        complain(counts)
     if args.exit_code and tally.unsafe:
         return FINDINGS
     return FAILURES if tally.failed else 0

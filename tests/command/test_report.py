@@ -70,7 +70,7 @@ def test_the_command_makes_a_page_of_what_it_scores(tmp_path, capsys):
     assert "1 of 2 pictures at 0.8 or above" in page.text and "2 scored (1 unsafe), 1 failed" in page.text
     assert "broken.jpg" in page.text and "image file is truncated" in page.text
     pictures = [Image.open(io.BytesIO(base64.b64decode(it["src"].partition(",")[2]))) for it in page.named("img")]
-    assert [picture.format for picture in pictures] == ["JPEG", "JPEG"] and max(pictures[1].size) == 320
+    assert [picture.format for picture in pictures] == ["JPEG", "JPEG"] and max(pictures[1].size) == 240
 
 
 def test_nothing_is_loaded_from_elsewhere(tmp_path):

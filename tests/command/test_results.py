@@ -242,6 +242,15 @@ def test_rows_for_parquet_that_were_not_finished_are_gone_on_with(tmp_path):
     assert [name for name, _ in stored(path)] == ["a", "b"]
 
 
+def test_a_parquet_file_that_was_gone_on_with_does_not_take_the_place_of_newer_rows(tmp_path):
+    path = tmp_path / "out.parquet"
+    written(path, [found("a")])
+    with Results(path, MODEL, resume=True) as results:
+        results.add(found("b"), [row("b")])
+    assert written(path, [found("a"), found("b")], resume=True) == ["a", "b"]
+    assert [name for name, _ in stored(path)] == ["a", "b"]
+
+
 def test_pandas_reads_parquet_and_csv(tmp_path):
     pandas = pytest.importorskip("pandas")
     scores = [FrameScore(0.0, 0.1), FrameScore(1.0, 0.9)]
