@@ -6,6 +6,7 @@ import os
 import signal
 import textwrap
 import time
+from importlib.util import find_spec
 
 import pytest
 from fresh_python import fresh_python, started_python
@@ -22,7 +23,8 @@ from nsfw_model.outputs import OutputError
 from nsfw_scale.frames import FrameScore
 
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-SUFFIXES = pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+needs_pyarrow = pytest.mark.skipif(find_spec("pyarrow") is None, reason="no pyarrow here")
+SUFFIXES = pytest.mark.parametrize("suffix", ["csv", "jsonl", pytest.param("parquet", marks=needs_pyarrow)])
 MODEL = {"weights": "a", "--frames": "max"}
 
 
@@ -232,6 +234,7 @@ def test_parquet_appears_whole_and_the_others_grow(suffix, tmp_path):
     assert sorted(os.listdir(tmp_path)) == [path.name, f"{path.name}.run"]
 
 
+@needs_pyarrow
 def test_rows_for_parquet_that_were_not_finished_are_gone_on_with(tmp_path):
     path = tmp_path / "out.parquet"
     with Results(path, MODEL) as results:
@@ -242,6 +245,7 @@ def test_rows_for_parquet_that_were_not_finished_are_gone_on_with(tmp_path):
     assert [name for name, _ in stored(path)] == ["a", "b"]
 
 
+@needs_pyarrow
 def test_a_parquet_file_that_was_gone_on_with_does_not_take_the_place_of_newer_rows(tmp_path):
     path = tmp_path / "out.parquet"
     written(path, [found("a")])
@@ -253,6 +257,7 @@ def test_a_parquet_file_that_was_gone_on_with_does_not_take_the_place_of_newer_r
 
 def test_pandas_reads_parquet_and_csv(tmp_path):
     pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
     scores = [FrameScore(0.0, 0.1), FrameScore(1.0, 0.9)]
     for suffix, read in ("csv", pandas.read_csv), ("parquet", pandas.read_parquet):
         path = tmp_path / f"out.{suffix}"
@@ -354,7 +359,7 @@ def test_the_disk_is_waited_for_now_and_then_and_at_the_end(tmp_path, monkeypatc
 
 
 @posix
-@pytest.mark.parametrize("suffix", ["csv", "jsonl", pytest.param("parquet", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", pytest.param("parquet", marks=[pytest.mark.slow, needs_pyarrow])])
 def test_a_process_that_is_killed_at_any_step_loses_nothing_that_was_added(suffix, tmp_path):
     """Steps are openings, renamings and removals of files, which Python tells of, each write, and each fsync."""
     path = tmp_path / f"out.{suffix}"

@@ -430,7 +430,7 @@ def test_a_list_of_nothing_is_no_failure(tmp_path, capsys):
     assert json.loads(captured.out) == [] and captured.err == "open-nsfw: 0 scored\n"
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
 def test_what_is_written_is_not_scored(suffix, scores, tmp_path, capsys):
     for name in "safe.png", "unsafe.png":
         (tmp_path / name).touch()
