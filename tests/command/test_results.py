@@ -116,6 +116,17 @@ def test_what_is_no_picture_is_remembered_without_a_row(tmp_path):
     assert stored(path) == []
 
 
+def test_a_note_that_was_cut_short_does_not_spoil_the_next(tmp_path):
+    path = tmp_path / "out.csv"
+    written(path, [])
+    with open(f"{path}.run", "ab") as file:
+        file.write(b'{"file": "a.pdf", "si')
+    with Results(path, MODEL, resume=True) as results:
+        results.pass_over(found("b.pdf"), "pdf")
+    with Results(path, MODEL, resume=True) as results:
+        assert results.has(found("b.pdf")) and not results.has(found("a.pdf"))
+
+
 def test_a_picture_that_became_something_else_has_no_row_any_more(tmp_path):
     path = tmp_path / "out.csv"
     written(path, [found("a"), found("b")])
