@@ -33,6 +33,7 @@ setup(
     include_package_data=False,
     package_data={
         "": ["py.typed"],
+        "nsfw_command": ["report.css", "report.html", "report.js"],
         "nsfw_model": ["deploy.prototxt", "LICENSE"],
         "open_nsfw-stubs": ["*.pyi"],
         "theano_compat": ["*.h"],

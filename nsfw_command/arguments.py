@@ -73,6 +73,33 @@ def number(text: str) -> float:
     return value
 
 
+def probability(text: str) -> float:
+    """Read a number from 0 to 1.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If it is none.
+
+    Examples
+    --------
+    >>> probability("0.8")
+    0.8
+    """
+    value = number(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
+    return value
+
+
 def seconds(text: str) -> float | None:
     """Read a limit of time.
 

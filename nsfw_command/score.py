@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import hashlib
 import os
-import stat
 import sys
 from argparse import Namespace, _SubParsersAction
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-from nsfw_command.arguments import positive, seconds
+from nsfw_command.arguments import NOT_WRITTEN, positive, probability, seconds
+from nsfw_command.found import STANDARD_INPUT, Found, find_files, read_names
+from nsfw_command.layouts import csv_lines, json_lines, jsonl_lines, table_lines
+from nsfw_command.report import Report
+from nsfw_command.results import FORMATS, Results, ResultsError
+from nsfw_command.row import LABELS, Row, failed_row, labelled, rows_of_frames
+from nsfw_command.tally import Tally
 from nsfw_command.terminal import complain, encodable, printable
+from nsfw_model.picture import MAX_FILE_BYTES, NotAPictureError
 from open_nsfw import PictureError, model_files, nsfw_scores
 
-
-class Row(NamedTuple):
-    """What is written of a picture.
-
-    Attributes
-    ----------
-    file : str
-    score : float or None
-        In 0..1; None if the picture could not be scored.
-    error : str or None
-        What was wrong with it.
-    """
-
-    file: str
-    score: float | None
-    error: str | None
+FAILURES, REFUSED, FINDINGS = 1, 2, 3
+#: The threshold where one is needed and none is given.
+THRESHOLD = 0.8
 
 
 def add_parser(subparsers: _SubParsersAction) -> None:
@@ -47,28 +39,86 @@ def add_parser(subparsers: _SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "score",
         help="score pictures",
-        description="Score pictures from 0 (safe for work) to 1 (not safe for work).",
-        epilog="exit code: 0 all were scored, 1 something could not be scored, 2 wrong arguments",
+        description="Score pictures from 0 (safe for work) to 1 (not safe for work). In folders every file is looked "
+        "at; what is no picture there is counted, and all else is a row.",
+        epilog=f"exit code: 0 all were scored, {FAILURES} something could not be scored, {REFUSED} wrong arguments, "
+        f"{FINDINGS} something is unsafe (with --exit-code, whatever else could not be scored), {NOT_WRITTEN} a file "
+        "could not be written",
     )
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="a picture, or a folder, searched recursively")
-    layout = parser.add_mutually_exclusive_group()
-    layout.add_argument("--json", dest="lines", action="store_const", const=json_lines, help="write a JSON array")
-    layout.add_argument("--csv", dest="lines", action="store_const", const=csv_lines, help="write CSV with a header")
-    parser.add_argument("--batch-size", type=positive, default=8, metavar="N", help="pictures at once (default: 8)")
     parser.add_argument(
+        "paths", nargs="*", metavar="PATH", help="a picture, or a folder, searched recursively; - is a picture on stdin"
+    )
+    parser.add_argument(
+        "--files-from",
+        metavar="FILE",
+        help="also those in this list, one a line or zero bytes between them; - is stdin",
+    )
+    _add_layouts(parser.add_argument_group("what is printed"))
+    _add_outputs(parser.add_argument_group("what is kept"))
+    _add_scoring(parser.add_argument_group("how it is scored"))
+    parser.set_defaults(run=run, lines=None, refuse=parser.error)
+
+
+def _add_layouts(group: Any) -> None:
+    layout = group.add_mutually_exclusive_group()
+    for name, lines, what in (
+        ("json", json_lines, "write a JSON array, whole when the run ends; --jsonl is for what may be cut short"),
+        ("jsonl", jsonl_lines, "write a JSON object per line"),
+        ("csv", csv_lines, "write CSV with a header"),
+    ):
+        layout.add_argument(f"--{name}", dest="lines", action="store_const", const=lines, help=what)
+    group.add_argument(
+        "--threshold",
+        type=probability,
+        metavar="X",
+        help=f"label each row: unsafe from this score on, or safe, or failed (default where needed: {THRESHOLD})",
+    )
+    group.add_argument("--only", choices=LABELS, help="rows with this label only")
+    group.add_argument("--sort", choices=("score", "name"), help="the highest score first, or by name")
+    group.add_argument("--top", type=positive, metavar="N", help="the first N rows only, of --sort score unless told")
+    group.add_argument("--exit-code", action="store_true", help=f"exit with {FINDINGS} if something is unsafe")
+    group.add_argument("-q", "--quiet", action="store_true", help="no progress, no counts at the end")
+    group.add_argument("-v", "--verbose", action="store_true", help="say on standard error which files are used")
+
+
+def _add_outputs(group: Any) -> None:
+    group.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        help=f"keep all rows in a file ({', '.join(FORMATS)}), as they are made; nothing is printed then unless a "
+        "layout, --only, --sort or --top is given",
+    )
+    beginning = group.add_mutually_exclusive_group()
+    beginning.add_argument("--resume", action="store_true", help="go on with --out: only what is new or has changed")
+    beginning.add_argument("--force", action="store_true", help="replace --out")
+    group.add_argument("--retry", action="store_true", help="with --resume, score again what failed")
+    group.add_argument("--report", metavar="FILE.html", type=Path, help="make a page with thumbnails to look through")
+
+
+def _add_scoring(group: Any) -> None:
+    group.add_argument(
+        "--frames",
+        choices=("first", "max", "mean", "all"),
+        default="max",
+        help="of animations and films: the first counts, the worst, the mean, or each is a row (default: max)",
+    )
+    group.add_argument("--every", type=seconds, metavar="S", help="seconds from one frame to the next")
+    group.add_argument("--batch-size", type=positive, default=8, metavar="N", help="pictures at once (default: 8)")
+    group.add_argument("--workers", type=positive, metavar="N", help="pictures decoded at once (default: all cores)")
+    group.add_argument("--cluster", metavar="ADDRESS", help="score on a Dask cluster: its scheduler")
+    group.add_argument(
         "--seconds",
         type=seconds,
         default=60,
         metavar="S",
         help="time for a picture to be read and decoded; what takes longer is an error (default: 60; inf: no limit)",
     )
-    parser.add_argument("--nsfw-pkl", metavar="FILE", help="weights (default: those installed; see open-nsfw info)")
-    parser.add_argument("--prototxt", metavar="FILE", help="architecture (default: that installed)")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say on standard error which files are used")
-    parser.add_argument(
+    group.add_argument("--nsfw-pkl", metavar="FILE", help="weights (default: those installed; see open-nsfw info)")
+    group.add_argument("--prototxt", metavar="FILE", help="architecture (default: that installed)")
+    group.add_argument(
         "--precision", choices=("float32", "bfloat16"), default="float32", help="of the convolutions (default: float32)"
     )
-    parser.set_defaults(run=run, lines=table_lines)
 
 
 def run(args: Namespace) -> int:
@@ -88,191 +138,194 @@ def run(args: Namespace) -> int:
     ------
     FileNotFoundError, nsfw_model.ModelFileError, NotImplementedError
         As `open_nsfw.nsfw_scores`.
+    nsfw_model.outputs.OutputError
+        If a file cannot be written.
     """
+    _check(args)
+    try:
+        results = _results(args) if args.out else None
+        listing = _listing(args, results)
+        with results or nullcontext():
+            return _run(args, listing, results)
+    except (ResultsError, ModuleNotFoundError) as error:
+        complain(f"error: {error}")
+        return REFUSED
+
+
+def _check(args: Namespace) -> None:
+    """Refuse what cannot be meant, and set the threshold that is needed."""
+    if not args.paths and args.files_from is None:
+        args.refuse("PATH: got none, expected a picture, a folder, or --files-from")
+    if args.files_from == STANDARD_INPUT and STANDARD_INPUT in args.paths:
+        args.refuse("--files-from -: got a picture on standard input, too")
+    if args.out and args.out.suffix.lower() not in FORMATS:
+        args.refuse(f"--out: got {args.out}, expected a name that ends in {', '.join(FORMATS)}")
+    if args.report and args.report.suffix.lower() not in (".html", ".htm"):
+        args.refuse(f"--report: got {args.report}, expected a name that ends in .html")
+    if (args.resume or args.force or args.retry) and not args.out:
+        args.refuse("--resume, --force, --retry: got no --out, whose file they are about")
+    if args.threshold is None and (args.only or args.exit_code or args.report):
+        args.threshold = THRESHOLD
+
+
+def _listing(args: Namespace, results: Results | None) -> list[Found]:
+    """The files to score, without those that are written; each once, if it is to be found again in a file of rows."""
+    try:
+        listed = read_names(args.files_from) if args.files_from is not None else []
+    except OSError as error:
+        raise ResultsError(str(error)) from error
+    written = {os.path.abspath(path) for path in [*(results.files if results else ()), *filter(None, [args.report])]}
+    names = {os.path.basename(path) for path in written}  # few files have to be looked at more closely
+    found = (
+        found
+        for found in find_files([*args.paths, *listed])
+        if found.named or os.path.basename(found.file) not in names or os.path.abspath(found.file) not in written
+    )
+    return list(dict.fromkeys(found) if results else found)
+
+
+def _results(args: Namespace) -> Results:
+    weights, architecture = model_files(args.nsfw_pkl, args.prototxt)
+    settings = {
+        "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "architecture": hashlib.sha256(architecture.read_bytes()).hexdigest(),
+        "--precision": args.precision,
+        "--frames": args.frames,
+        "--every": args.every,
+    }
+    return Results(args.out, settings, args.threshold, resume=args.resume, force=args.force, retry=args.retry)
+
+
+def _run(args: Namespace, listing: list[Found], results: Results | None) -> int:
     from tqdm import tqdm
 
     if args.verbose:
         weights, architecture = model_files(args.nsfw_pkl, args.prototxt)
         complain(f"weights: {weights}")
         complain(f"architecture: {architecture}")
-    paths = list(find_pictures(args.paths))
-    failed = []
-
-    def watched_rows() -> Iterator[Row]:
-        for row in tqdm(_score_rows(paths, args), total=len(paths), unit="picture", delay=2, disable=None):
-            if row.error is not None:
-                failed.append(row.file)
-            yield row
-
-    for line in args.lines(watched_rows()):
-        # CSV keeps names as they are for programs, not for terminals
-        shown = printable(line) if sys.stdout.isatty() else encodable(line)
-        tqdm.write(shown)  # a print that does not cut through the progress bar
-        sys.stdout.flush()
-    return 1 if failed else 0
-
-
-def find_pictures(paths: Iterable[str]) -> Iterator[str]:
-    """List the files to score: those named, and in folders all with a picture's file name extension, sorted.
-
-    Parameters
-    ----------
-    paths : iterable of str
-
-    Yields
-    ------
-    str
-        Named as it was given, ``./a.jpg`` as that. A folder that has no pictures or cannot be read stands for itself:
-        scoring it gives an error. Links to folders inside a folder are not followed.
-
-    Examples
-    --------
-    >>> "img/rocket.jpg" in find_pictures(["img"]), "./img/rocket.jpg" in find_pictures(["./img/"])
-    (True, True)
-    >>> list(find_pictures(["./README.md", ""]))
-    ['./README.md', '']
-    """
-    extensions = picture_extensions()
-    for path in paths:
-        if not os.path.isdir(path):  # which never raises, unlike Path.is_dir
-            yield path
-            continue
-        unreadable: list[OSError] = []
-        found: list[str] = []
-        for folder, _, names in os.walk(path, onerror=unreadable.append):
-            files = (os.path.join(folder, name) for name in names)
-            found += [file for file in files if Path(file).suffix.lower() in extensions and may_be_read(file)]
-        yield from sorted([*found, *(str(error.filename) for error in unreadable)], key=Path) or [path]
-
-
-def may_be_read(path: str) -> bool:
-    """Whether a path is a file, or leads nowhere, which is for the reader to say; reading a pipe could take forever.
-
-    Parameters
-    ----------
-    path : str
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
-    >>> may_be_read("img/rocket.jpg"), may_be_read("img")
-    (True, False)
-    """
+    tally = Tally()
+    report = Report(args.threshold, args.every) if args.report else None
+    outcomes = _outcomes(listing, results, args)
+    disable = True if args.quiet else None
+    bar = tqdm(outcomes, total=len(listing), unit="picture", delay=2, disable=disable)
     try:
-        return stat.S_ISREG(os.stat(path).st_mode)
-    except OSError:
-        return True
+        _print(_rows(bar, tally, report), args)
+        if results is not None:
+            results.finish(listing)
+        counts = tally.text()  # before thumbnails take their time
+        if report is not None:
+            report.write(args.report, counts)
+    except KeyboardInterrupt:
+        if results is not None:
+            complain(f"interrupted; {args.out} has the rows until then, and --resume goes on")
+        raise
+    finally:
+        bar.close()
+    of_many = args.out or args.report or args.files_from is not None or not all(found.named for found in listing)
+    if of_many and not args.quiet:
+        complain(counts)
+    if args.exit_code and tally.unsafe:
+        return FINDINGS
+    return FAILURES if tally.failed else 0
 
 
-def picture_extensions() -> set[str]:
-    """List the file name extensions of the formats that can be read.
-
-    Returns
-    -------
-    set of str
-
-    Examples
-    --------
-    >>> ".png" in picture_extensions(), ".txt" in picture_extensions()
-    (True, False)
-    """
-    from PIL import Image
-
-    from nsfw_model.picture import FORMATS
-
-    return {extension for extension, name in Image.registered_extensions().items() if name in FORMATS}
+def _rows(outcomes: Iterable[tuple[list[Row] | str, bool]], tally: Tally, report: Report | None) -> Iterator[Row]:
+    """The rows of all that has some, counted."""
+    for outcome, before in outcomes:
+        if isinstance(outcome, str):
+            tally.pass_over(outcome)
+            continue
+        tally.add(outcome, before)
+        if report is not None:
+            report.add(outcome)
+        yield from outcome
 
 
-def _score_rows(paths: list[str], args: Namespace) -> Iterator[Row]:
-    """Score the pictures, batch by batch.
+def _print(rows: Iterator[Row], args: Namespace) -> None:
+    """Print the rows that are asked for; all of them are made."""
+    from tqdm import tqdm
 
-    Parameters
-    ----------
-    paths : list of str
-    args : argparse.Namespace
-        Its `batch_size`, `nsfw_pkl`, `prototxt`, `precision` and `seconds` are used.
-
-    Yields
-    ------
-    Row
-    """
-    files = args.nsfw_pkl, args.prototxt
-    scores = nsfw_scores(
-        paths, args.batch_size, *files, on_error="return", precision=args.precision, seconds=args.seconds
-    )
-    for path, score in zip(paths, scores):
-        if isinstance(score, PictureError):
-            yield Row(path, None, str(score).removeprefix(f"{path}: "))
-        elif isinstance(score, float):
-            yield Row(path, score, None)
+    chosen = args.only or args.sort or args.top
+    lines = args.lines or (table_lines if chosen or not args.out else None)
+    if lines is not None:
+        for line in lines(_chosen(rows, args)):
+            # CSV keeps names as they are for programs, not for terminals
+            shown = printable(line) if sys.stdout.isatty() else encodable(line)
+            tqdm.write(shown)  # a print that does not cut through the progress bar
+            sys.stdout.flush()
+    deque(rows, maxlen=0)
 
 
-def table_lines(rows: Iterable[Row]) -> Iterator[str]:
-    """Lay out a line per row: the score, or ERROR, and the file.
-
-    Parameters
-    ----------
-    rows : iterable of Row
-
-    Yields
-    ------
-    str
-
-    Examples
-    --------
-    >>> list(table_lines([Row("a.jpg", 0.25, None), Row("b.jpg", None, "no such file")]))
-    ['0.250000  a.jpg', '   ERROR  b.jpg: no such file']
-    """
-    for row in rows:
-        name = printable(row.file)
-        yield f"{row.score:.6f}  {name}" if row.error is None else f"   ERROR  {name}: {printable(row.error)}"
+def _chosen(rows: Iterable[Row], args: Namespace) -> Iterable[Row]:
+    """The rows of one label, sorted, and only the first."""
+    if args.only:
+        rows = (row for row in rows if row.label == args.only)
+    if args.sort == "name":
+        rows = sorted(rows, key=lambda row: row.file)
+    elif args.sort or args.top:
+        rows = sorted(rows, key=lambda row: -1.0 if row.score is None else row.score, reverse=True)
+    return rows if args.top is None else list(rows)[: args.top]
 
 
-def json_lines(rows: Iterable[Row]) -> Iterator[str]:
-    """Lay out an array of objects with file, score (or null) and error (or null).
-
-    Parameters
-    ----------
-    rows : iterable of Row
-
-    Yields
-    ------
-    str
-
-    Examples
-    --------
-    >>> list(json_lines([Row("a.jpg", 0.25, None)]))
-    ['[', '  {"file": "a.jpg", "score": 0.25, "error": null}', ']']
-    """
-    previous = "["
-    for row in rows:
-        yield previous
-        previous = f"  {json.dumps(row._asdict(), allow_nan=False)},"
-    yield previous.removesuffix(",")
-    yield "]"
+def _outcomes(listing: list[Found], results: Results | None, args: Namespace) -> Iterator[tuple[list[Row] | str, bool]]:
+    """What comes of each file, and whether an earlier run has found it: its rows, or what it is if no picture."""
+    before = [results is not None and results.has(found) for found in listing]
+    with closing(_score([found for found, had in zip(listing, before) if not had], args)) as new:
+        for found, had in zip(listing, before):
+            if had and results is not None:
+                yield results.kind(found) or results.rows(found), True
+                continue
+            outcome = next(new)
+            if results is not None:
+                if isinstance(outcome, str):
+                    results.pass_over(found, outcome)
+                else:
+                    results.add(found, outcome)
+            yield outcome, False
 
 
-def csv_lines(rows: Iterable[Row]) -> Iterator[str]:
-    """Lay out columns file, score and error.
+def _score(files: list[Found], args: Namespace) -> Generator[list[Row] | str, None, None]:
+    """Score files, batch by batch; a file that is no picture is a failure only if it was named."""
+    if not files:
+        return  # nothing has to be loaded
+    with ExitStack() as stack:
+        scores = nsfw_scores(
+            map(_picture, files),
+            args.batch_size,
+            args.nsfw_pkl,
+            args.prototxt,
+            on_error="return",
+            precision=args.precision,
+            seconds=args.seconds,
+            workers=args.workers,
+            frames="first" if args.frames == "first" else "all",
+            every=args.every,
+            client=stack.enter_context(_client(args.cluster)) if args.cluster else None,
+        )
+        for (file, named, *_), score in zip(files, scores):
+            if isinstance(score, NotAPictureError) and not named:
+                yield score.kind
+            elif isinstance(score, PictureError):
+                yield [failed_row(file, _reason(file, score), args.threshold)]
+            elif isinstance(score, float):
+                yield [labelled(Row(file, score, None), args.threshold)]
+            else:
+                yield rows_of_frames(file, score, args.frames, args.threshold)
 
-    Parameters
-    ----------
-    rows : iterable of Row
 
-    Yields
-    ------
-    str
+def _picture(found: Found) -> Any:
+    """What is to be scored: the file of a name, or what standard input has."""
+    return sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if found.file == STANDARD_INPUT else found.file
 
-    Examples
-    --------
-    >>> list(csv_lines([Row("a.jpg", 0.25, None)]))
-    ['file,score,error', 'a.jpg,0.25,']
-    """
-    for row in chain([Row._fields], rows):
-        text = io.StringIO()
-        # It puts names in quotes that have one of these two, which readers take for the end of a row
-        csv.writer(text, lineterminator="\r\n").writerow(row)
-        yield text.getvalue().removesuffix("\r\n")
+
+def _reason(file: str, error: PictureError) -> str:
+    """What is wrong with a picture, without its name; that of bytes is how many they are."""
+    if file == STANDARD_INPUT:
+        return str(error).partition(": ")[2]
+    return str(error).removeprefix(f"{file}: ")
+
+
+def _client(address: str) -> Any:
+    from nsfw_scale.cluster import connect  # type: ignore[import-untyped, import-not-found]
+
+    return connect(address)

@@ -26,8 +26,26 @@ def printable(text: str) -> str:
     >>> printable("rocket.jpg"), printable("a\\n0.000001  b\\x1b[2J")
     ('rocket.jpg', 'a\\\\n0.000001  b\\\\x1b[2J')
     """
-    shown = "".join(letter if letter.isprintable() or letter in _HARMLESS else ascii(letter)[1:-1] for letter in text)
-    return encodable(shown)
+    return encodable(visible(text))
+
+
+def visible(text: str) -> str:
+    """Give a text as `printable` does, for where everything can be encoded.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> print(visible("a\\nb"))
+    a\\nb
+    """
+    return "".join(letter if letter.isprintable() or letter in _HARMLESS else ascii(letter)[1:-1] for letter in text)
 
 
 def encodable(text: str) -> str:

@@ -30,7 +30,7 @@ def command(*arguments):
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            code = main(["score", *map(str, arguments)])
+            code = main(["score", "--quiet", *map(str, arguments)])
         except SystemExit as error:
             code = error.code
     return code, *(stream.buffer.getvalue().decode() for stream in (out, err))
@@ -104,7 +104,7 @@ def _program(name, layout):
         if layout == "--json":
             rows = [(row["file"], row["score"]) for row in json.loads(out)]
         else:
-            rows = [(file, score) for file, score, _ in csv.reader(io.StringIO(out, newline=""))][1:]
+            rows = [(file, score) for file, score, *_ in csv.reader(io.StringIO(out, newline=""))][1:]
         expected = os.path.join(given, f"{name}.jpg")
         shown = expected.encode("utf-8", "backslashreplace").decode() if layout == "--csv" else expected
         names = [file for file, score in rows if score]

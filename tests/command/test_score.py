@@ -1,5 +1,6 @@
 """``open-nsfw score``: a row for each file, whatever is in it, and an exit code that tells."""
 
+import contextlib
 import csv
 import errno
 import io
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,9 +22,12 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import open_nsfw
+from nsfw_command import score
 from nsfw_command.main import main
-from nsfw_command.score import find_pictures
+from nsfw_command.row import Row
+from nsfw_scale.frames import FrameScore
 from nsfw_model.weights import load_weights, save_weights
+from open_nsfw import PictureError
 from theano_cpu.onednn import runtime
 
 ROOT = Path(__file__).parents[2]
@@ -79,11 +84,6 @@ def test_a_link_to_nothing_is_a_row(tmp_path, capsys):
     (tmp_path / "b.jpg").symlink_to("gone")
     assert main(["score", str(tmp_path)]) == 1
     assert capsys.readouterr().out == f"   ERROR  {tmp_path}/b.jpg: no such file\n"
-
-
-def test_a_pipe_in_a_folder_is_not_waited_for(folder):
-    os.mkfifo(folder / "e.png")
-    assert str(folder / "e.png") not in find_pictures([str(folder)])
 
 
 def test_a_folder_that_cannot_be_read_is_a_row(folder, capsys, monkeypatch):
@@ -157,8 +157,8 @@ def test_json(folder, capsys):
 def test_csv(folder, capsys):
     assert main(["score", "--csv", str(folder)]) == 1
     header, *rows = csv.reader(io.StringIO(capsys.readouterr().out))
-    assert header == ["file", "score", "error"]
-    assert [bool(score) for _, score, _ in rows] == [True, False, False, True]
+    assert header[:3] == ["file", "score", "error"] and header == list(Row._fields)
+    assert [bool(score) for _, score, *_ in rows] == [True, False, False, True]
 
 
 def test_json_without_rows_to_score_is_an_array_all_the_same(tmp_path, capsys):
@@ -278,3 +278,226 @@ def test_ctrl_c_at_the_start_is_no_traceback(seconds):
     _, said = process.communicate(timeout=60)
     # Before the first line of ours Python itself is starting
     assert "Traceback" not in said or "import signal" in said or "nsfw_command" not in said
+
+
+@pytest.fixture
+def scores(monkeypatch):
+    """Scores by file name in place of the network's; a list gives the frames of an animation."""
+    numbers = {"unsafe.png": 0.9, "safe.png": 0.1, "edge.png": 0.8}
+    numbers["film.gif"] = [FrameScore(0.0, 0.2), FrameScore(0.5, 0.9), FrameScore(1.0, 0.4)]
+    calls = []
+
+    def scored(images, *arguments, **options):
+        calls.append(options)
+        for image in images:
+            outcome = numbers.get(os.path.basename(image), PictureError(f"{image}: is damaged"))
+            yield outcome if options["frames"] == "all" or not isinstance(outcome, list) else outcome[0].score
+
+    monkeypatch.setattr(score, "nsfw_scores", scored)
+    scored.calls = calls
+    return scored
+
+
+NAMES = ["safe.png", "unsafe.png", "broken.png", "film.gif", "edge.png"]
+
+
+def printed(capsys, *arguments):
+    """The file names of the lines that are printed, and the exit code."""
+    code = main(["score", *NAMES, "--jsonl", *arguments])
+    return [json.loads(line)["file"] for line in capsys.readouterr().out.splitlines()], code
+
+
+def test_labels_come_with_a_threshold(scores, capsys):
+    assert main(["score", *NAMES, "--threshold", "0.8"]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "0.100000  safe    safe.png",
+        "0.900000  unsafe  unsafe.png",
+        "   ERROR  failed  broken.png: is damaged",
+        "0.900000  unsafe  film.gif (3 frames, worst at 0.5 s)",
+        "0.800000  unsafe  edge.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (["--only", "unsafe"], ["unsafe.png", "film.gif", "edge.png"]),
+        (["--only", "unsafe", "--threshold", "0.85"], ["unsafe.png", "film.gif"]),
+        (["--only", "safe"], ["safe.png"]),
+        (["--only", "failed"], ["broken.png"]),
+        (["--sort", "score"], ["unsafe.png", "film.gif", "edge.png", "safe.png", "broken.png"]),
+        (["--sort", "name"], ["broken.png", "edge.png", "film.gif", "safe.png", "unsafe.png"]),
+        (["--top", "2"], ["unsafe.png", "film.gif"]),
+        (["--top", "2", "--sort", "name"], ["broken.png", "edge.png"]),
+        (["--top", "1", "--only", "safe"], ["safe.png"]),
+    ],
+)
+def test_the_rows_that_are_asked_for_are_printed_and_all_count(arguments, expected, scores, capsys):
+    assert printed(capsys, *arguments) == (expected, 1)
+
+
+@pytest.mark.parametrize(
+    "names, code", [(["safe.png"], 0), (["broken.png"], 1), (["edge.png"], 3), (["edge.png", "broken.png"], 3)]
+)
+def test_the_exit_code_tells_of_findings(names, code, scores):
+    assert main(["score", *names, "--exit-code"]) == code
+
+
+def test_findings_are_no_exit_code_unless_asked_for(scores):
+    assert main(["score", "unsafe.png", "--threshold", "0.8"]) == 0
+
+
+@pytest.mark.parametrize(
+    "frames, rows",
+    [
+        ("first", [0.2]),
+        ("max", [0.9]),
+        ("mean", [pytest.approx(0.5)]),
+        ("all", [0.2, 0.9, 0.4]),
+    ],
+)
+def test_an_animation_is_judged_by_the_frames_that_are_asked_for(frames, rows, scores, capsys):
+    assert main(["score", "film.gif", "--json", "--frames", frames]) == 0
+    assert [row["score"] for row in json.loads(capsys.readouterr().out)] == rows
+
+
+def test_an_animation_is_judged_by_its_worst_frame_unless_told(tmp_path, capsys):
+    first, second = (Image.open(IMG / name).convert("RGB").resize((256, 256)) for name in ("coffee.jpg", "chelsea.png"))
+    first.save(tmp_path / "a.gif", save_all=True, append_images=[second], duration=700)
+    assert main(["score", "--json", str(tmp_path / "a.gif")]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    expected = open_nsfw.nsfw_score(str(tmp_path / "a.gif"), frames="max")
+    assert row["frames"] == 2 and row["score"] == pytest.approx(expected)
+
+
+def test_how_to_score_is_passed_on(scores):
+    options = ["--workers", "3", "--every", "2.5", "--seconds", "inf", "--precision", "bfloat16"]
+    assert main(["score", "safe.png", *options]) == 0
+    (call,) = scores.calls
+    expected = {"workers": 3, "every": 2.5, "seconds": None, "precision": "bfloat16", "client": None, "frames": "all"}
+    assert {name: call[name] for name in expected} == expected
+
+
+def test_a_cluster_is_connected_for_as_long_as_it_scores(scores, monkeypatch):
+    seen = []
+
+    @contextlib.contextmanager
+    def connect(address):
+        seen.append(address)
+        try:
+            yield "client"
+        finally:
+            seen.append("closed")
+
+    monkeypatch.setitem(sys.modules, "nsfw_scale.cluster", SimpleNamespace(connect=connect))
+    assert main(["score", "safe.png", "--cluster", "tcp://here:8786"]) == 0
+    assert seen == ["tcp://here:8786", "closed"] and scores.calls[0]["client"] == "client"
+
+
+def test_what_is_no_picture_is_counted_in_folders_and_a_failure_where_it_is_named(tmp_path, capsys):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7")
+    (tmp_path / "b.pdf").write_bytes(b"%PDF-1.7")
+    (tmp_path / "c.zip").write_bytes(b"PK\x03\x04")
+    assert main(["score", str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+    assert re.fullmatch(rf"0\.\d{{6}}  {tmp_path}/a\.png\n", captured.out)
+    assert re.fullmatch(r"open-nsfw: 1 scored, 3 no pictures: 2 pdf, 1 zip; \d+\.\d pictures/s\n", captured.err), (
+        captured.err
+    )
+    assert main(["score", str(tmp_path / "a.pdf")]) == 1
+    assert capsys.readouterr().out.startswith(f"   ERROR  {tmp_path}/a.pdf: not a picture of a supported format")
+
+
+def test_the_counts_close_what_is_about_folders_and_lists_only(scores, tmp_path, capsys):
+    (tmp_path / "list").write_text("safe.png\nunsafe.png\n")
+    assert main(["score", "--files-from", str(tmp_path / "list")]) == 0
+    assert capsys.readouterr().err.startswith("open-nsfw: 2 scored; ")
+    assert main(["score", "--files-from", str(tmp_path / "list"), "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["score", "safe.png", "unsafe.png"]) == 0
+    assert capsys.readouterr().err == ""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "safe.png").touch()
+    assert main(["score", "unsafe.png", str(tmp_path / "folder")]) == 0
+    assert capsys.readouterr().err.startswith("open-nsfw: 2 scored; ")
+
+
+def test_a_list_of_nothing_is_no_failure(tmp_path, capsys):
+    (tmp_path / "list").touch()
+    assert main(["score", "--files-from", str(tmp_path / "list"), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == [] and captured.err == "open-nsfw: 0 scored\n"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_what_is_written_is_not_scored(suffix, scores, tmp_path, capsys):
+    for name in "safe.png", "unsafe.png":
+        (tmp_path / name).touch()
+    outputs = ["--out", str(tmp_path / f"out.{suffix}"), "--report", str(tmp_path / "report.html")]
+    for _ in range(2):
+        assert main(["score", str(tmp_path), *outputs, "--resume"]) == 0
+        assert capsys.readouterr().err.startswith("open-nsfw: 2 scored (1 unsafe); ")
+
+
+def test_the_counts_tell_of_a_threshold(scores, tmp_path, capsys):
+    assert main(["score", *NAMES, "--threshold", "0.8", "--out", str(tmp_path / "out.csv")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.startswith("open-nsfw: 4 scored (3 unsafe), 1 failed; ")
+
+
+def test_rows_in_a_file_are_all_of_them_whatever_is_printed(scores, tmp_path, capsys):
+    out = tmp_path / "out.jsonl"
+    assert printed(capsys, "--out", str(out), "--only", "safe") == (["safe.png"], 1)
+    assert [json.loads(line)["file"] for line in out.read_text().splitlines()] == NAMES
+
+
+def test_a_file_that_is_named_twice_has_two_lines_and_one_row_in_a_file(scores, tmp_path, capsys):
+    assert main(["score", "safe.png", "safe.png"]) == 0
+    assert capsys.readouterr().out.count("safe.png") == 2
+    assert main(["score", "safe.png", "safe.png", "--csv", "--out", str(tmp_path / "out.csv")]) == 0
+    assert capsys.readouterr().out.count("safe.png") == (tmp_path / "out.csv").read_text().count("safe.png") == 1
+
+
+def test_a_picture_on_standard_input(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(Path(ROCKET).read_bytes())))
+    assert main(["score", "-"]) == 0
+    assert capsys.readouterr().out == "0.000463  -\n"
+
+
+@pytest.mark.parametrize("content, message", [(b"", "is empty"), (b"hello", "not a picture of a supported format")])
+def test_no_picture_on_standard_input(content, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+    assert main(["score", "-"]) == 1
+    assert capsys.readouterr().out.startswith(f"   ERROR  -: {message}")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "PATH: got none, expected a picture, a folder, or --files-from"),
+        (["-", "--files-from", "-"], "--files-from -: got a picture on standard input, too"),
+        (["a.png", "--out", "out.txt"], "--out: got out.txt, expected a name that ends in .csv, .jsonl, .parquet"),
+        (["a.png", "--report", "a.png"], "--report: got a.png, expected a name that ends in .html"),
+        (["a.png", "--resume"], "--resume, --force, --retry: got no --out, whose file they are about"),
+        (["a.png", "--threshold", "1.5"], "expected a number from 0 to 1, got '1.5'"),
+        (["a.png", "--out", "a.csv", "--resume", "--force"], "not allowed with"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(arguments, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["score", *arguments])
+    assert caught.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_a_list_that_cannot_be_read_is_one_line_and_exit_code_2(capsys):
+    assert main(["score", "--files-from", "none.txt"]) == 2
+    error = capsys.readouterr().err
+    assert error == "open-nsfw: error: none.txt: the list of files cannot be read: No such file or directory\n"
+
+
+def test_parquet_without_its_package_is_refused_before_anything_is_scored(scores, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert main(["score", "safe.png", "--out", str(tmp_path / "out.parquet")]) == 2
+    assert "pip install 'open-nsfw-theano[parquet]'" in capsys.readouterr().err
+    assert scores.calls == [] and os.listdir(tmp_path) == []

@@ -44,6 +44,8 @@ MODULES = ["open_nsfw", "third_party.unpack"] + [
 ]
 #: Modules whose examples compute with oneDNN, with which alone they work.
 NEED_ONEDNN = {"theano_cpu.ops", "theano_cpu.onednn.rewrites"}
+#: Modules whose examples need a package of an extra.
+NEED_PACKAGES = {"nsfw_command.parquet": "pyarrow"}
 
 
 def fenced(page, language):
@@ -98,6 +100,8 @@ def test_commands_of_a_page(page, tmp_path, request):
 def test_docstring_examples(name):
     if name in NEED_ONEDNN and not theano_cpu.onednn_available():
         pytest.skip("oneDNN is not the engine")
+    if name in NEED_PACKAGES:
+        pytest.importorskip(NEED_PACKAGES[name])
     module = importlib.import_module(name)
     report = []
     runner = doctest.DocTestRunner(verbose=False, optionflags=FLAGS)  # whatever pytest's own -v says
