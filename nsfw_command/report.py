@@ -21,13 +21,12 @@ from nsfw_command.row import Row
 from nsfw_command.terminal import visible
 from nsfw_model.outputs import replacing
 from nsfw_model.picture import read_picture
-from nsfw_model.time_limit import LateError, TimeLimit
 from nsfw_scale.frames import read_frames
 from open_nsfw import PictureError, __version__
 
 #: How many pictures are shown, those of the highest scores, and how many failures.
 MAX_PICTURES = MAX_FAILURES = 2000
-#: Pixels of a thumbnail's longer side, and seconds until one is given up.
+#: Pixels of a thumbnail's longer side, and seconds until a film's frame is given up.
 SIDE, SECONDS = 240, 20
 #: Columns of the histogram.
 BINS = 20
@@ -157,9 +156,8 @@ def thumbnail(row: Row, every: float | None = None) -> bytes | None:
     """
     second = row.worst_second if row.second is None else row.second
     try:
-        with TimeLimit(SECONDS) as limit:
-            return limit.call(_thumbnail, row.file, second, every)
-    except (PictureError, LateError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return _thumbnail(row.file, second, every)
+    except (PictureError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
 
 
@@ -172,10 +170,13 @@ def _thumbnail(file: str, second: float | None, every: float | None) -> bytes:
 
 
 def _frame_at(file: str, second: float, every: float | None) -> Image.Image:
+    end = time.monotonic() + SECONDS
     for frame in read_frames(file, every):
+        if time.monotonic() > end:
+            break
         if frame.seconds >= second - 0.001:  # rows have milliseconds
             return frame.picture
-    raise PictureError(f"{file}: has no frame at {second:g} s")
+    raise PictureError(f"{file}: no frame at {second:g} s was found in {SECONDS} s")
 
 
 def _small(file: str) -> Image.Image:

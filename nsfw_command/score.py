@@ -21,6 +21,7 @@ from nsfw_command.row import LABELS, Row, failed_row, labelled, rows_of_frames
 from nsfw_command.tally import Tally
 from nsfw_command.terminal import complain, encodable, printable
 from nsfw_model.picture import MAX_FILE_BYTES, NotAPictureError
+from nsfw_scale.cluster import ClusterError, connect
 from open_nsfw import PictureError, model_files, nsfw_scores
 
 FAILURES, REFUSED, FINDINGS = 1, 2, 3
@@ -147,7 +148,7 @@ def run(args: Namespace) -> int:
         listing = _listing(args, results)
         with results or nullcontext():
             return _run(args, listing, results)
-    except (ResultsError, ModuleNotFoundError) as error:
+    except (ResultsError, ClusterError, ModuleNotFoundError) as error:
         complain(f"error: {error}")
         return REFUSED
 
@@ -300,7 +301,7 @@ def _score(files: list[Found], args: Namespace) -> Generator[list[Row] | str, No
             workers=args.workers,
             frames="first" if args.frames == "first" else "all",
             every=args.every,
-            client=stack.enter_context(_client(args.cluster)) if args.cluster else None,
+            client=stack.enter_context(connect(args.cluster)) if args.cluster else None,
         )
         for (file, named, *_), score in zip(files, scores):
             if isinstance(score, NotAPictureError) and not named:
@@ -323,9 +324,3 @@ def _reason(file: str, error: PictureError) -> str:
     if file == STANDARD_INPUT:
         return str(error).partition(": ")[2]
     return str(error).removeprefix(f"{file}: ")
-
-
-def _client(address: str) -> Any:
-    from nsfw_scale.cluster import connect  # type: ignore[import-untyped, import-not-found]
-
-    return connect(address)

@@ -507,7 +507,7 @@ def _unidentified(data: bytes, img: Picture) -> PictureError:
     if kind:
         return PictureError(f"{name}: {_NOT_SUPPORTED}, or damaged: it looks like {kind.name}")
     if is_text(data):
-        return NotAPictureError(f"{name}: {_NOT_SUPPORTED}: it looks like text", "text")
+        return _unreadable(f"{name}: {_NOT_SUPPORTED}: it looks like text", "text", img)
     return _unreadable(f"{name}: {_NOT_SUPPORTED}, or damaged", "unknown", img)
 
 

@@ -25,6 +25,7 @@ import open_nsfw
 from nsfw_command import score
 from nsfw_command.main import main
 from nsfw_command.row import Row
+from nsfw_scale import cluster
 from nsfw_scale.frames import FrameScore
 from nsfw_model.weights import load_weights, save_weights
 from open_nsfw import PictureError
@@ -389,9 +390,17 @@ def test_a_cluster_is_connected_for_as_long_as_it_scores(scores, monkeypatch):
         finally:
             seen.append("closed")
 
-    monkeypatch.setitem(sys.modules, "nsfw_scale.cluster", SimpleNamespace(connect=connect))
+    monkeypatch.setattr(score, "connect", connect)
     assert main(["score", "safe.png", "--cluster", "tcp://here:8786"]) == 0
     assert seen == ["tcp://here:8786", "closed"] and scores.calls[0]["client"] == "client"
+
+
+def test_a_cluster_that_does_not_answer_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(cluster, "PATIENCE", (0.5, 1.0))
+    assert main(["score", ROCKET, "--cluster", "tcp://127.0.0.1:1"]) == 2
+    assert re.fullmatch(
+        "open-nsfw: error: tcp://127.0.0.1:1: no scheduler of Dask answers: .*\n", capsys.readouterr().err
+    )
 
 
 def test_what_is_no_picture_is_counted_in_folders_and_a_failure_where_it_is_named(tmp_path, capsys):
