@@ -41,7 +41,7 @@ def add(name, data, outcome):
 
 
 def refused(message):
-    return f"PictureError: <[0-9]+ bytes>: ({message})"
+    return f"(NotAP|P)ictureError: <[0-9]+ bytes>: ({message})"
 
 
 def unreadable(message):
