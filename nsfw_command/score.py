@@ -204,7 +204,7 @@ def _run(args: Namespace, listing: list[Found], results: Results | None) -> int:
         complain(f"weights: {weights}")
         complain(f"architecture: {architecture}")
     tally = Tally()
-    report = Report(args.threshold, args.every) if args.report else None
+    report = Report(args.threshold) if args.report else None
     outcomes = _outcomes(listing, results, args)
     disable = True if args.quiet else None
     bar = tqdm(outcomes, total=len(listing), unit="picture", delay=2, disable=disable)
