@@ -26,8 +26,8 @@ from open_nsfw import PictureError, __version__
 
 #: How many pictures are shown, those of the highest scores, and how many failures.
 MAX_PICTURES = MAX_FAILURES = 2000
-#: Pixels of a thumbnail's longer side, and seconds until a film's frame is given up.
-SIDE, SECONDS = 240, 20
+#: Pixels of a thumbnail's longer side.
+SIDE = 240
 #: Columns of the histogram.
 BINS = 20
 #: How many segments of a film are listed.
@@ -41,8 +41,6 @@ class Report:
     ----------
     threshold : float
         From which score on a picture is unsafe, and blurred.
-    every : float, optional
-        As `nsfw_scale.frames.read_frames` takes it, to find a film's worst frame again.
 
     Examples
     --------
@@ -55,8 +53,8 @@ class Report:
     True
     """
 
-    def __init__(self, threshold: float, every: float | None = None):
-        self.threshold, self.every = threshold, every
+    def __init__(self, threshold: float):
+        self.threshold = threshold
         self._bins = [0] * BINS
         self._worst: list[tuple[float, int, Row]] = []  # a heap
         self._failures: list[Row] = []
@@ -128,24 +126,21 @@ class Report:
     def _cards(self) -> Iterator[str]:
         rows = [row for *_, row in sorted(self._worst, reverse=True)]
         with ThreadPoolExecutor(os.cpu_count()) as threads:
-            thumbnails = threads.map(lambda row: thumbnail(row, self.every), rows)
-            for number, (row, picture) in enumerate(zip(rows, thumbnails)):
+            for number, (row, picture) in enumerate(zip(rows, threads.map(thumbnail, rows))):
                 yield card(row, picture, first=number == 0)
 
 
-def thumbnail(row: Row, every: float | None = None) -> bytes | None:
+def thumbnail(row: Row) -> bytes | None:
     """Make a small JPEG of a picture, or of its worst frame.
 
     Parameters
     ----------
     row : Row
-    every : float, optional
-        Seconds from one frame to the next, as it was scored.
 
     Returns
     -------
     bytes or None
-        None if that is not possible any more, or takes too long.
+        None if that is not possible any more.
 
     Examples
     --------
@@ -156,27 +151,26 @@ def thumbnail(row: Row, every: float | None = None) -> bytes | None:
     """
     second = row.worst_second if row.second is None else row.second
     try:
-        return _thumbnail(row.file, second, every)
+        return _thumbnail(row.file, second)
     except (PictureError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
 
 
-def _thumbnail(file: str, second: float | None, every: float | None) -> bytes:
-    picture = _small(file) if second is None else _frame_at(file, second, every)
+def _thumbnail(file: str, second: float | None) -> bytes:
+    picture = _small(file) if second is None else _frame_at(file, second)
     picture.thumbnail((SIDE, SIDE))
     encoded = io.BytesIO()
     picture.save(encoded, "JPEG", quality=65, optimize=True)
     return encoded.getvalue()
 
 
-def _frame_at(file: str, second: float, every: float | None) -> Image.Image:
-    end = time.monotonic() + SECONDS
-    for frame in read_frames(file, every):
-        if time.monotonic() > end:
-            break
-        if frame.seconds >= second - 0.001:  # rows have milliseconds
+def _frame_at(file: str, second: float) -> Image.Image:
+    """The frame that is seen at a moment, of which rows have milliseconds; what is before it is passed over."""
+    moment = second + 0.0005
+    for frame in read_frames(file, every=moment if second else None):
+        if frame.seconds >= second - 0.001:
             return frame.picture
-    raise PictureError(f"{file}: no frame at {second:g} s was found in {SECONDS} s")
+    raise PictureError(f"{file}: has no frame at {second:g} s")
 
 
 def _small(file: str) -> Image.Image:

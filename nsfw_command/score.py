@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nsfw_command.arguments import NOT_WRITTEN, positive, probability, seconds
-from nsfw_command.found import STANDARD_INPUT, Found, find_files, read_names
+from nsfw_command.found import STANDARD_INPUT, Found, find_files, is_called_a_picture, read_names
 from nsfw_command.layouts import csv_lines, json_lines, jsonl_lines, table_lines
 from nsfw_command.report import Report
 from nsfw_command.results import FORMATS, Results, ResultsError
@@ -205,7 +205,7 @@ def _run(args: Namespace, listing: list[Found], results: Results | None) -> int:
         complain(f"weights: {weights}")
         complain(f"architecture: {architecture}")
     tally = Tally()
-    report = Report(args.threshold, args.every) if args.report else None
+    report = Report(args.threshold) if args.report else None
     outcomes = _outcomes(listing, results, args)
     disable = True if args.quiet else None
     bar = tqdm(outcomes, total=len(listing), unit="picture", delay=2, disable=disable)
@@ -286,7 +286,7 @@ def _outcomes(listing: list[Found], results: Results | None, args: Namespace) ->
 
 
 def _score(files: list[Found], args: Namespace) -> Generator[list[Row] | str, None, None]:
-    """Score files, batch by batch; a file that is no picture is a failure only if it was named."""
+    """Score files, batch by batch; what is no picture is a failure only if somebody named it, or calls it one."""
     if not files:
         return  # nothing has to be loaded
     with ExitStack() as stack:
@@ -304,7 +304,7 @@ def _score(files: list[Found], args: Namespace) -> Generator[list[Row] | str, No
             client=stack.enter_context(connect(args.cluster)) if args.cluster else None,
         )
         for (file, named, *_), score in zip(files, scores):
-            if isinstance(score, NotAPictureError) and not named:
+            if isinstance(score, NotAPictureError) and not named and not is_called_a_picture(file):
                 yield score.kind
             elif isinstance(score, PictureError):
                 yield [failed_row(file, _reason(file, score), args.threshold)]

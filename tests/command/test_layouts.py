@@ -1,6 +1,7 @@
 """Rows are laid out for people and for programs, and what programs get can be read back."""
 
 import csv
+import io
 import json
 
 import pytest
@@ -114,3 +115,10 @@ def test_a_film_of_many_segments_is_read_back():
 def test_names_that_are_not_utf8_are_kept_as_text(format):
     encoded = format.encode(Row("caf\udce9.jpg", 0.5, None))
     assert b"caf\\udce9.jpg" in encoded and encoded.decode("utf-8")
+
+
+@FORMATS
+def test_frames_whose_others_were_lost_are_no_rows_of_the_next_file(format):
+    frame, *_ = rows_of_frames("film.mp4", FILM, "all")
+    file = io.BytesIO(b"".join(map(format.encode, [frame, ROWS[0]])))
+    assert [rows for rows, _, _ in read_blocks(format, file)] == [[ROWS[0]]]
