@@ -33,6 +33,23 @@ def film(greys, rate=10, container="mp4", codec="mpeg4", key_frames=12, times=No
     return buffer.getvalue()
 
 
+def repeated(data, seconds, times):
+    """A film of so many `seconds`, several times in a row, without encoding it again."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as output:
+        stream = None
+        for number in range(times):
+            with av.open(io.BytesIO(data)) as once:
+                stream = stream or output.add_stream_from_template(once.streams.video[0])
+                for packet in once.demux(video=0):
+                    if packet.size:
+                        packet.pts += round(number * seconds / packet.time_base)
+                        packet.dts += round(number * seconds / packet.time_base)
+                        packet.stream = stream
+                        output.mux(packet)
+    return buffer.getvalue()
+
+
 def pixels(grey, number, size):
     """A grey picture with some texture, so that frames have bytes that can be damaged."""
     texture = np.random.default_rng(number).integers(-8, 9, (size[1], size[0], 1))
