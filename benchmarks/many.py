@@ -91,7 +91,7 @@ def time_film(path: Path, minutes: float) -> None:
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     rate = path.stat().st_size * 8 / minutes / 60 / 1e6
     print(
-        f"film of {minutes:g} minutes, {rate:.1f} Mbit/s: {frames} frames in {wall:.1f} s, {cpu:.1f} s of the processor: "
+        f"film of {minutes:g} minutes, {rate:.1f} Mbit/s: {frames} frames in {wall:.1f} s, {cpu:.1f} s of CPU: "
         f"{minutes * 60 / wall:.0f}x faster than playing it",
         flush=True,
     )
