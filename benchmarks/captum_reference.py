@@ -2,8 +2,9 @@
 
     python benchmarks/captum_reference.py [FILE]
 
-It writes tests/explanation/data/captum.npz (or FILE): of each method some values, which `sampled` takes. Where Captum
-draws random noise, or chooses the steps of integrated gradients, it is given ours: all the rest is its own.
+It writes tests/explanation/data/captum.npz (or FILE): of each method some values, which `sampled` takes, computed in
+float64; of occlusion, whose passes are many, for the first picture only. Where Captum draws random noise, or chooses the steps
+of integrated gradients, it is given ours: all the rest is its own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from captum.attr import IntegratedGradients, LayerGradCam, NoiseTunnel, Occlusion, Saliency  # noqa: E402
-from explained import LAYER, NOISE, SAMPLES, STEPS, network_input, sampled  # noqa: E402
+from explained import LAYER, NOISE, SAMPLES, STEPS, network_inputs, sampled  # noqa: E402
 from peers import pytorch_logits  # noqa: E402
 
 from nsfw_experiments.explanation.attribution import blurred  # noqa: E402
@@ -34,26 +35,35 @@ class Network(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.blocks = torch.nn.ModuleDict({name: torch.nn.Identity() for name in BLOCKS.values()})
-        self.logits = pytorch_logits(load_weights(ROOT / "nsfw.pkl"))
+        self.logits = pytorch_logits(load_weights(ROOT / "nsfw.pkl"), np.float64)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.logits(x, lambda name, y: self.blocks[name](y) if name in self.blocks else y)
 
 
-def attributions() -> dict[str, np.ndarray]:
-    """Explain the picture by all methods: arrays of shape (rows, columns), or (channels, rows, columns)."""
-    pixels = network_input()
-    x, baseline = (torch.from_numpy(values)[None] for values in (pixels, blurred(pixels, 12)))
-    network = Network()
+def attributions(pixels: np.ndarray, network: Network) -> dict[str, torch.Tensor]:
+    """Explain a picture by all methods but occlusion: shape (1, channels, rows, columns)."""
+    x, baseline = tensors(pixels)
     found = {name: LayerGradCam(network, network.blocks[block]).attribute(x) for name, block in BLOCKS.items()}
     found["input-gradient"] = Saliency(network).attribute(x, abs=False)
     found["smooth-grad"] = smooth_grad(network, x)
     found["integrated-gradients"] = integrated_gradients(network, x, baseline)
+    return found
+
+
+def occlusions(pixels: np.ndarray, network: Network) -> dict[str, torch.Tensor]:
+    """Explain a picture by occlusion: shape (1, 1, rows, columns)."""
+    x, baseline = tensors(pixels)
+    found = {}
     for name, patch, stride in (("occlusion", 32, 32), ("occlusion, overlapping", 64, 48)):
-        found[name] = Occlusion(network).attribute(
-            x, (3, patch, patch), strides=(3, stride, stride), baselines=baseline
-        )[:, 0]
-    return {name: values.detach().numpy()[0] for name, values in found.items()}
+        windows = {"sliding_window_shapes": (3, patch, patch), "strides": (3, stride, stride)}
+        found[name] = Occlusion(network).attribute(x, baselines=baseline, **windows)[:, :1]
+    return found
+
+
+def tensors(pixels: np.ndarray) -> list[torch.Tensor]:
+    """A picture and the blurred one, in float64."""
+    return [torch.from_numpy(values.astype(np.float64))[None] for values in (pixels, blurred(pixels, 12))]
 
 
 def smooth_grad(network: Network, x: torch.Tensor) -> torch.Tensor:
@@ -74,5 +84,9 @@ def integrated_gradients(network: Network, x: torch.Tensor, baseline: torch.Tens
 
 if __name__ == "__main__":
     path = Path(sys.argv[1]) if sys.argv[1:] else ROOT / "tests/explanation/data/captum.npz"
-    np.savez_compressed(path, **{name: sampled(values) for name, values in attributions().items()})
+    network, inputs = Network(), network_inputs()
+    rows = [attributions(pixels, network) for pixels in inputs]
+    found = {name: [row[name] for row in rows] for name in rows[0]}
+    found |= {name: [values] for name, values in occlusions(inputs[0], network).items()}
+    np.savez_compressed(path, **{name: [sampled(one.detach()[0]) for one in some] for name, some in found.items()})
     print(f"{path}: {path.stat().st_size} bytes")

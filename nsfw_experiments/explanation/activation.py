@@ -16,6 +16,10 @@ from nsfw_model.scorer import Scorer
 _PASSING = (lasagne.layers.DropoutLayer, lasagne.layers.FlattenLayer, lasagne.layers.ReshapeLayer)
 
 
+class NoLinearEndError(ValueError):
+    """A network whose logit is no average of its last features, times weights: it has no class activation map."""
+
+
 class LinearEnd(NamedTuple):
     """How a network makes its logit of features: their average, times weights, plus a bias.
 
@@ -51,8 +55,8 @@ def class_activation_map(scorer: Scorer, x: np.ndarray) -> Attribution:
 
     Raises
     ------
-    ValueError
-        If the network does not end in an average and at most one inner product.
+    NoLinearEndError
+        As `linear_end`.
 
     References
     ----------
@@ -84,8 +88,8 @@ def linear_end(scorer: Scorer) -> LinearEnd:
 
     Raises
     ------
-    ValueError
-        If they do not make it by an average and at most one inner product.
+    NoLinearEndError
+        If it is not made by an average and at most one inner product.
 
     Examples
     --------
@@ -102,7 +106,7 @@ def linear_end(scorer: Scorer) -> LinearEnd:
             bias = float(np.subtract(*layer.b.get_value()[::-1]))
         layer = _passed(layer.input_layer)
     if not _averages_everything(layer):
-        raise ValueError(
+        raise NoLinearEndError(
             f"the network has no linear end: got {type(layer).__name__} {layer.name!r} where a class activation map "
             "expects the average over all places, and after it at most one InnerProduct"
         )
@@ -160,7 +164,7 @@ def _bias_after(scorer: Scorer, name: str) -> float | None:
     """The bias, if the layer gives the features of a linear end."""
     try:
         end = linear_end(scorer)
-    except ValueError:
+    except NoLinearEndError:
         return None
     return end.bias if end.name == name else None
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-#: What the largest values are coloured, in 0..1: the ends of ColorBrewer's RdBu, of equal lightness to all eyes.
+#: The colours of the largest values, in 0..1. People who do not tell red from green tell these apart.
 RAISES, LOWERS = np.array([0.84, 0.05, 0.10]), np.array([0.02, 0.35, 0.85])
-#: How much of the picture's light is left under the strongest colour, and what is unseen has of it.
-STRENGTH, UNSEEN = 0.8, 0.35
-#: How much of a pixel's grey level the picture keeps beside its colour, so that it is made out in both.
-WEIGHTS = np.array([0.299, 0.587, 0.114])
+#: How much of the largest values' pixels is colour, and how fast it rises: less than linearly, so that half is seen.
+STRENGTH, EXPONENT = 0.8, 0.8
+#: What of a colour's light a black pixel has, and how much more a white one: the picture is made out beneath it.
+LEAST_LIGHT, LIGHT = 0.45, 0.75
+#: What of its light the picture keeps where the network does not see it.
+UNSEEN = 0.35
+#: Of red, green and blue in grey: ITU-R BT.601.
+GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def tinted(picture: Image.Image, values: np.ndarray, limit: float) -> Image.Image:
@@ -32,13 +36,13 @@ def tinted(picture: Image.Image, values: np.ndarray, limit: float) -> Image.Imag
     Examples
     --------
     >>> grey = Image.new("RGB", (3, 1), (128, 128, 128))
-    >>> list(tinted(grey, np.array([[-1, 0, np.nan]]), 1.0).getdata())[1:]
-    [(128, 128, 128), (45, 45, 45)]
+    >>> np.asarray(tinted(grey, np.array([[-1, 0, np.nan]]), 1.0))[0].tolist()
+    [[23, 83, 172], [128, 128, 128], [45, 45, 45]]
     """
-    grey = (np.asarray(picture, np.float32) @ WEIGHTS.astype(np.float32))[..., np.newaxis] / 255
+    grey = (np.asarray(picture, np.float32) @ GREY)[..., np.newaxis] / 255
     seen = np.isfinite(values)[..., np.newaxis]
     shares = np.clip(np.nan_to_num(values) / limit, -1, 1)[..., np.newaxis]
-    colours = np.where(shares > 0, RAISES, LOWERS) * (0.45 + 0.75 * grey)
-    strength = STRENGTH * np.abs(shares) ** 0.8
+    colours = np.where(shares > 0, RAISES, LOWERS) * (LEAST_LIGHT + LIGHT * grey)
+    strength = STRENGTH * np.abs(shares) ** EXPONENT
     mixed = np.where(seen, grey + strength * (colours - grey), UNSEEN * grey)
     return Image.fromarray(np.rint(255 * np.clip(mixed, 0, 1)).astype(np.uint8))

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from nsfw_experiments.explanation.activation import class_activation_map, grad_cam
+from nsfw_experiments.explanation.activation import NoLinearEndError, class_activation_map, grad_cam
 from nsfw_experiments.explanation.attribution import Attribution
 from nsfw_experiments.explanation.explanation import Explanation
 from nsfw_experiments.explanation.gradient import input_gradient, integrated_gradients, smooth_grad
@@ -68,6 +68,9 @@ def explain(
     scorer = get_scorer() if scorer is None else scorer
     try:
         found = function(scorer, prepare(picture, scorer.input_size), **parameters)
+    except NoLinearEndError as error:
+        others = ", ".join(name for name in METHODS if name != method)
+        raise NoLinearEndError(f"{method}: {error}; these methods work on every network: {others}") from error
     except ValueError as error:
         raise ValueError(f"{method}: {error}") from error
     return Explanation(picture, method, found.cells, found.logit, found.baseline_logit, scorer.input_size)

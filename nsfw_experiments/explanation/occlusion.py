@@ -88,7 +88,9 @@ def places(size: tuple[int, ...], patch: int, stride: int) -> list[Place]:
     >>> [columns for _, columns in places((4, 7), 4, 2)]
     [slice(0, 4, None), slice(2, 6, None), slice(4, 7, None)]
     """
-    rows, columns = ([slice(start, min(start + patch, side)) for start in _starts(side, patch, stride)] for side in size)
+    rows, columns = (
+        [slice(start, min(start + patch, side)) for start in _starts(side, patch, stride)] for side in size
+    )
     return [(row, column) for row in rows for column in columns]
 
 
