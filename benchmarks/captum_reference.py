@@ -3,8 +3,8 @@
     python benchmarks/captum_reference.py [FILE]
 
 It writes tests/explanation/data/captum.npz (or FILE): of each method some values, which `sampled` takes, computed in
-float64; of occlusion, whose passes are many, for the first picture only. Where Captum draws random noise, or chooses the steps
-of integrated gradients, it is given ours: all the rest is its own.
+float64; of occlusion, whose passes are many, for the first picture only. Where Captum draws random noise, or chooses
+the steps of integrated gradients, it is given ours: all the rest is its own.
 """
 
 from __future__ import annotations

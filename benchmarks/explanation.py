@@ -116,11 +116,11 @@ def auc(x: np.ndarray, order: list[tuple[slice, slice]], inserting: bool) -> flo
 
 
 def seconds(paths: list[Path], markdown: bool) -> None:
-    """Seconds from a file to its explanation, beside those to its score; median of nine, in turns"""
+    """Seconds from a file to its explanation, beside those to its score; median of five, in turns"""
     functions: dict[str, Callable] = {"score": functools.partial(nsfw_score, COFFEE)}
     for name in METHODS:
         functions[name] = functools.partial(explained, COFFEE, name)
-    taken = median_seconds(functions, times=9)
+    taken = median_seconds(functions, times=5)
     write_row(("method", "seconds", "times the score"), markdown, header=True)
     for name, one in taken.items():
         write_row((name, one, one / taken["score"]), markdown)

@@ -37,7 +37,7 @@ def tinted(picture: Image.Image, values: np.ndarray, limit: float) -> Image.Imag
     --------
     >>> grey = Image.new("RGB", (3, 1), (128, 128, 128))
     >>> np.asarray(tinted(grey, np.array([[-1, 0, np.nan]]), 1.0))[0].tolist()
-    [[23, 83, 172], [128, 128, 128], [45, 45, 45]]
+    [[29, 85, 169], [128, 128, 128], [45, 45, 45]]
     """
     grey = (np.asarray(picture, np.float32) @ GREY)[..., np.newaxis] / 255
     seen = np.isfinite(values)[..., np.newaxis]
