@@ -144,8 +144,60 @@ def opencv(prototxt: str, caffemodel: str, threads: int) -> Scores:
     return scores
 
 
-def pytorch(weights: list, threads: int) -> tuple[Scores, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]]:
+def pytorch_logits(weights: list, dtype: type = np.float32) -> Callable[..., Any]:
     """Build the network in PyTorch, channels last, BatchNorm folded.
+
+    Parameters
+    ----------
+    weights : list
+        What `nsfw_model.weights.load_weights` gives.
+    dtype : {numpy.float32, numpy.float64}, optional
+        Of all that is computed.
+
+    Returns
+    -------
+    callable
+        Gives the logits of a tensor of pictures, shape (n,). A second argument, if given, is called with the name and
+        the output of each residual block, such as "stage3_block2", and gives what is to be read in its place.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    blobs = dict(weights)
+
+    def folded(name: str) -> tuple[Any, Any]:
+        (w, b), (mean, variance, factor), (gamma, beta) = (blobs[f"{kind}_{name}"] for kind in ("conv", "bn", "scale"))
+        scale = gamma / np.sqrt(variance / factor + EPSILON)
+        kernel = torch.from_numpy((w * scale[:, None, None, None]).astype(dtype))
+        return kernel.to(memory_format=torch.channels_last), torch.from_numpy(
+            ((b - mean / factor) * scale + beta).astype(dtype)
+        )
+
+    names = [name.removeprefix("conv_") for name in blobs if name.startswith("conv_")]
+    layers = {name: folded(name) for name in names}
+    classes = [torch.from_numpy(blob.astype(dtype)) for blob in blobs["fc_nsfw"]]
+
+    def conv(x: Any, name: str, stride: int = 1, pad: int = 0) -> Any:
+        return F.conv2d(x, *layers[name], stride=stride, padding=pad)
+
+    def logits(x: Any, probe: Callable[[str, Any], Any] = lambda name, x: x) -> Any:
+        x = F.max_pool2d(F.relu_(conv(x, "1", 2, 3)), 3, 2, ceil_mode=True)
+        for stage, blocks in enumerate((3, 4, 6, 3)):
+            for block in range(blocks):
+                name = f"stage{stage}_block{block}_"
+                stride = 2 if block == 0 and stage > 0 else 1
+                shortcut = conv(x, name + "proj_shortcut", stride) if block == 0 else x
+                y = F.relu_(conv(x, name + "branch2a", stride))
+                y = F.relu_(conv(y, name + "branch2b", 1, 1))
+                x = probe(name.removesuffix("_"), F.relu_(conv(y, name + "branch2c") + shortcut))
+        classified = F.linear(x.mean((2, 3)), *classes)
+        return classified[:, 1] - classified[:, 0]
+
+    return logits
+
+
+def pytorch(weights: list, threads: int) -> tuple[Scores, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]]:
+    """Run the network in PyTorch, as `pytorch_logits` builds it.
 
     Parameters
     ----------
@@ -161,38 +213,9 @@ def pytorch(weights: list, threads: int) -> tuple[Scores, Callable[[np.ndarray],
         Gives logits, ndarray of float32, shape (n,), and their gradients, of the pictures' shape.
     """
     import torch
-    from torch.nn import functional as F
 
     torch.set_num_threads(threads)
-    blobs = dict(weights)
-
-    def folded(name: str) -> tuple[Any, Any]:
-        (w, b), (mean, variance, factor), (gamma, beta) = (blobs[f"{kind}_{name}"] for kind in ("conv", "bn", "scale"))
-        scale = gamma / np.sqrt(variance / factor + EPSILON)
-        kernel = torch.from_numpy((w * scale[:, None, None, None]).astype(np.float32))
-        return kernel.to(memory_format=torch.channels_last), torch.from_numpy(
-            ((b - mean / factor) * scale + beta).astype(np.float32)
-        )
-
-    names = [name.removeprefix("conv_") for name in blobs if name.startswith("conv_")]
-    layers = {name: folded(name) for name in names}
-    classes = [torch.from_numpy(blob) for blob in blobs["fc_nsfw"]]
-
-    def conv(x: Any, name: str, stride: int = 1, pad: int = 0) -> Any:
-        return F.conv2d(x, *layers[name], stride=stride, padding=pad)
-
-    def logits(x: Any) -> Any:
-        x = F.max_pool2d(F.relu_(conv(x, "1", 2, 3)), 3, 2, ceil_mode=True)
-        for stage, blocks in enumerate((3, 4, 6, 3)):
-            for block in range(blocks):
-                name = f"stage{stage}_block{block}_"
-                stride = 2 if block == 0 and stage > 0 else 1
-                shortcut = conv(x, name + "proj_shortcut", stride) if block == 0 else x
-                y = F.relu_(conv(x, name + "branch2a", stride))
-                y = F.relu_(conv(y, name + "branch2b", 1, 1))
-                x = F.relu_(conv(y, name + "branch2c") + shortcut)
-        classified = F.linear(x.mean((2, 3)), *classes)
-        return classified[:, 1] - classified[:, 0]
+    logits = pytorch_logits(weights)
 
     def tensor(x: np.ndarray) -> Any:
         return torch.from_numpy(x).to(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Draw the README's pictures, docs/*.png: ``python docs/figures.py [gallery] [evolution] [inverse]``."""
+"""Draw the README's pictures, docs/*.png: ``python docs/figures.py [gallery] [evolution] [inverse] [explanation]``."""
 
 from __future__ import annotations
 
@@ -75,6 +75,23 @@ def inverse() -> None:
     draw_table(pictures, "inverse.png", columns=3)
 
 
+def explanation() -> None:
+    """Pictures beside what three methods make of them."""
+    from nsfw_experiments.explanation import explain
+
+    pictures = []
+    for name in ("astronaut.png", "retina.jpg", "coffee.jpg", "evolved_circles.png"):
+        found = explain(ROOT / "img" / name)
+        pictures += [
+            (found.picture, f"{found.score:.4f}", found.score > 0.5),
+            (found.overlay(), "class activation map", False),
+        ]
+        for method in ("occlusion", "integrated-gradients"):
+            overlay = explain(ROOT / "img" / name, method).overlay()
+            pictures.append((overlay, method.replace("-", " "), False))
+    draw_table(pictures, "explanation.png")
+
+
 def draw_table(pictures: Sequence[tuple[Image.Image, str, bool]], name: str, columns: int = COLUMNS) -> None:
     """Draw pictures in rows, each above its caption, which is red where the third value says so."""
     rows = -(-len(pictures) // columns)
@@ -89,7 +106,7 @@ def draw_table(pictures: Sequence[tuple[Image.Image, str, bool]], name: str, col
     table.save(ROOT / "docs" / name, optimize=True)
 
 
-FIGURES = {figure.__name__: figure for figure in (gallery, evolution, inverse)}
+FIGURES = {figure.__name__: figure for figure in (gallery, evolution, inverse, explanation)}
 
 if __name__ == "__main__":
     for chosen in sys.argv[1:] or FIGURES:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+from difflib import get_close_matches
+from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from theano_compat.depth import with_room
 from theano_compat.forks import ForkSafeLock
@@ -84,9 +87,12 @@ class Scorer:
         self.input_size: tuple[int, int] = (shape[2], shape[1])
         self._prob_and_classes = accelerated_output([self.output, self.output.input_layer], precision=precision)
         self._weights_name = str(nsfw_pkl_path)
+        self._precision = precision
+        self._shape = shape
         self._every_layer = _Compiled(self._compile_every_layer, shape)
         self._forward = _Compiled(self._compile_forward, shape, self._check)
         self._backward = _Compiled(self._compile_backward, shape, self._check)
+        self._of_layers: dict[tuple[str, str], _Compiled] = {}
 
     def _checked_input_shape(self, deploy_prototxt_path: str | Path) -> tuple[int, ...]:
         """Channels, height and width of the input of what is a classifier of pictures."""
@@ -166,9 +172,86 @@ class Scorer:
         ValueError, ModelFileError
             As `scores`.
         """
-        logit_of_classes = np.tile(np.array([-1, 1], np.float32), (len(x), 1))
-        classes, gradients = self._backward(x, logit_of_classes.reshape(-1, *self.output.output_shape[1:]))
+        classes, gradients = self._backward(x, self._logit_direction(len(x)))
         return _difference(classes), gradients
+
+    def logits_and_values(self, x: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Give logits and the values of a layer between, in one pass.
+
+        Each layer has a function of its own, compiled when it is first asked for. It costs about as much as the
+        scores: the fused network ends the merging of operations at this layer, and goes on from its values.
+
+        Parameters
+        ----------
+        x : ndarray of float32, shape (n, 3, 224, 224)
+        name : str
+            One of `net`.
+
+        Returns
+        -------
+        logits : ndarray of float32, shape (n,)
+        values : ndarray of float32, shape (n, ...)
+
+        Raises
+        ------
+        ValueError
+            If the network has no such layer; and as `scores`.
+        ModelFileError
+            As `scores`.
+
+        Examples
+        --------
+        >>> scorer = Scorer("nsfw.pkl", "nsfw_model/deploy.prototxt")
+        >>> scorer.logits_and_values(np.zeros((2, 3, 224, 224), np.float32), "relu_stage3_block2")[1].shape
+        (2, 1024, 7, 7)
+        """
+        classes, values = self._of_layer(name, self._compile_values)(x)
+        return _difference(classes), values
+
+    def logits_and_layer_gradients(self, x: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Give logits, the values of a layer between, and how the logits change with each of these values.
+
+        Parameters
+        ----------
+        x : ndarray of float32, shape (n, 3, 224, 224)
+        name : str
+            One of `net` on which the logits depend.
+
+        Returns
+        -------
+        logits : ndarray of float32, shape (n,)
+        values, gradients : ndarray of float32, shape (n, ...)
+
+        Raises
+        ------
+        ValueError
+            If the network has no such layer, or the logits do not depend on it, as on the scores; and as `scores`.
+        ModelFileError
+            As `scores`.
+
+        Examples
+        --------
+        >>> scorer = Scorer("nsfw.pkl", "nsfw_model/deploy.prototxt")
+        >>> _, values, gradients = scorer.logits_and_layer_gradients(np.zeros((2, 3, 224, 224), np.float32), "pool")
+        >>> values.shape == gradients.shape == (2, 1024, 1, 1)
+        True
+        """
+        function = self._of_layer(name, self._compile_layer_gradients)
+        classes, values, gradients = function(x, self._logit_direction(len(x)))
+        return _difference(classes), values, gradients
+
+    def _of_layer(self, name: str, compile_function) -> _Compiled:
+        """The function that is compiled for a layer: the same at each call."""
+        if name not in self.net:
+            near = ", ".join(map(repr, get_close_matches(name, self.net, n=3))) or f"{list(self.net)[0]!r}"
+            raise ValueError(f"layer: got {name!r}, expected one of the network's {len(self.net)}, such as {near}")
+        made = _Compiled(partial(compile_function, name), self._shape, self._check)
+        return self._of_layers.setdefault((name, compile_function.__name__), made)
+
+    def _logit_direction(self, count: int) -> np.ndarray:
+        """What the logits of a batch are of its classes: one minus the other."""
+        direction = np.tile(np.array([-1, 1], np.float32), (count, 1))
+        return direction.reshape(-1, *self.output.output_shape[1:])
 
     # Slicing and subtracting are left to NumPy: in Theano's graph they would cost a C compilation each.
 
@@ -177,9 +260,26 @@ class Scorer:
 
     def _compile_backward(self):
         _, classes = self._prob_and_classes
+        return self._compile_gradients(classes, self.input_var, [classes])
+
+    def _compile_values(self, name):
+        layers = [self.output.input_layer, self.net[name]]
+        return compile_function([self.input_var], accelerated_output(layers, precision=self._precision))
+
+    def _compile_layer_gradients(self, name):
+        """The network in two parts, each fused, so that what is between is a variable whatever fusing merges."""
+        layer, classes_layer = self.net[name], self.output.input_layer
+        if layer not in lasagne.layers.get_all_layers(classes_layer):
+            raise ValueError(f"layer: got {name!r}, expected one on which the logits depend")
+        values = accelerated_output(layer, precision=self._precision)
+        cut = lasagne.layers.InputLayer(layer.output_shape, values)
+        classes = accelerated_output(_continued(classes_layer, layer, cut), precision=self._precision)
+        return self._compile_gradients(classes, values, [classes, values])
+
+    def _compile_gradients(self, classes, variable, outputs):
         direction = classes.type("direction")
-        gradients = with_room(lambda: T.grad(None, self.input_var, known_grads={classes: direction}), [classes])
-        return compile_function([self.input_var, direction], [classes, gradients])
+        gradients = with_room(lambda: T.grad(None, variable, known_grads={classes: direction}), [classes])
+        return compile_function([self.input_var, direction], [*outputs, gradients])
 
     def _compile_every_layer(self):
         values = lasagne.layers.get_output(list(self.net.values()), deterministic=True)
@@ -205,6 +305,20 @@ class Scorer:
 def _difference(classes: np.ndarray) -> np.ndarray:
     safe, unsafe = classes.reshape(-1, 2).T
     return unsafe - safe
+
+
+def _continued(output: Any, layer: Any, cut: Any) -> Any:
+    """A copy of a network's layers that reads `cut` where the network reads `layer`; parameters are shared."""
+    copies = {layer: cut}
+    for original in lasagne.layers.get_all_layers(output, treat_as_input=[layer]):
+        if original in copies or isinstance(original, lasagne.layers.InputLayer):
+            continue
+        copied = copies[original] = copy.copy(original)
+        if isinstance(copied, lasagne.layers.MergeLayer):
+            copied.input_layers = [copies.get(source, source) for source in original.input_layers]
+        else:
+            copied.input_layer = copies.get(original.input_layer, original.input_layer)
+    return copies[output]
 
 
 class _Compiled:

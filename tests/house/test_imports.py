@@ -22,9 +22,14 @@ APART = {
         "theano_cpu.lowering",
         "theano_cpu.ops",
     ],
-    "nsfw_experiments.evolution": ["nsfw_experiments.inverse"],
-    "nsfw_experiments.inverse": ["nsfw_experiments.evolution"],
-    "nsfw_experiments.pillow": ["nsfw_experiments.evolution", "nsfw_experiments.inverse"],
+    "nsfw_experiments.evolution": ["nsfw_experiments.explanation", "nsfw_experiments.inverse"],
+    "nsfw_experiments.explanation": ["nsfw_experiments.evolution", "nsfw_experiments.inverse"],
+    "nsfw_experiments.inverse": ["nsfw_experiments.evolution", "nsfw_experiments.explanation"],
+    "nsfw_experiments.pillow": [
+        "nsfw_experiments.evolution",
+        "nsfw_experiments.explanation",
+        "nsfw_experiments.inverse",
+    ],
 }
 
 #: What takes long to import, and is not needed before something is computed.
@@ -51,6 +56,7 @@ FACES = {
     "open_nsfw": {"PIL", "numpy"},
     "nsfw_experiments": set(),
     "nsfw_experiments.evolution": set(),
+    "nsfw_experiments.explanation": set(),
     "nsfw_experiments.inverse": set(),
     "nsfw_experiments.pillow": set(),
     "nsfw_command.main": {"PIL", "numpy"},

@@ -164,6 +164,74 @@ def test_its_logits_and_gradients_have_the_shapes_of_the_others(tmp_path):
     np.testing.assert_allclose(slope, 1e-2 * np.linalg.norm(gradients[0]), rtol=1e-2)
 
 
+RESIDUAL = PROTOTXT.replace(
+    'layer {{ name: "pool" type: "Pooling" bottom: "conv"',
+    """layer {{ name: "branch" type: "Convolution" bottom: "conv" top: "branch"
+  convolution_param {{ num_output: 2 kernel_size: 1 }} }}
+layer {{ name: "sum" type: "Eltwise" bottom: "conv" bottom: "branch" top: "sum" }}
+layer {{ name: "pool" type: "Pooling" bottom: "sum\"""",
+)
+
+
+@pytest.fixture(scope="module")
+def residual(tmp_path_factory):
+    """A scorer that averages a convolution and a branch of it, all linear, and the branch's filters."""
+    folder = tmp_path_factory.mktemp("residual")
+    save_fully_convolutional(folder, 64)
+    branch = np.array([[0.5, -2], [3, 0.25]], np.float32).reshape(2, 2, 1, 1)
+    blobs = [*load_weights(folder / "nsfw.pkl"), ("branch", [branch, np.array([1, -1], np.float32)])]
+    save_weights(folder / "nsfw.pkl", blobs)
+    (folder / "deploy.prototxt").write_text(RESIDUAL.format(size=64, classes=2))
+    return Scorer(folder / "nsfw.pkl", folder / "deploy.prototxt"), branch.reshape(2, 2)
+
+
+@pytest.fixture(scope="module")
+def small_x():
+    return np.stack([prepare(picture, (64, 64)) for picture in (ROCKET, "img/coffee.jpg")])
+
+
+def test_the_values_of_a_layer_are_what_the_layers_after_it_read(residual, small_x):
+    scorer, filters = residual
+    logits, values = scorer.logits_and_values(small_x, "conv")
+    np.testing.assert_allclose(logits, scorer.logits(small_x), atol=1e-5)
+    summed = values + np.einsum("oi,nihw->nohw", filters, values) + np.array([1, -1]).reshape(2, 1, 1)
+    np.testing.assert_allclose(scorer.logits_and_values(small_x, "sum")[1], summed, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(logits, (summed[:, 1] - summed[:, 0]).mean((1, 2)), atol=1e-5)
+
+
+@pytest.mark.parametrize("name, along", [("branch", [-1, 1]), ("conv", [-1 + 2.5, 1 + 2.25]), ("sum", [-1, 1])])
+def test_the_gradients_of_a_layer_go_along_all_ways_from_it_and_no_others(name, along, residual, small_x):
+    # By hand: the logit is a mean over 8x8 places of differences of two channels; [2.5, 2.25] comes by the branch
+    logits, values, gradients = residual[0].logits_and_layer_gradients(small_x, name)
+    np.testing.assert_allclose(logits, residual[0].logits(small_x), atol=1e-5)
+    np.testing.assert_array_equal(values, residual[0].logits_and_values(small_x, name)[1])
+    expected = np.broadcast_to(np.reshape(along, (2, 1, 1)) / 64, values.shape)
+    np.testing.assert_allclose(gradients, expected, rtol=1e-6)
+
+
+def test_the_gradients_of_the_network_input_are_those_of_the_layer_data(x):
+    logits, values, gradients = get_scorer().logits_and_layer_gradients(x, "data")
+    np.testing.assert_array_equal(values, x)
+    np.testing.assert_allclose(gradients, get_scorer().logits_and_gradients(x)[1], rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("method", ["logits_and_values", "logits_and_layer_gradients"])
+def test_a_layer_that_is_not_there_is_refused_with_those_of_similar_names(method, x):
+    with pytest.raises(ValueError, match="^layer: got 'conv1', expected one of the network's 229, such as 'conv_1'"):
+        getattr(get_scorer(), method)(x, "conv1")
+
+
+def test_a_layer_without_influence_on_the_logits_has_no_gradients(residual, small_x):
+    with pytest.raises(ValueError, match="^layer: got 'prob', expected one on which the logits depend"):
+        residual[0].logits_and_layer_gradients(small_x, "prob")
+
+
+@pytest.mark.parametrize("method", ["logits_and_values", "logits_and_layer_gradients"])
+def test_the_values_of_a_layer_are_finite_or_an_error(method, x, overflowing):
+    with pytest.raises(ModelFileError, match=r"nsfw.pkl: the network gives (nan|inf|-inf)"):
+        getattr(get_scorer(overflowing), method)(x, "fc_nsfw")
+
+
 @pytest.mark.parametrize(
     "size, classes, message",
     [(224, 3, r"last layer: got SoftmaxLayer of shape \(None, 3, 1, 1\)"), (257, 2, r"input: got \(3, 257, 257\)")],

@@ -1,0 +1,222 @@
+"""Measure explanations: whether they find what counts, what they cost, and whether they depend on the weights.
+
+    python benchmarks/explanation.py [PART ...] [--pictures N] [--markdown]
+
+Parts, all by default: faithful, seconds, captum, random. Pictures are those of img/ and of scikit-image's package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib.util
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+from tables import write_row  # noqa: E402
+
+from nsfw_experiments.explanation import METHODS, explain  # noqa: E402
+from nsfw_experiments.explanation.attribution import batches, blurred  # noqa: E402
+from nsfw_experiments.explanation.geometry import map_of_picture  # noqa: E402
+from nsfw_experiments.explanation.occlusion import places  # noqa: E402
+from nsfw_experiments.explanation.path_integral import PathIntegral  # noqa: E402
+from nsfw_model.scorer import Scorer  # noqa: E402
+from nsfw_model.weights import load_weights, save_weights  # noqa: E402
+from open_nsfw import PictureError, get_scorer, model_files, nsfw_score, prepare  # noqa: E402
+
+#: Parameters by which `random` is done in minutes: random networks meet no tolerance.
+FEW_STEPS: dict[str, dict] = {"integrated-gradients": {"tolerance": np.inf}, "smooth-grad": {"samples": 8}}
+#: Patches of 16x16 pixels that are hidden or shown, and how many more from one look to the next.
+PATCH, AT_ONCE = 16, 14
+COFFEE = ROOT / "img/coffee.jpg"
+
+
+def main() -> int:
+    """Print the tables of the parts asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--pictures", type=int, metavar="N", help="only the first N")
+    parser.add_argument("--markdown", action="store_true", help="write tables in Markdown")
+    arguments = parser.parse_args()
+    for name in arguments.parts or PARTS:
+        print(f"\n{PARTS[name].__doc__}\n", flush=True)
+        PARTS[name](pictures()[: arguments.pictures], arguments.markdown)
+    return 0
+
+
+def pictures() -> list[Path]:
+    """List the pictures of img/, and those in the wheel of scikit-image that can be scored."""
+    import skimage.data
+
+    own = [path for path in sorted(ROOT.glob("img/*")) if path.suffix in (".png", ".jpg")]
+    others = [path for path in sorted(Path(skimage.data.__file__).parent.glob("*")) if path.suffix in (".png", ".jpg")]
+    named = {path.stem: path for path in [*others, *own]}
+    return [path for path in named.values() if can_be_scored(path)]
+
+
+def can_be_scored(path: Path) -> bool:
+    """Whether it is a picture that the scorer takes."""
+    try:
+        nsfw_score(path)
+    except PictureError:
+        return False
+    return True
+
+
+def faithful(paths: list[Path], markdown: bool) -> None:
+    """Insertion minus deletion: mean logit while patches are shown on the blurred picture, less that while hidden"""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in [*METHODS, "random"]}
+    for path in paths:
+        x = prepare(path)
+        for name, cells in maps_of(path):
+            order = patches_in_order(cells)
+            found[name].append((auc(x, order, inserting=True), auc(x, order, inserting=False)))
+    write_row(("method", "insertion", "deletion", "difference", "+-"), markdown, header=True)
+    for name, areas in found.items():
+        insertion, deletion = np.mean(areas, axis=0)
+        differences = np.array([shown - hidden for shown, hidden in areas])
+        error = float(differences.std() / np.sqrt(len(areas)))
+        write_row((name, float(insertion), float(deletion), float(insertion - deletion), error), markdown)
+    print(f"{len(paths)} pictures: {', '.join(path.name for path in paths)}")
+
+
+def maps_of(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """The cells that each method finds, and random ones."""
+    for name in METHODS:
+        yield name, explain(path, name).shown
+    yield "random", np.random.default_rng(0).random((224, 224))
+
+
+def patches_in_order(cells: np.ndarray) -> list[tuple[slice, slice]]:
+    """Patches of the network's input, those first that raise the score the most."""
+    fine = map_of_picture(cells, (256, 256), (224, 224))[16:240, 16:240]
+    patches = places((224, 224), PATCH, PATCH)
+    return sorted(patches, key=lambda patch: -fine[patch].mean())
+
+
+def auc(x: np.ndarray, order: list[tuple[slice, slice]], inserting: bool) -> float:
+    """The mean logit while patches are replaced in that order: by those of the picture, or of the blurred one."""
+    start, end = (blurred(x, 12), x) if inserting else (x, blurred(x, 12))
+    looks = [start.copy()]
+    for first in range(0, len(order), AT_ONCE):
+        look = looks[-1].copy()
+        for rows, columns in order[first : first + AT_ONCE]:
+            look[:, rows, columns] = end[:, rows, columns]
+        looks.append(look)
+    logits = np.concatenate(
+        [get_scorer().logits(np.stack(looks[batch.start : batch.stop])) for batch in batches(len(looks))]
+    )
+    return float((logits[1:] + logits[:-1]).mean() / 2)  # trapezoids
+
+
+def seconds(paths: list[Path], markdown: bool) -> None:
+    """Seconds from a file to its explanation, beside those to its score; median of five, in turns"""
+    functions: dict[str, Callable] = {"score": functools.partial(nsfw_score, COFFEE)}
+    for name in METHODS:
+        functions[name] = functools.partial(explained, COFFEE, name)
+    taken = median_seconds(functions, times=5)
+    write_row(("method", "seconds", "times the score"), markdown, header=True)
+    for name, one in taken.items():
+        write_row((name, one, one / taken["score"]), markdown)
+
+
+def explained(path: Path, method: str) -> np.ndarray:
+    """A picture's map, in its own pixels."""
+    return explain(path, method).map
+
+
+def captum(paths: list[Path], markdown: bool) -> None:
+    """Integrated gradients of 32 steps, here and by Captum on PyTorch; median of five, in turns"""
+    if not all(map(importlib.util.find_spec, ("torch", "captum"))):
+        print("torch and captum are not installed: pip install .[peers]")
+        return
+    import torch
+    from captum.attr import IntegratedGradients
+    from peers import pytorch_logits
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    x = prepare(COFFEE)
+    baseline = blurred(x, 12)
+    tensors = [torch.from_numpy(values)[None].to(memory_format=torch.channels_last) for values in (x, baseline)]
+    theirs = IntegratedGradients(pytorch_logits(load_weights(model_files()[0])))
+
+    def of_captum(batch: int | None = None) -> None:
+        theirs.attribute(*tensors, n_steps=32, internal_batch_size=batch)
+
+    taken = median_seconds(
+        {
+            "here": lambda: PathIntegral(get_scorer(), baseline, x, 32).attributions(),
+            "Captum": of_captum,
+            "Captum, batches of 8": lambda: of_captum(8),
+        },
+        times=5,
+    )
+    write_row(("integrated gradients", "seconds", "times Captum's"), markdown, header=True)
+    for name, one in taken.items():
+        write_row((name, one, one / taken["Captum"]), markdown)
+
+
+def random(paths: list[Path], markdown: bool) -> None:
+    """Rank correlation with maps of random weights, more and more of them from the network's end on (Adebayo 2018)"""
+    from scipy.stats import spearmanr
+
+    stages = {"fc_nsfw": ("fc_nsfw",), "stage 3 too": ("fc_nsfw", "stage3"), "all": ("",)}
+    write_row(("method", *stages), markdown, header=True)
+    scorers = [with_random_weights(names) for names in stages.values()]
+    for name in METHODS:
+        alike: list[list[float]] = [[] for _ in stages]
+        for path in paths[:4]:
+            cells, *others = (
+                explain(path, name, scorer=scorer, **FEW_STEPS.get(name, {})).shown.ravel()
+                for scorer in (get_scorer(), *scorers)
+            )
+            for found, other in zip(alike, others):
+                found.append(float(spearmanr(cells, other)[0]))
+        write_row((name, *(f"{np.mean(found):.2f}" for found in alike)), markdown)
+
+
+def with_random_weights(names: tuple[str, ...]) -> Scorer:
+    """The network with the weights of some layers in a random order, which keeps their size and spread."""
+    weights, architecture = model_files()
+    rng = np.random.default_rng(0)
+    blobs = [
+        (layer, [rng.permuted(blob, axis=None) if layer_is_named(layer, names) else blob for blob in arrays])
+        for layer, arrays in load_weights(weights)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "random.pkl")
+        save_weights(path, blobs)
+        return Scorer(path, architecture)
+
+
+def layer_is_named(layer: str, names: tuple[str, ...]) -> bool:
+    """Whether the weights of a layer are to be random; statistics of normalisation stay with their channels."""
+    return not layer.startswith("bn_") and any(name in layer for name in names)
+
+
+def median_seconds(functions: dict[str, Callable], times: int) -> dict[str, float]:
+    """Time functions in turns, so that other work on the machine slows all of them."""
+    taken: dict[str, list[float]] = {name: [] for name in functions}
+    for function in functions.values():
+        function()
+    for _ in range(times):
+        for name, function in functions.items():
+            started = time.perf_counter()
+            function()
+            taken[name].append(time.perf_counter() - started)
+    return {name: float(np.median(one)) for name, one in taken.items()}
+
+
+PARTS: dict[str, Callable] = {part.__name__: part for part in (faithful, seconds, captum, random)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

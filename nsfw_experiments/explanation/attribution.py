@@ -1,0 +1,103 @@
+"""What a method finds: a grid of numbers over the network's input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+#: Inputs that go through the network at once.
+BATCH = 8
+
+
+class Attribution(NamedTuple):
+    """Where in the network's input a logit comes from.
+
+    Attributes
+    ----------
+    cells : ndarray of float32, shape (rows, columns)
+        Equal parts of the input, in logits: how far it would be from `baseline_logit`, were all parts like this one.
+    logit : float
+        Of the input.
+    baseline_logit : float or None
+        Where the method has a sum rule: the logit of what has nothing to be explained. ``cells.mean() +
+        baseline_logit`` is `logit`. None where it has no such rule.
+    """
+
+    cells: np.ndarray
+    logit: float
+    baseline_logit: float | None
+
+
+def batches(count: int) -> Iterator[range]:
+    """Split numbers into batches.
+
+    Parameters
+    ----------
+    count : int
+
+    Yields
+    ------
+    range
+        Of at most `BATCH` numbers.
+
+    Examples
+    --------
+    >>> list(batches(10))
+    [range(0, 8), range(8, 10)]
+    """
+    for start in range(0, count, BATCH):
+        yield range(start, min(start + BATCH, count))
+
+
+def blurred(x: np.ndarray, blur: float) -> np.ndarray:
+    """Blur network input: what is small in it is gone, and its colours stay.
+
+    Parameters
+    ----------
+    x : ndarray of float32, shape (3, height, width)
+    blur : float
+        Standard deviation of the Gaussian, in pixels.
+
+    Returns
+    -------
+    ndarray of float32, shape (3, height, width)
+
+    Raises
+    ------
+    ValueError
+        If `blur` is no number above 0.
+
+    Examples
+    --------
+    >>> blurred(np.ones((3, 4, 4), np.float32), 2).tolist() == np.ones((3, 4, 4)).tolist()
+    True
+    """
+    check_above_zero("blur", blur)
+    return gaussian_filter(x, (0, blur, blur), mode="nearest")
+
+
+def check_above_zero(name: str, number: float) -> None:
+    """Refuse what is no finite number above 0.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter, for the message.
+    number : float
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+
+    Examples
+    --------
+    >>> check_above_zero("blur", -1)
+    Traceback (most recent call last):
+    ValueError: blur: got -1, expected a number above 0
+    """
+    if not isinstance(number, (int, float, np.number)) or not 0 < number < np.inf:
+        raise ValueError(f"{name}: got {number!r:.100}, expected a number above 0")
