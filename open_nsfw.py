@@ -280,8 +280,8 @@ def nsfw_scores(
         raise ValueError(f"seconds: got {seconds!r}, expected a number above 0 and at most {TIMEOUT_MAX:g}")
     files = nsfw_pkl_path, deploy_prototxt_path, precision
     if client is not None:
-        options = dict(seconds=seconds, workers=workers, frames=frames, every=every)
-        return _with_errors(_distributed(client, iter(images), batch_size, files, options), on_error)
+        ways = dict(batch_size=batch_size, seconds=seconds, frames=frames, every=every)
+        return _with_errors(_cluster_scores(client, images, workers, files, ways), on_error)
     scorer = get_scorer(*files)
     results = score_frames(
         iter(images),
@@ -333,30 +333,22 @@ def _with_errors(
             yield nan if isinstance(result, PictureError) and on_error == "nan" else result
 
 
-def _distributed(
-    client: Any, images: Iterator[Picture], batch_size: int, files: tuple[Any, Any, Any], options: dict[str, Any]
+def _cluster_scores(
+    client: Any, images: Iterable[Picture], workers: int | None, files: tuple[Any, Any, Any], ways: dict[str, Any]
 ) -> Generator[float | list[FrameScore] | PictureError]:
     from nsfw_scale.cluster import distributed_scores
 
-    weights, architecture, precision = files
-    score = partial(
-        nsfw_scores,
-        batch_size=batch_size,
-        nsfw_pkl_path=weights,
-        deploy_prototxt_path=architecture,
-        on_error="return",
-        precision=precision,
-        **options,
-    )
-    return distributed_scores(client, images, score, partial(_facts, *files))
+    named = dict(zip(("nsfw_pkl_path", "deploy_prototxt_path", "precision"), files))
+    score_part = partial(nsfw_scores, on_error="return", **named, **ways)
+    return distributed_scores(client, images, score_part, partial(_facts, **named), threads=workers)
 
 
 def _facts(nsfw_pkl_path: Any, deploy_prototxt_path: Any, precision: Any) -> dict[str, str | float]:
-    """What decides the scores of this process, for a cluster's other processes to compare."""
-    from nsfw_scale.cluster import facts_of
+    """What decides a score here, by which the workers of a cluster are compared with this process."""
+    from nsfw_scale.facts import facts
 
     files = model_files(nsfw_pkl_path, deploy_prototxt_path)
-    return facts_of(get_scorer(*files, precision), __version__, files)
+    return facts(__version__, files, get_scorer(*files, precision), precision)
 
 
 def build_nsfw_net(

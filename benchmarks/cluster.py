@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,14 +64,18 @@ def rates(paths: list[str], client: Any, rounds: int) -> tuple[float, float]:
     return alone, together
 
 
-def nothing(part: list[Any]) -> Iterator[int]:
+def nothing(part: Iterable[Any], workers: int | None) -> Iterator[Any]:
     """Stand for the scoring of a part."""
     return iter(part)
 
 
 def milliseconds_of_a_part(client: Any, parts: int = 3000) -> float:
     """What a part costs the scheduler and this process, whatever is in it."""
-    return seconds_of(lambda: list(distributed_scores(client, iter(range(parts)), nothing, dict, 1))) / parts * 1e3
+    return (
+        seconds_of(lambda: list(distributed_scores(client, iter([b""] * parts), nothing, dict, partition=1)))
+        / parts
+        * 1e3
+    )
 
 
 def write_paper(name: str, rate: float, megabytes: float, part_milliseconds: float) -> None:

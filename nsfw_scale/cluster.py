@@ -1,53 +1,103 @@
-"""Pictures scored by the workers of a Dask cluster: in parts, in order, and by none that would score otherwise."""
+"""Scores from a cluster of Dask: parts of many pictures go to its workers, and come back in order.
+
+A worker is asked first what decides a score there, see `nsfw_scale.facts`; one that would score otherwise gets no work.
+Whatever a lost worker was doing is done by another, and what ends every worker that tries it is found and left out.
+
+Dask [1]_ does what is hard about it: it knows which workers there are, and notices when one is lost.
+
+References
+----------
+.. [1] M. Rocklin, Dask: Parallel computation with blocked algorithms and task scheduling, SciPy 2015;
+   https://distributed.dask.org
+"""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
 import threading
 import time
+import uuid
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from operator import length_hint
+from typing import Any
 
 import numpy as np
-from PIL import Image, features
-from PIL import __version__ as pillow_version
 
-from nsfw_model.picture import MAX_FILE_BYTES, PictureError
-from nsfw_model.preprocess import prepare
-from nsfw_scale.addresses import Address, is_address
+from nsfw_model.checks import check_whole
+from nsfw_model.picture import Picture, PictureError, picture_name
+from nsfw_scale.addresses import fetched, is_address
+from nsfw_scale.facts import Facts, difference
 
-if TYPE_CHECKING:
-    from nsfw_model.scorer import Scorer
-
-#: Pictures of a part: some seconds of work, beside which the scheduler's millisecond is nothing.
+#: Pictures of a part, at most: some seconds of work, beside which Dask's millisecond is nothing.
 PARTITION = 64
-#: Parts for each worker that are handed over, one of which it works on.
-AHEAD = 2
-#: By how much scores may differ: other processors add in another order.
-TOLERANCE = 1e-5
-#: Seconds to find the scheduler, and to wait for a worker where none is left.
-PATIENCE = 10.0, 300.0
-
-Facts = dict[str, str | float]
+#: Bytes and arrays of a part, in bytes, at most, unless a single picture has more: they all pass through the scheduler.
+MAX_PART_BYTES = 1 << 23
+#: Parts that a worker has ahead: one that it computes, one that waits there, and one whose scores are on the way.
+AHEAD = 3
+#: Parts for each worker, at least, where it is known how many pictures there are: then all end at the same time.
+PARTS_FOR_EACH = 8
+#: Seconds between two looks at which workers there are.
+LOOK = 1.0
 
 
 class ClusterError(RuntimeError):
-    """A cluster cannot be used: nobody answers, or a worker, which the message names, would score otherwise."""
+    """A cluster that cannot be had, whose workers would score otherwise, or that has no workers left."""
 
 
-@contextlib.contextmanager
-def connect(address: str) -> Iterator[Any]:
-    """Find the scheduler of a cluster.
+@dataclass(frozen=True)
+class _Job:
+    """What is the same for all parts of a call, and is known on each worker by its name."""
+
+    name: str
+    score_part: Callable[..., Iterable[Any]] = field(compare=False)
+    facts: Callable[[], Facts] = field(compare=False)
+    expected: Facts = field(compare=False)
+    threads: int | None = field(compare=False)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some pictures, as they are sent, and what errors call each."""
+
+    names: list[str]
+    pictures: list[Any]
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """A worker that would score otherwise, and why."""
+
+    worker: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"worker {self.worker}: {self.reason}"
+
+
+@dataclass
+class _Sent:
+    """A part that is on its way, and the only workers that it may go to; None for any."""
+
+    part: _Part
+    future: Any
+    workers: list[str] | None
+
+
+@contextmanager
+def connect(address: str, seconds: float = 10) -> Iterator[Any]:
+    """Connect to the scheduler of a cluster.
 
     Parameters
     ----------
     address : str
         Such as ``tcp://10.0.0.1:8786``.
+    seconds : float
+        How long to wait for it.
 
     Yields
     ------
@@ -56,253 +106,328 @@ def connect(address: str) -> Iterator[Any]:
     Raises
     ------
     ClusterError
-        If ``distributed`` is not installed, or nobody answers within `PATIENCE`.
+        If nobody answers, or Dask is not installed.
 
     Examples
     --------
-    >>> with connect("tcp://10.0.0.1:8786") as client:          # doctest: +SKIP
+    >>> with connect("tcp://10.0.0.1:8786") as client:                             # doctest: +SKIP
     ...     scores = list(nsfw_scores(files, client=client))
     """
     try:
-        from distributed import Client
+        from distributed import Client, TimeoutError
     except ImportError as error:
-        raise ClusterError("a cluster needs distributed: pip install 'open-nsfw-theano[cluster]'") from error
+        raise ClusterError("a cluster needs Dask: pip install 'open-nsfw-theano[cluster]'") from error
     try:
-        client = Client(address, timeout=PATIENCE[0], set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise ClusterError(f"{address}: no scheduler of Dask answers: {error}") from error
+        client = Client(address, timeout=seconds)
+    except (OSError, TimeoutError, ValueError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ClusterError(f"{address}: no scheduler of a cluster answers: {reason}") from error
     with client:
         yield client
 
 
-def facts_of(scorer: Scorer, version: str, model_files: Iterable[Path]) -> Facts:
-    """Collect what decides scores in this process.
-
-    Parameters
-    ----------
-    scorer : nsfw_model.scorer.Scorer
-    version : str
-        Of open_nsfw.
-    model_files : iterable of Path
-        Weights and architecture.
-
-    Returns
-    -------
-    dict of str to (str or float)
-        Versions, checksums of the files and of a known picture's prepared pixels, and its score.
-
-    Examples
-    --------
-    >>> from open_nsfw import get_scorer, model_files
-    >>> facts = facts_of(get_scorer(), "2.0.0", model_files())
-    >>> list(facts)[:5]
-    ['open_nsfw', 'Pillow', 'JPEG library', 'nsfw.pkl', 'deploy.prototxt']
-    """
-    x = prepare(known_picture(), scorer.input_size)
-    found: Facts = {
-        "open_nsfw": version,
-        "Pillow": pillow_version,
-        "JPEG library": str(features.version("libjpeg_turbo") or features.version("jpg")),
-    }
-    found |= {path.name: _checksum(path.read_bytes()) for path in model_files}
-    return found | {_PIXELS: _checksum(x.tobytes()), _SCORE: float(scorer.scores(x[np.newaxis])[0])}
-
-
-_PIXELS, _SCORE = "a known picture's prepared pixels", "a known picture's score"
-
-
-def _checksum(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:12]
-
-
-def known_picture() -> Image.Image:
-    """Compute a picture that every step of the preprocessing changes.
-
-    Returns
-    -------
-    PIL.Image.Image
-        Of mode RGB, 400 by 300 pixels.
-
-    Examples
-    --------
-    >>> known_picture().size
-    (400, 300)
-    """
-    y, x = np.mgrid[:300, :400]
-    return Image.fromarray(np.stack([x * x // 64 + y, x + 2 * y, x * y // 32], axis=2).astype(np.uint8))
-
-
 def distributed_scores(
     client: Any,
-    images: Iterator[Any],
-    score: Callable[[Iterable[Any]], Iterator[Any]],
+    images: Iterable[Picture],
+    score_part: Callable[..., Iterable[Any]],
     facts: Callable[[], Facts],
+    *,
     partition: int = PARTITION,
+    threads: int | None = None,
+    patience: float = 60,
 ) -> Generator[Any]:
     """Score pictures on a cluster, lazily and in order.
 
-    They are handed over in parts. What a lost worker had not yet given back is done by another. Names of files must
-    mean the same to workers as here; addresses are opened by the workers; open files are read here, and sent.
+    Some parts for each worker are on their way at a time, and no more pictures are taken than they need. A part whose
+    worker is lost is done by another. One that has ended more workers than Dask allows, 3 unless its setting
+    ``distributed.scheduler.allowed-failures`` says otherwise, is done picture by picture, and a picture that ends as
+    many again is a `PictureError`.
 
     Parameters
     ----------
     client : distributed.Client
-    images : iterator
-        Pictures as `open_nsfw.nsfw_score` takes them, and addresses.
-    score : callable
-        Gives a result for each picture of an iterable; called on the workers, by one thread of each at a time.
+    images : iterable of str, Path, bytes or ndarray
+        Names of files that the workers see under the same name, addresses, see `nsfw_scale.addresses`, a file's bytes,
+        or pixels.
+    score_part : callable
+        Of an iterable of pictures and of ``workers``, how many of them to decode at once; gives a score, or a
+        `PictureError`, for each in order. It is pickled, as is `facts`.
     facts : callable
-        Gives what decides the results in the process that calls it, see `facts_of`. Both are pickled.
-    partition : int, optional
-        Pictures of a part.
+        Gives what decides a score where it is called, as `nsfw_scale.facts.facts` does.
+    partition : int
+        How many pictures are sent at once, at most.
+    threads : int, optional
+        The ``workers`` of `score_part`; left out, its own choice.
+    patience : float
+        Seconds to wait for a worker when there is none.
 
     Yields
     ------
     object
-        What `score` gives for the next picture.
+        What `score_part` gives.
 
     Raises
     ------
     ClusterError
-        If there is no worker, or the facts of one differ from those here: before the first part, or when the worker
-        joins; if a part ends all workers that try it, or no worker is left for `PATIENCE`.
-    Exception
-        What `images` and `score` raise, after all results before it.
+        Before the first picture is taken, if a worker's facts differ from those here, or there is no worker. Later, if
+        all workers are lost for longer than `patience`, or the scheduler is. A worker that comes later and differs is
+        warned of, and gets no work.
+    TypeError
+        If one of `images` is none of the above, after the scores of those before it.
+    ImportError
+        If a worker lacks what an address needs.
 
     Examples
     --------
     >>> from distributed import Client
-    >>> with Client(processes=False, dashboard_address=None) as client:
-    ...     list(distributed_scores(client, iter([3, 4]), lambda part: (img**2 for img in part), dict))
-    [9, 16]
+    >>> def widths(images, workers):
+    ...     return (img.shape[1] for img in images)
+    >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    ...     pictures = [np.zeros((1, width, 3), np.uint8) for width in (3, 1, 2)]
+    ...     list(distributed_scores(client, pictures, widths, dict))
+    [3, 1, 2]
     """
-    expected = facts()
-    _check_workers(client, facts, expected)
-    workers = _counter(client)
-    parts: deque[tuple[list[Any], Any]] = deque()
-    ended: Exception | None = None
-    try:
+    check_whole("partition", partition, least=1)
+    cluster = _Cluster(client, _Job(uuid.uuid4().hex, score_part, facts, facts(), threads), patience)
+    cluster.check_workers()
+    known = length_hint(images, -1)
+    if known >= 0:
+        partition = max(1, min(partition, known // (PARTS_FOR_EACH * len(cluster.workers()))))
+    return cluster.results(_Partitions(images, partition))
+
+
+class _Partitions:
+    """Pictures in parts, taken as they are needed; what ends them early is kept, since the parts before it count."""
+
+    def __init__(self, images: Iterable[Picture], size: int):
+        self._images = iter(images)
+        self._size = size
+        self._ended = False
+        self.error: Exception | None = None
+
+    def take(self) -> _Part | None:
+        """Give the next part, None when there are no more."""
+        names: list[str] = []
+        pictures: list[Any] = []
+        room = MAX_PART_BYTES
+        while len(pictures) < self._size and room > 0 and not self._ended:
+            try:
+                img = next(self._images)
+                pictures.append(_sendable(img))
+            except StopIteration:
+                self._ended = True
+            except Exception as error:  # of the iterator, or for what is no picture
+                self._ended, self.error = True, error
+            else:
+                names.append(picture_name(img))
+                room -= _size_in_bytes(img)
+        return _Part(names, pictures) if pictures else None
+
+
+def _sendable(img: Picture) -> str | bytes | np.ndarray:
+    """A picture as workers can have it."""
+    if is_address(img) or isinstance(img, (bytes, np.ndarray)):
+        return img
+    if isinstance(img, bytearray):
+        return bytes(img)
+    if isinstance(img, (str, os.PathLike)):
+        # Workers have working directories of their own; and the empty name is that of no file, not of the directory
+        return os.path.abspath(os.fspath(img)) if os.fspath(img) else ""
+    raise TypeError(
+        f"got {type(img).__name__}, which cannot be sent to a cluster; expected a path, an address, bytes, such as an "
+        "open file's read(), or an array, such as numpy.asarray(picture.convert('RGB'))"
+    )
+
+
+def _size_in_bytes(img: Any) -> int:
+    return img.nbytes if isinstance(img, np.ndarray) else len(img) if isinstance(img, (bytes, bytearray)) else 0
+
+
+class _Cluster:
+    """The workers that may score for a job."""
+
+    def __init__(self, client: Any, job: _Job, patience: float):
+        self._client = client
+        self._job = job
+        self._patience = patience
+        self._refused: set[str] = set()
+        self._there: list[str] = []
+        self._looked = -LOOK
+        self._seen = time.monotonic()  # when there was a worker that may
+
+    def workers(self) -> list[str]:
+        """The addresses of those that are there, and would score as this process does; waits until there is one."""
         while True:
-            while ended is None and len(parts) < AHEAD * workers():
-                part, ended = _take(images, partition)
-                if part:
-                    sent = [_sendable(img) for img in part]
-                    parts.append((part, client.submit(_score_part, sent, score, facts, expected, pure=False)))
-            if not parts:
-                break
-            part, future = parts.popleft()
-            results, error = _result(client, part, future)
-            for img, result in zip(part, results):
-                yield _named_as_given(img, result)
-            if error is not None:
-                raise error
-    finally:
-        client.cancel([future for _, future in parts])
-    if ended is not None and not isinstance(ended, StopIteration):
-        raise ended
+            allowed = [address for address in self._present() if address not in self._refused]
+            if allowed:
+                self._seen = time.monotonic()
+                return allowed
+            if time.monotonic() - self._seen > self._patience:
+                others = f", other than {len(self._there)} that would score otherwise" if self._there else ""
+                raise ClusterError(
+                    f"{_address(self._client)}: the cluster has had no worker for {self._patience:g} s{others}"
+                )
+            time.sleep(LOOK / 10)
 
+    def _present(self) -> list[str]:
+        """The addresses of all that are there; a list of thousands is not asked for with every part."""
+        if not self._there or time.monotonic() - self._looked > LOOK:
+            try:
+                self._there = list(self._client.nthreads())
+            except Exception as error:  # of sockets, of Dask's protocol, of a client that was closed
+                raise self._lost() from error
+            self._looked = time.monotonic()
+        return self._there
 
-def _take(images: Iterator[Any], count: int) -> tuple[list[Any], Exception | None]:
-    """The next pictures, and why there are no more."""
-    part: list[Any] = []
-    try:
-        part.extend(islice(images, count))  # keeps what came before an error
-    except Exception as error:
-        return part, error
-    return part, None if len(part) == count else StopIteration()
+    def check_workers(self) -> None:
+        """Refuse the cluster if one of its workers would score otherwise."""
+        checks = [self._send(_Part([], []), [address]) for address in self.workers()]
+        refusals = [answer for check in checks if isinstance(answer := self._check(check), _Refusal)]
+        if refusals:
+            more = f"; and {len(refusals) - 3} more workers" if len(refusals) > 3 else ""
+            raise ClusterError("; ".join(map(str, refusals[:3])) + more)
 
+    def _check(self, check: _Sent) -> Any:
+        """The answer of a worker to a part without pictures; None if it was lost meanwhile."""
+        [address] = check.workers or []
+        while not self._is_done(check.future):
+            if address not in self._present():
+                return None
+        error = check.future.exception()  # whatever keeps it from answering, such as a module that it lacks
+        return _Refusal(address, f"{type(error).__name__}: {error}") if error else check.future.result()
 
-def _sendable(img: Any) -> Any:
-    if isinstance(img, (str, os.PathLike)) and not is_address(img):
-        return os.path.abspath(img)  # a worker has another working directory
-    if hasattr(img, "read") and not isinstance(img, Image.Image):
-        if hasattr(img, "seek"):
-            img.seek(0)
-        return img.read(MAX_FILE_BYTES + 1)
-    return img
-
-
-def _named_as_given(img: Any, result: Any) -> Any:
-    if isinstance(result, PictureError) and isinstance(img, (str, os.PathLike)) and not is_address(img):
-        message = str(result)
-        result.args = (message.replace(os.path.abspath(img), os.fspath(img), 1), *result.args[1:])
-    return result
-
-
-def _counter(client: Any) -> Callable[[], int]:
-    """Count the workers, but not for every part: the question takes longer than handing one over."""
-    counted, at = 0, 0.0
-
-    def count() -> int:
-        nonlocal counted, at
-        if time.monotonic() >= at:
-            counted, at = len(client.nthreads()), time.monotonic() + 1
-        return counted
-
-    return count
-
-
-def _result(client: Any, part: list[Any], future: Any) -> tuple[list[Any], Exception | None]:
-    """Wait for a part, as long as there are workers."""
-    import distributed
-
-    alone_since: float | None = None
-    while not future.done():
+    def results(self, parts: _Partitions) -> Generator[Any]:
+        """What becomes of each picture, in order."""
+        sent: deque[_Sent] = deque()
         try:
-            distributed.wait([future], timeout=1)
-        except distributed.TimeoutError:
-            alone_since = None if client.nthreads() else alone_since or time.monotonic()
-            if alone_since is not None and time.monotonic() - alone_since > PATIENCE[1]:
-                raise ClusterError(f"no worker is left, and none came for {PATIENCE[1]:g} s") from None
-    try:
-        return future.result()
-    except distributed.KilledWorker as error:
-        raise ClusterError(f"{part[0]} to {part[-1]}: every worker that scored this part died: {error}") from error
+            while True:
+                ahead = AHEAD * len(self.workers())
+                while len(sent) < ahead and (part := parts.take()) is not None:
+                    sent.append(self._send(part))
+                if not sent:
+                    break
+                yield from self._received(sent[0])
+                sent.popleft()
+        finally:
+            for rest in sent:
+                rest.future.release()  # who takes no more scores wants no more work
+        if parts.error is not None:
+            raise parts.error
+
+    def _send(self, part: _Part, workers: list[str] | None = None) -> _Sent:
+        if workers is None and self._refused:
+            workers = self.workers()
+        try:
+            future = self._client.submit(_answer, self._job, part, workers=workers, pure=False)
+        except Exception as error:
+            if self._client.status in ("running", "connecting"):
+                raise  # what cannot be pickled
+            raise self._lost() from error
+        return _Sent(part, future, workers)
+
+    def _lost(self) -> ClusterError:
+        return ClusterError(f"{_address(self._client)}: the scheduler of the cluster is lost")
+
+    def _received(self, sent: _Sent) -> list[Any]:
+        """The results of a part, which is sent again as long as it is answered by nobody."""
+        from distributed import CancelledError, KilledWorker
+
+        while True:
+            try:
+                answer = self._answered(sent)
+            except KilledWorker as error:
+                return self._one_by_one(sent.part, error)
+            except CancelledError as error:
+                raise self._lost() from error
+            if not isinstance(answer, _Refusal):
+                return answer
+            if answer.worker not in self._refused:
+                warnings.warn(f"{answer}: it gets no work", RuntimeWarning, stacklevel=2)
+                self._refused.add(answer.worker)
+            self._send_again(sent)
+
+    def _answered(self, sent: _Sent) -> Any:
+        while not self._is_done(sent.future):
+            if sent.workers is not None and not set(sent.workers) & set(self.workers()):
+                self._send_again(sent)
+        return sent.future.result()
+
+    def _send_again(self, sent: _Sent) -> None:
+        again = self._send(sent.part)
+        sent.future, sent.workers = again.future, again.workers
+
+    def _is_done(self, future: Any) -> bool:
+        """Whether there is an answer, after a while; not to be waited for where there is nobody to give it."""
+        from distributed import TimeoutError, wait
+
+        try:
+            wait([future], timeout=LOOK)
+        except TimeoutError:
+            self.workers()
+            return False
+        return True
+
+    def _one_by_one(self, part: _Part, error: Exception) -> list[Any]:
+        """The results of a part that has ended several workers: one of its pictures did."""
+        if len(part.pictures) == 1:
+            lost = PictureError(f"{part.names[0]}: cannot be scored: each worker that tried was lost")
+            lost.__cause__ = error
+            return [lost]
+        singles = (_Part([name], [img]) for name, img in zip(part.names, part.pictures))
+        return [self._received(self._send(single))[0] for single in singles]
 
 
-# --- on the workers
-
-_turn = threading.Lock()  # the network takes all of a worker's threads
-_checked: list[Facts] = []
+def _address(client: Any) -> str:
+    return client.scheduler.address if client.scheduler is not None else "a closed client"
 
 
-def _score_part(
-    part: list[Any], score: Callable[[Iterable[Any]], Iterator[Any]], facts: Callable[[], Facts], expected: Facts
-) -> tuple[list[Any], Exception | None]:
+# --- on a worker
+
+#: The network takes all threads that this process may have.
+_one_at_a_time = threading.Lock()
+
+
+def _answer(job: _Job, part: _Part) -> list[Any] | _Refusal:
+    """Score a part, if this worker scores as the one who asks."""
     from distributed import get_worker
 
-    results: list[Any] = []
-    with _turn:
-        if expected not in _checked:  # a worker may have joined since the start
-            differing = _differences(facts(), expected)
-            if differing:
-                raise ClusterError(f"worker {get_worker().address}: {differing}")
-            _checked.append(expected)
-        try:
-            results.extend(score([Address(img) if is_address(img) else img for img in part]))
-        except Exception as error:
-            return results, error
-    return results, None
+    worker = get_worker()
+    with _one_at_a_time:
+        reason = _why_not(job)
+        if reason is not None:
+            return _Refusal(worker.address, reason)
+        return _results(job, part)
 
 
-def _check_workers(client: Any, facts: Callable[[], Facts], expected: Facts) -> None:
-    flaws = []
-    answers = client.run(facts, on_error="return")
-    for worker, found in answers.items():
-        flaw = f"{type(found).__name__}: {found}" if isinstance(found, Exception) else _differences(found, expected)
-        if flaw:
-            flaws.append(f"worker {worker}: {flaw}")
-    if flaws:
-        raise ClusterError("; ".join(flaws))
-    if not answers:
-        raise ClusterError(f"{client.scheduler.address}: the cluster has no workers")
+@lru_cache(maxsize=8)
+def _why_not(job: _Job) -> str | None:
+    """Why this process would score otherwise; found out once for each job."""
+    try:
+        return difference(job.facts(), job.expected)
+    except Exception as error:  # no such file of weights, no bfloat16, no compiler, ...
+        return f"{type(error).__name__}: {error}"
 
 
-def _differences(found: Facts, expected: Facts) -> str:
-    differing = [
-        f"{name} is {found.get(name)}, expected {wanted}"
-        for name, wanted in expected.items()
-        if found.get(name) != wanted
-        and not (name == _SCORE and abs(float(found.get(name, -1.0)) - float(wanted)) <= TOLERANCE)
-    ]
-    return ", ".join(differing)
+def _results(job: _Job, part: _Part) -> list[Any]:
+    """What becomes of each picture of a part, where errors call it by the name it was given by."""
+    failed: dict[int, PictureError] = {}
+    names: list[tuple[str, str]] = []
+
+    def readable() -> Iterator[Any]:
+        for number, img in enumerate(fetched(part.pictures)):
+            if isinstance(img, PictureError):
+                failed[number] = img
+            else:
+                names.append((picture_name(img), part.names[number]))
+                yield img
+
+    scored = job.score_part(readable(), workers=job.threads)
+    results = iter([_called(result, *names[place]) for place, result in enumerate(scored)])
+    return [failed[number] if number in failed else next(results) for number in range(len(part.pictures))]
+
+
+def _called(result: Any, name: str, given: str) -> Any:
+    """A result whose message, if it is an error, begins with the name that was given."""
+    if isinstance(result, PictureError) and str(result).startswith(name):
+        result.args = (given + str(result).removeprefix(name), *result.args[1:])
+    return result

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,7 +26,6 @@ import open_nsfw
 from nsfw_command import score
 from nsfw_command.main import main
 from nsfw_command.row import Row
-from nsfw_scale import cluster
 from nsfw_scale.frames import FrameScore
 from nsfw_model.weights import load_weights, save_weights
 from open_nsfw import PictureError
@@ -396,10 +396,10 @@ def test_a_cluster_is_connected_for_as_long_as_it_scores(scores, monkeypatch):
 
 
 def test_a_cluster_that_does_not_answer_is_one_line(monkeypatch, capsys):
-    monkeypatch.setattr(cluster, "PATIENCE", (0.5, 1.0))
+    monkeypatch.setattr(score, "connect", partial(score.connect, seconds=0.5))
     assert main(["score", ROCKET, "--cluster", "tcp://127.0.0.1:1"]) == 2
     assert re.fullmatch(
-        "open-nsfw: error: tcp://127.0.0.1:1: no scheduler of Dask answers: .*\n", capsys.readouterr().err
+        "open-nsfw: error: tcp://127.0.0.1:1: no scheduler of a cluster answers: .*\n", capsys.readouterr().err
     )
 
 

@@ -37,6 +37,7 @@ SLOW = {
     "PIL",
     "deap",
     "distributed",
+    "fsspec",
     "google.protobuf",
     "lasagne",
     "matplotlib",

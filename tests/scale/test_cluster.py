@@ -1,219 +1,396 @@
-"""A cluster scores as one process does, in order. Lost workers lose nothing, and odd ones are refused."""
+"""Clusters: scores in order, of workers that score as this process does, and whoever is lost loses nothing."""
 
 import io
 import os
+import signal
+import sys
 import time
 from functools import partial
-from itertools import count
+from math import isnan
 from pathlib import Path
 
+import dask
 import fsspec
+import numpy as np
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, get_worker
 from PIL import Image
 
+from nsfw_model.picture import PictureError, picture_name
 from nsfw_scale import cluster as cluster_module
-from nsfw_scale.addresses import Address, is_address
-from nsfw_scale.cluster import ClusterError, connect, distributed_scores
-from open_nsfw import PictureError, nsfw_score, nsfw_scores
+from nsfw_scale.cluster import AHEAD, ClusterError, connect, distributed_scores
+from open_nsfw import FrameScore, nsfw_score, nsfw_scores
 
-HERE = os.getpid()
-PICTURES = [str(path) for path in sorted(Path("img").iterdir()) if path.suffix in (".png", ".jpg")]
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    """Two workers, processes of one thread each."""
-    folder = tmp_path_factory.mktemp("dask")
-    options = dict(processes=True, dashboard_address=None, local_directory=folder)
-    with LocalCluster(n_workers=2, threads_per_worker=1, **options) as cluster, Client(cluster) as client:
-        yield client
+ROOT = Path(__file__).resolve().parents[2]
+PICTURES = [str(ROOT / "img" / name) for name in ("astronaut.png", "coffee.jpg", "retina.jpg", "rocket.jpg")]
 
 
-def squared(part):
-    for img in part:
-        yield img**2
+# --- what workers are given to do: as many results as pictures, and no network
 
 
-def facts():
+def same(images, workers):
+    yield from images
+
+
+def names(images, workers):
+    return [PictureError(f"{picture_name(img)}: is no picture") for img in images]
+
+
+def sizes_of_parts(images, workers):
+    part = list(images)
+    return [len(part)] * len(part)
+
+
+def threads(images, workers):
+    return [workers for _ in images]
+
+
+def at_work(images, workers):
+    """How many parts are at work at the same time, at most."""
+    return [highest_of(counted) for _ in images]
+
+
+counted: list[int] = [0]
+
+
+def highest_of(count):
+    count[0] += 1
+    time.sleep(0.01)
+    count[0], seen = count[0] - 1, count[0]
+    return seen
+
+
+def broken(images, workers):
+    for img in images:
+        raise ZeroDivisionError(f"at {img!r}")
+        yield
+
+
+def facts_of_all():
     return {"Pillow": "13.0.0"}
 
 
-def facts_by_process(home):
-    return {"open_nsfw": "2.0.0", "Pillow": "13.0.0" if os.getpid() == home else "11.3.0"}
+def facts_except(odd):
+    """Those of a worker of that name are others; this process is no worker."""
+    try:
+        name = get_worker().name
+    except ValueError:
+        name = None
+    return {"Pillow": "11.0.0" if name == odd else "13.0.0"}
 
 
-def score_by_process(home, score):
-    return {cluster_module._SCORE: score if os.getpid() == home else 0.5}
+def workers_names(images, workers):
+    time.sleep(0.02)
+    return [get_worker().name for _ in images]
 
 
-def broken_elsewhere(home):
-    if os.getpid() != home:
-        raise ZeroDivisionError("no facts")
-    return {}
+class Deadly:
+    """Scores as `same`, and ends the process that has a certain picture."""
+
+    def __init__(self, deadly):
+        self.deadly = deadly
+
+    def __call__(self, images, workers):
+        for img in images:
+            if img == self.deadly:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield img
 
 
-class TestOrder:
-    @pytest.mark.parametrize("pictures, partition", [(0, 3), (1, 3), (9, 3), (50, 7)])
-    def test_results_come_in_order(self, client, pictures, partition):
-        results = distributed_scores(client, iter(range(pictures)), squared, facts, partition)
-        assert list(results) == [number**2 for number in range(pictures)]
+class SlowScores:
+    """Scores, slowly, and tells in a folder who is at work."""
 
-    def test_pictures_are_taken_a_few_parts_ahead(self, client):
-        taken = []
-        results = distributed_scores(client, (taken.append(n) or n for n in count()), squared, facts, 5)
-        assert taken == []
-        assert next(results) == 0
-        assert len(taken) == 5 * cluster_module.AHEAD * 2
-        results.close()
+    def __init__(self, folder):
+        self.folder = Path(folder)
 
-    def test_what_the_iterator_raises_comes_after_the_results_before_it(self, client):
-        def images():
-            yield from range(4)
-            raise ZeroDivisionError
-
-        results = distributed_scores(client, images(), squared, facts, 3)
-        assert [next(results) for _ in range(4)] == [0, 1, 4, 9]
-        with pytest.raises(ZeroDivisionError):
-            next(results)
-
-    def test_what_scoring_raises_comes_after_the_results_before_it(self, client):
-        results = distributed_scores(client, iter([1, 2, "three", 4]), squared, facts, 10)
-        assert [next(results) for _ in range(2)] == [1, 4]
-        with pytest.raises(TypeError):
-            next(results)
+    def __call__(self, images, workers):
+        (self.folder / str(os.getpid())).touch()
+        time.sleep(0.1)
+        return nsfw_scores(images, on_error="return", workers=workers)
 
 
-def die_once(folder, part):
-    """Score numbers slowly; the first process that comes to 7 dies of it."""
-    for img in part:
+# --- in this process
+
+
+@pytest.fixture(scope="module")
+def client():
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=2, processes=False, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def scored(client, images, score_part=same, **settings):
+    return distributed_scores(client, images, score_part, facts_of_all, **settings)
+
+
+def of_unknown_number(images):
+    yield from images
+
+
+def test_results_come_in_order(client):
+    pictures = [bytes([number]) for number in range(100)]
+    assert list(scored(client, pictures, partition=7)) == pictures
+    assert list(scored(client, of_unknown_number(pictures), partition=7)) == pictures
+
+
+def test_no_pictures_have_no_results(client):
+    assert list(scored(client, [])) == list(scored(client, of_unknown_number([]))) == []
+
+
+def test_no_more_pictures_are_taken_than_the_workers_have_ahead(client):
+    taken = []
+    results = scored(client, (taken.append(number) or b"%d" % number for number in range(1000)), partition=5)
+    assert taken == []
+    assert next(results) == b"0"
+    assert len(taken) == 5 * AHEAD * 2
+
+
+def test_parts_are_large_unless_a_worker_would_have_few_of_them(client):
+    many = [b""] * 1500
+    assert list(scored(client, many, sizes_of_parts, partition=50)) == [50] * 1500
+    assert list(scored(client, many[:160], sizes_of_parts, partition=50)) == [10] * 160
+    assert list(scored(client, many[:5], sizes_of_parts, partition=50)) == [1] * 5
+    assert list(scored(client, of_unknown_number(many[:53]), sizes_of_parts, partition=50)) == [50] * 50 + [3] * 3
+
+
+def test_bytes_and_pixels_travel_in_smaller_parts(client, monkeypatch):
+    monkeypatch.setattr(cluster_module, "MAX_PART_BYTES", 100)
+
+    def sizes(images):
+        return list(scored(client, of_unknown_number(images), sizes_of_parts))
+
+    assert sizes([bytes(40)] * 7) == [3, 3, 3, 3, 3, 3, 1]
+    assert sizes([np.zeros((5, 5, 3), np.uint8)] * 3) == [2, 2, 1]
+    assert sizes([bytes(400)] * 2) == [1, 1]
+    assert sizes(["a" * 40] * 7) == [7] * 7
+
+
+def test_names_are_those_of_the_same_file_in_every_folder(client, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = ["a.jpg", Path("b/c.jpg"), "/d.jpg", "", bytearray(b"bytes")]
+    assert list(scored(client, given)) == [f"{tmp_path}/a.jpg", f"{tmp_path}/b/c.jpg", "/d.jpg", "", b"bytes"]
+
+
+def test_errors_call_a_picture_as_it_was_given(client, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    errors = list(scored(client, ["a.jpg", Path("b.jpg"), "/c.jpg", b"bytes", ""], names))
+    assert [str(error).removesuffix(": is no picture") for error in errors] == [
+        *("a.jpg", "b.jpg", "/c.jpg", "<5 bytes>", "the empty name")
+    ]
+
+
+def test_workers_fetch_what_is_at_addresses(client):
+    with fsspec.open("memory://test_cluster/a.jpg", "wb") as file:
+        file.write(b"a file")
+    images = ["memory://test_cluster/a.jpg", "/b.jpg", "memory://none.jpg", "memory://test_cluster/a.jpg"]
+    first, second, error, last = scored(client, images)
+    assert (first, second, last) == (b"a file", "/b.jpg", b"a file")
+    assert isinstance(error, PictureError) and str(error) == "memory://none.jpg: no such file"
+    assert list(map(str, scored(client, images[:1], names))) == [f"{images[0]}: is no picture"]
+
+
+@pytest.mark.parametrize("img", [io.BytesIO(b"bytes"), Image.new("RGB", (3, 3)), 7], ids=lambda img: type(img).__name__)
+def test_what_cannot_be_sent_is_refused_after_the_scores_before_it(client, img):
+    results = scored(client, [b"one", b"two", img, b"three"])
+    assert [next(results), next(results)] == [b"one", b"two"]
+    with pytest.raises(
+        TypeError, match=f"got {type(img).__name__}, which cannot be sent to a cluster; expected a path"
+    ):
+        next(results)
+
+
+def test_an_error_of_the_iterator_is_raised_after_the_scores_before_it(client):
+    def images():
+        yield from (b"one", b"two")
+        raise ZeroDivisionError("of the iterator")
+
+    results = scored(client, images())
+    assert [next(results), next(results)] == [b"one", b"two"]
+    with pytest.raises(ZeroDivisionError, match="of the iterator"):
+        next(results)
+
+
+def test_an_error_of_a_part_is_raised(client):
+    with pytest.raises(ZeroDivisionError, match="at b'one'"):
+        list(scored(client, [b"one"], broken))
+
+
+def test_a_worker_computes_one_part_at_a_time_with_as_many_threads_as_told(client):
+    assert set(scored(client, [b""] * 12, at_work, partition=1)) == {1}
+    assert list(scored(client, [b""], threads)) == [None]
+    assert list(scored(client, [b""], threads, threads=5)) == [5]
+
+
+def test_who_takes_no_more_results_leaves_no_work_behind(client):
+    results = scored(client, (b"%d" % number for number in range(1000)))
+    next(results)
+    assert client.futures
+    results.close()
+    deadline = time.monotonic() + 10
+    while client.futures and time.monotonic() < deadline:
         time.sleep(0.01)
-        try:
-            if img == 7:
-                (folder / "died").touch(exist_ok=False)
-                os._exit(1)
-        except FileExistsError:
-            pass
-        yield img**2
+    assert not client.futures
 
 
-def die(part):
-    os._exit(1)
+def test_a_partition_of_nothing_is_refused(client):
+    with pytest.raises(ValueError, match="partition: got 0, expected a whole number of at least 1"):
+        scored(client, [], partition=0)
 
 
-class TestLostWorkers:
-    def test_what_a_lost_worker_had_is_scored_by_another(self, client, tmp_path):
-        results = distributed_scores(client, iter(range(40)), partial(die_once, tmp_path), facts, 5)
-        assert list(results) == [number**2 for number in range(40)]
-        assert (tmp_path / "died").exists()
-
-    @pytest.mark.slow
-    def test_a_part_that_ends_every_worker_is_named(self, client):
-        with pytest.raises(ClusterError, match="^a to b: every worker that scored this part died"):
-            list(distributed_scores(client, iter(["a", "b"]), die, facts, 5))
-
-    def test_a_cluster_without_workers_is_told(self, monkeypatch):
-        monkeypatch.setattr(cluster_module, "PATIENCE", (10.0, 0.0))
-        options = dict(processes=False, threads_per_worker=1, dashboard_address=None)
-        with LocalCluster(n_workers=0, **options) as cluster, Client(cluster) as alone:
-            with pytest.raises(ClusterError, match="the cluster has no workers"):
-                list(distributed_scores(alone, iter([1]), squared, facts))
-        with LocalCluster(n_workers=1, **options) as cluster, Client(cluster) as alone:
-
-            def images():
-                alone.retire_workers()
-                yield 1
-
-            with pytest.raises(ClusterError, match="no worker is left, and none came for 0 s"):
-                list(distributed_scores(alone, images(), squared, facts, 1))
+def test_scores_are_those_of_one_process(client):
+    images = [*PICTURES, "none.jpg", Path(PICTURES[0]).read_bytes()]
+    *one, error, last = nsfw_scores(images, on_error="return")
+    *here, same_error, same_last = nsfw_scores(images, on_error="return", client=client)
+    assert [*here, same_last] == pytest.approx([*one, last], abs=1e-6)
+    assert isinstance(same_error, PictureError) and str(same_error) == str(error)
 
 
-class TestHandshake:
-    def test_workers_of_other_versions_are_refused_by_name(self, client):
-        with pytest.raises(ClusterError) as caught:
-            next(distributed_scores(client, iter([1]), squared, partial(facts_by_process, HERE)))
-        for address in client.nthreads():
-            assert f"worker {address}: Pillow is 11.3.0, expected 13.0.0" in str(caught.value)
-
-    @pytest.mark.parametrize("score, is_refused", [(0.5 + 5e-6, False), (0.51, True), (float("nan"), True)])
-    def test_scores_may_differ_as_those_of_processors_do(self, client, score, is_refused):
-        results = distributed_scores(client, iter([1]), squared, partial(score_by_process, HERE, score))
-        if is_refused:
-            with pytest.raises(ClusterError, match="a known picture's score is 0.5, expected"):
-                next(results)
-        else:
-            assert next(results) == 1
-
-    def test_a_worker_that_joins_later_is_asked_too(self, client, monkeypatch):
-        monkeypatch.setattr(cluster_module, "_check_workers", lambda *_: None)
-        with pytest.raises(ClusterError, match="^worker tcp://.*: Pillow is 11.3.0, expected 13.0.0"):
-            next(distributed_scores(client, iter([1]), squared, partial(facts_by_process, HERE)))
-
-    def test_a_worker_that_cannot_tell_is_refused_by_name(self, client):
-        with pytest.raises(ClusterError, match="worker tcp://.*: ZeroDivisionError"):
-            next(distributed_scores(client, iter([1]), squared, partial(broken_elsewhere, HERE)))
+def test_what_becomes_of_an_error_is_as_without_a_cluster(client):
+    images = [PICTURES[0], "none.jpg", PICTURES[1]]
+    first, nan, last = nsfw_scores(images, on_error="nan", client=client)
+    assert isnan(nan) and not isnan(first) and not isnan(last)
+    results = nsfw_scores(images, client=client)
+    assert next(results) == pytest.approx(first, abs=1e-6)
+    with pytest.raises(PictureError, match="^none.jpg: no such file$"):
+        next(results)
 
 
-class TestConnect:
-    def test_a_scheduler_is_found(self, client):
-        with connect(client.scheduler.address) as found:
-            assert len(found.nthreads()) == 2
-
-    def test_where_nobody_answers_it_says_so(self, monkeypatch):
-        monkeypatch.setattr(cluster_module, "PATIENCE", (0.5, 1.0))
-        with pytest.raises(ClusterError, match="^tcp://127.0.0.1:1: no scheduler of Dask answers"):
-            with connect("tcp://127.0.0.1:1"):
-                pass
-
-    def test_what_is_no_address_is_told(self):
-        with pytest.raises(ClusterError, match="^nonsense://a: no scheduler"):
-            with connect("nonsense://a"):
-                pass
+def test_frames_are_scored_as_without_a_cluster(client, tmp_path):
+    animation = tmp_path / "two.gif"
+    white, black = Image.new("RGB", (64, 64), "white"), Image.new("RGB", (64, 64))
+    white.save(animation, save_all=True, append_images=[black], duration=[200, 200])
+    [[first, second]] = nsfw_scores([animation], frames="all", client=client)
+    assert isinstance(first, FrameScore) and (first.seconds, second.seconds) == (0.0, 0.2)
+    [worst] = nsfw_scores([animation], frames="max", client=client)
+    assert worst == pytest.approx(max(first.score, second.score), abs=1e-6)
 
 
-class TestAddresses:
-    @pytest.mark.parametrize("img", ["s3://bucket/a.jpg", "memory://a", "https://example.org/a.jpg", "gs://b/c"])
-    def test_are_told_from_files(self, img):
-        assert is_address(img)
+def test_weights_that_are_not_there_are_noticed_before_anything_is_sent(client):
+    with pytest.raises(FileNotFoundError, match="no such file: none.pkl"):
+        nsfw_scores([], nsfw_pkl_path="none.pkl", client=client)
 
-    @pytest.mark.parametrize("img", ["a.jpg", "/a/b.jpg", "C:/a.jpg", "c://a", b"s3://a", Path("s3://a"), ""])
-    def test_what_is_none(self, img):
-        assert not is_address(img)
 
-    def test_are_pictures_that_are_read_when_they_are_looked_at(self):
-        with fsspec.open("memory://rocket.jpg", "wb") as file:
-            file.write(Path("img/rocket.jpg").read_bytes())
-        assert nsfw_score(Address("memory://rocket.jpg")) == nsfw_score("img/rocket.jpg")
-        with pytest.raises(PictureError, match="^memory://none.jpg: no such file"):
-            nsfw_score(Address("memory://none.jpg"))
+def test_a_cluster_without_workers_is_given_up():
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+        pytest.raises(ClusterError, match="^inproc://.*: the cluster has had no worker for 0.2 s$"),
+    ):
+        scored(client, [b""], patience=0.2)
 
-    def test_are_refused_outside_of_a_cluster(self):
-        with pytest.raises(PictureError, match="it is an address: fetch what is there"):
-            nsfw_score("memory://rocket.jpg")
+
+def test_a_scheduler_that_is_lost_is_an_error():
+    with (
+        LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        results = scored(client, (b"" for _ in range(1000)), partition=1)
+        next(results)
+        cluster.close()
+        with pytest.raises(ClusterError, match="the scheduler of the cluster is lost"):
+            list(results)
+
+
+def test_nobody_at_an_address_is_one_line():
+    with pytest.raises(ClusterError) as raised, connect("tcp://127.0.0.1:1", seconds=0.2):
+        pass
+    assert str(raised.value).startswith("tcp://127.0.0.1:1: no scheduler of a cluster answers: ")
+    assert "\n" not in str(raised.value)
+
+
+def test_an_address_that_is_none_is_one_line():
+    with pytest.raises(ClusterError, match="^nowhere://1: no scheduler of a cluster answers: "), connect("nowhere://1"):
+        pass
+
+
+def test_a_missing_dask_says_what_brings_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with (
+        pytest.raises(ClusterError, match=r"^a cluster needs Dask: pip install 'open-nsfw-theano\[cluster\]'$"),
+        connect("tcp://127.0.0.1:1"),
+    ):
+        pass
+
+
+# --- in processes
+
+
+@pytest.fixture
+def processes(tmp_path):
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", local_directory=tmp_path / "dask"
+    ) as cluster:
+        yield cluster
 
 
 @pytest.mark.slow
-class TestScores:
-    def test_are_those_of_one_process_whatever_a_picture_is(self, client, tmp_path):
-        white = Image.new("RGB", (30, 20), "white")
-        encoded = io.BytesIO()
-        white.save(encoded, "PNG")
-        images = [*PICTURES, Path(PICTURES[0]), "none.jpg", "./none.jpg", encoded.getvalue(), encoded, white, b""]
-        expected = list(nsfw_scores(images, on_error="return"))
-        found = list(nsfw_scores(images, on_error="return", client=client))
-        for there, here in zip(found, expected):
-            assert str(there) == str(here) or there == pytest.approx(here, abs=1e-6)
-        assert str(found[images.index("./none.jpg")]) == "./none.jpg: no such file"
+def test_a_lost_worker_loses_nothing(processes, tmp_path):
+    images = [*PICTURES, "none.jpg"] * 6
+    one = [nsfw_score(img) for img in PICTURES]
+    with connect(processes.scheduler_address) as client:
+        results = distributed_scores(client, images, SlowScores(tmp_path), facts_of_all, partition=2)
+        begun = [next(results)]
+        [killed, *_] = [path for path in tmp_path.iterdir() if path.name.isdigit()]
+        os.kill(int(killed.name), signal.SIGKILL)
+        scores = [*begun, *results]
+    assert len(scores) == len(images)
+    for place, score in enumerate(scores):
+        if images[place] == "none.jpg":
+            assert str(score) == "none.jpg: no such file"
+        else:
+            assert score == pytest.approx(one[PICTURES.index(images[place])], abs=1e-6)
 
-    def test_errors_and_frames_are_as_in_one_process(self, client):
-        with pytest.raises(PictureError, match="^none.jpg: no such file"):
-            list(nsfw_scores([PICTURES[0], "none.jpg"], client=client))
-        (frames,) = nsfw_scores(PICTURES[:1], frames="all", client=client)
-        assert [seconds for seconds, _ in frames] == [0.0]
 
-    def test_addresses_are_opened_by_the_workers(self, client, tmp_path):
-        path = tmp_path / "rocket.jpg"
-        path.write_bytes(Path("img/rocket.jpg").read_bytes())
-        score, missing = nsfw_scores([f"file://{path}", f"file://{path}.none"], on_error="return", client=client)
-        assert score == pytest.approx(nsfw_score(path), abs=1e-6)
-        assert str(missing).startswith(f"file://{path}.none: no such file")
+@pytest.mark.slow
+def test_all_workers_may_be_lost_if_others_come(processes, tmp_path):
+    images = [bytes([number]) for number in range(40)]
+    with connect(processes.scheduler_address) as client:
+        results = scored(client, images, partition=1)
+        begun = [next(results)]
+        for pid in client.run(os.getpid).values():
+            os.kill(pid, signal.SIGKILL)
+        assert [*begun, *results] == images
+
+
+@pytest.mark.slow
+def test_a_picture_that_ends_its_workers_costs_no_other(tmp_path):
+    images = [bytes([number]) for number in range(20)]
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", local_directory=tmp_path
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        results = list(
+            distributed_scores(client, of_unknown_number(images), Deadly(images[7]), facts_of_all, partition=10)
+        )
+    error = results.pop(7)
+    assert results == images[:7] + images[8:]
+    assert isinstance(error, PictureError)
+    assert str(error) == "<1 bytes>: cannot be scored: each worker that tried was lost"
+
+
+@pytest.mark.slow
+def test_a_worker_that_would_score_otherwise_is_refused_by_name(processes):
+    with Client(processes) as client:
+        refused = processes.workers[1].worker_address
+        with pytest.raises(ClusterError) as raised:
+            distributed_scores(client, [b""], same, partial(facts_except, odd=1))
+        assert str(raised.value) == f"worker {refused}: Pillow 11.0.0, expected 13.0.0"
+
+
+@pytest.mark.slow
+def test_a_worker_that_comes_later_and_would_score_otherwise_gets_no_work(processes):
+    images = [b""] * 400
+    with Client(processes) as client:
+        results = distributed_scores(client, images, workers_names, partial(facts_except, odd=2), partition=2)
+        at_work = [next(results)]
+        processes.scale(3)
+        client.wait_for_workers(3)
+        with pytest.warns(RuntimeWarning, match="^worker tcp://.*: Pillow 11.0.0, expected 13.0.0: it gets no work$"):
+            at_work += results
+    assert len(at_work) == 400
+    assert set(at_work) == {0, 1}
