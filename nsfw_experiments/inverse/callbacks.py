@@ -152,12 +152,12 @@ def draw_history(history: list[Step]) -> Figure:
 
 
 def closest(history: list[Step]) -> Step:
-    """Give the step with the best picture so far; as long as none met the goal, the last that has its pixels.
+    """Give the step with the best picture so far.
 
     Parameters
     ----------
     history : list of Step
-        At least one has its pixels.
+        At least one; the first is always the best so far.
 
     Returns
     -------
@@ -166,10 +166,7 @@ def closest(history: list[Step]) -> Step:
     Examples
     --------
     >>> grey = np.zeros((8, 8, 3), np.uint8)
-    >>> history = [Step(1, 0.1, math.inf, None, grey), Step(2, 0.9, 50.0, 50.0, grey), Step(3, 0.5, 51.0, 50.0, grey)]
-    >>> closest(history).evaluation
-    2
+    >>> closest([Step(1, 0.1, math.inf, None, grey, best=True), Step(2, 0.9, 50.0, 50.0, grey)]).evaluation
+    1
     """
-    with_pixels = [step for step in history if step.pixels is not None]
-    best = [step for step in with_pixels if step.psnr == history[-1].best_psnr]
-    return (best or with_pixels)[-1]
+    return [step for step in history if step.best][-1]

@@ -52,7 +52,7 @@ def test_ctrl_c_never_returns_the_original_once_there_is_a_candidate(few, scorer
 
 
 def test_of_verified_failures_the_one_that_fails_least_is_returned(few, monkeypatch, scorer_giving):
-    def attack(scorer, original, goal, iterations, seed):
+    def attack(scorer, original, goal, iterations, seed, start):
         for shift, missing in ((3, 5.0), (2, 2.0), (1, 3.0), (4, np.inf)):
             yield original // 2 + shift, goal.logit - goal.direction * missing, True
         yield original // 2, goal.logit - goal.direction * 1.5, False
