@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from nsfw_experiments.evolution.fitness import display_value
 from nsfw_experiments.evolution.painting import render
@@ -30,7 +30,7 @@ __getattr__ = deprecated_names(__name__, {"LiveView": f"{__name__}:LiveEvolution
 
 
 class ProgressBar(tqdm):
-    """A progress bar with the best painting's fitness; shown in terminals only.
+    """A progress bar with the best painting's fitness; shown in terminals and notebooks only.
 
     Parameters
     ----------

@@ -38,6 +38,8 @@ class Evolution:
         Generations that are complete; -1 before the start.
     evaluations : int
         Paintings drawn and evaluated so far.
+    interrupted : bool
+        Whether Ctrl-C or `stop` ended the last `run`.
     hall_of_fame : deap.tools.HallOfFame
     statistics : deap.tools.Statistics
         Of the fitness; register more before the run.
@@ -69,6 +71,7 @@ class Evolution:
         self.population: list[Painting] = []
         self.generation = -1
         self.evaluations = 0
+        self.interrupted = self._stopped = False
         self.hall_of_fame = tools.HallOfFame(hall_of_fame)
         self.statistics = tools.Statistics(lambda painting: painting.fitness.values[0])
         for name, function in (("max", np.max), ("avg", np.mean), ("min", np.min), ("std", np.std)):
@@ -98,7 +101,9 @@ class Evolution:
         until: float = float("inf"),
         callbacks: Sequence[Callable[[Evolution], object]] = (),
     ) -> None:
-        """Go on until so many generations are complete.
+        """Go on until so many generations are complete, until Ctrl-C, or until `stop` is called.
+
+        Whatever ends it, the state is that of the last complete generation, and the run can go on from there.
 
         Parameters
         ----------
@@ -108,34 +113,56 @@ class Evolution:
             Stop as soon as the best painting's display value (a score, dB, ...) is this.
         callbacks : sequence of callables
             Called with this object after each generation; see `nsfw_experiments.evolution.callbacks`.
-
-        Raises
-        ------
-        KeyboardInterrupt
-            After Ctrl-C. The state is that of the last complete generation, and the run can go on from there.
         """
-        while self.generation < generations and not (self.hall_of_fame and self.best_display_value >= until):
-            self.step()
-            for callback in callbacks:
-                callback(self)
+        self.interrupted = self._stopped = False
+        try:
+            while self.generation < generations and not (self.hall_of_fame and self.best_display_value >= until):
+                self.step()
+                for callback in callbacks:
+                    callback(self)
+                if self._stopped:
+                    self.interrupted = True
+                    return
+        except KeyboardInterrupt:
+            self.interrupted = True
+
+    def stop(self) -> None:
+        """End `run` after the present generation; may be called by a callback or another thread."""
+        self._stopped = True
 
     def step(self) -> None:
         """Make the next generation, or the start; what is not completed leaves no trace."""
-        before = self.toolbox.rng.getstate()
+        undo = self._undo()
         try:
             if self.generation < 0:
                 population, evaluations = self.toolbox.start()
             else:
                 population, evaluations = self.toolbox.generation(self.population)
+            self.population = population
+            self.generation += 1
+            self.evaluations += evaluations
+            self.hall_of_fame.update(population)
+            record = {name: float(value) for name, value in self.statistics.compile(population).items()}
+            self.logbook.record(gen=self.generation, nevals=evaluations, evaluations=self.evaluations, **record)
         except BaseException:
-            self.toolbox.rng.setstate(before)
+            undo()
             raise
-        self.population = population
-        self.generation += 1
-        self.evaluations += evaluations
-        self.hall_of_fame.update(population)
-        record = {name: float(value) for name, value in self.statistics.compile(population).items()}
-        self.logbook.record(gen=self.generation, nevals=evaluations, evaluations=self.evaluations, **record)
+
+    def _undo(self) -> Callable[[], None]:
+        """Give a function that takes the state back to what it is now."""
+        random, population = self.toolbox.rng.getstate(), self.population
+        generation, evaluations, records = self.generation, self.evaluations, len(self.logbook)
+        fame = self.hall_of_fame
+        paintings, fitnesses = list(fame.items), list(fame.keys)
+
+        def undo() -> None:
+            self.toolbox.rng.setstate(random)
+            self.population, self.generation, self.evaluations = population, generation, evaluations
+            fame.items[:], fame.keys[:] = paintings, fitnesses
+            while len(self.logbook) > records:
+                self.logbook.pop()
+
+        return undo
 
     def state(self) -> dict[str, Any]:
         """Give all that the run's future depends on; `restore` takes it up.

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from nsfw_experiments.inverse.record import Step
 from nsfw_experiments.live_figure import LiveFigure
@@ -23,7 +23,7 @@ __getattr__ = deprecated_names(__name__, {"LiveView": f"{__name__}:LiveInverse"}
 
 
 class ProgressBar(tqdm):
-    """A progress bar with score and PSNR; shown in terminals only.
+    """A progress bar with score and PSNR; shown in terminals and notebooks only.
 
     Parameters
     ----------
