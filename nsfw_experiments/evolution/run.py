@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 from deap import tools
+from PIL import Image
 
+from nsfw_experiments.display import figures, never_raises, png, reduced
 from nsfw_experiments.evolution.fitness import display_value
 from nsfw_experiments.evolution.individual import Painting
+from nsfw_experiments.evolution.painting import render
 from theano_compat.deprecation import renamed_arguments
 from nsfw_experiments.evolution.strategies import PaintingToolbox
 from nsfw_model.checks import check_whole
@@ -224,8 +227,24 @@ class Evolution:
         self.hall_of_fame.clear()
         self.hall_of_fame.update(best[::-1])  # of equals, the last that comes is put first
 
+    @never_raises
+    def _repr_png_(self) -> bytes | None:
+        return png(self._best_picture) if self.hall_of_fame else None
+
+    @never_raises
+    def _repr_html_(self) -> str | None:
+        if not self.hall_of_fame:
+            return figures([], "An evolution before its first generation.")
+        best = f"{self.toolbox.fitness.label} {self.best_display_value:.6g}"
+        effort = f"generation {self.generation}, {self.evaluations} evaluations"
+        return figures([(self._best_picture, f"{best}, {effort}")])
+
+    @property
+    def _best_picture(self) -> Image.Image:
+        return reduced(render(self.best, self.toolbox.primitive))
+
     def _painting(self, saved: Mapping[str, Any]) -> Painting:
-        painting = Painting(map(tuple, saved["shapes"]))
+        painting = Painting(map(tuple, saved["shapes"]), self.toolbox.primitive)
         count, ranges = self.toolbox.settings.count, self.toolbox.primitive.ranges
         if len(painting) != count:
             raise ValueError(f"shapes: got {len(painting)}, expected {count}")

@@ -8,6 +8,7 @@ Its files::
     prune        taking back what a JPEG does not show
     eot          the EOT attack: changes that survive transformations
     record       what came of it
+    comparison   a picture, what was made of it, and their difference
     callbacks    a progress bar and a live view
     stability    how firmly a picture holds its score under transformations
     surrogate    the original's way: a learned surrogate of JPEG (BPDA)

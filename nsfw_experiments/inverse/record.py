@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nsfw_experiments.display import figures, never_raises
+from nsfw_experiments.inverse.comparison import comparison_html, comparison_png
+
 if TYPE_CHECKING:
     from nsfw_experiments.inverse.eot import Transformation
 
@@ -70,6 +73,8 @@ class Record:
         With the pixels of the original and of the best only.
     interrupted : bool
         Whether Ctrl-C ended the search, or `Inversion.stop`.
+    pixels : ndarray of uint8, shape (height, width, 3), or None
+        The result's; a notebook shows them beside the original's.
     """
 
     target: float
@@ -87,6 +92,7 @@ class Record:
     robustness_grid: dict[Transformation, float] | None = field(repr=False)
     history: list[Step] = field(repr=False)
     interrupted: bool = False
+    pixels: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def meets(self, score: float) -> bool:
         """Tell whether a score is what was asked for.
@@ -119,6 +125,22 @@ class Record:
         """Deprecated: `robustness_grid`."""
         warnings.warn("Record.survival is now Record.robustness_grid", DeprecationWarning, stacklevel=2)
         return self.robustness_grid
+
+    @never_raises
+    def _repr_png_(self) -> bytes | None:
+        before, after = self._original, self.pixels
+        return None if before is None or after is None else comparison_png(before, after)
+
+    @never_raises
+    def _repr_html_(self) -> str | None:
+        before, after = self._original, self.pixels
+        if before is None or after is None:
+            return figures([], str(self))
+        return comparison_html(before, after, (self.start_score, self.final_score), str(self))
+
+    @property
+    def _original(self) -> np.ndarray | None:
+        return self.history[0].pixels if self.history else None
 
     @property
     def _first(self) -> str:
