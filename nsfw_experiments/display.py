@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 import functools
 import io
+import math
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import TypeVar
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-#: In pixels: the longer side of a picture that is shown, and what lies between two.
-SIDE, GAP = 256, 8
+#: In pixels: the longer side of a picture that is shown, what lies between two, and the height of a caption.
+SIDE, GAP, LINE = 256, 8, 18
 
 Shown = TypeVar("Shown", str, bytes)
 
@@ -71,12 +72,13 @@ def reduced(picture: Image.Image, resampling: Image.Resampling = Image.Resamplin
     return copy
 
 
-def png(*pictures: Image.Image) -> bytes:
+def png(pictures: Sequence[tuple[Image.Image, str]]) -> bytes:
     """Give pictures, side by side, as one PNG.
 
     Parameters
     ----------
-    *pictures : PIL.Image.Image
+    pictures : sequence of (PIL.Image.Image, str)
+        Each with its caption, which is written below; "" is none.
 
     Returns
     -------
@@ -84,16 +86,20 @@ def png(*pictures: Image.Image) -> bytes:
 
     Examples
     --------
-    >>> data = png(Image.new("RGB", (30, 20)), Image.new("RGB", (30, 10)))
+    >>> data = png([(Image.new("RGB", (30, 20)), ""), (Image.new("RGB", (30, 10)), "")])
     >>> Image.open(io.BytesIO(data)).size
     (68, 20)
     """
-    width = sum(picture.width for picture in pictures) + GAP * (len(pictures) - 1)
-    strip = Image.new("RGB", (width, max(picture.height for picture in pictures)), "white")
-    left = 0
-    for picture in pictures:
+    font = ImageFont.load_default()
+    widths = [max(picture.width, math.ceil(font.getlength(caption))) for picture, caption in pictures]
+    line = LINE if any(caption for _, caption in pictures) else 0
+    height = max(picture.height for picture, _ in pictures)
+    strip = Image.new("RGB", (sum(widths) + GAP * (len(widths) - 1), height + line), "white")
+    pen, left = ImageDraw.Draw(strip), 0
+    for (picture, caption), width in zip(pictures, widths):
         strip.paste(picture, (left, 0))
-        left += picture.width + GAP
+        pen.text((left, height + LINE // 4), caption, "black", font)
+        left += width + GAP
     file = io.BytesIO()
     strip.save(file, "PNG")
     return file.getvalue()
@@ -120,7 +126,7 @@ def figures(pictures: Sequence[tuple[Image.Image, str]], text: str = "") -> str:
     """
     parts = []
     for picture, caption in pictures:
-        source = f"data:image/png;base64,{base64.b64encode(png(picture)).decode()}"
+        source = f"data:image/png;base64,{base64.b64encode(png([(picture, '')])).decode()}"
         image = f'<img src="{source}" alt="{escape(caption)}">'
         style = f"display:inline-block;margin:0 {GAP}px 0 0;vertical-align:top"
         parts.append(f'<figure style="{style}">{image}<figcaption>{escape(caption)}</figcaption></figure>')

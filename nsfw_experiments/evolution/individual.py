@@ -54,7 +54,7 @@ class Painting(list[Shape]):
 
     @never_raises
     def _repr_png_(self) -> bytes | None:
-        return None if self.primitive is None else png(reduced(render(self, self.primitive)))
+        return None if self.primitive is None else png([(reduced(render(self, self.primitive)), "")])
 
     @never_raises
     def _repr_html_(self) -> str | None:

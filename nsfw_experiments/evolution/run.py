@@ -229,19 +229,19 @@ class Evolution:
 
     @never_raises
     def _repr_png_(self) -> bytes | None:
-        return png(self._best_picture) if self.hall_of_fame else None
+        return png(self._captioned_best) if self.hall_of_fame else None
 
     @never_raises
     def _repr_html_(self) -> str | None:
         if not self.hall_of_fame:
             return figures([], "An evolution before its first generation.")
-        best = f"{self.toolbox.fitness.label} {self.best_display_value:.6g}"
-        effort = f"generation {self.generation}, {self.evaluations} evaluations"
-        return figures([(self._best_picture, f"{best}, {effort}")])
+        return figures(self._captioned_best)
 
     @property
-    def _best_picture(self) -> Image.Image:
-        return reduced(render(self.best, self.toolbox.primitive))
+    def _captioned_best(self) -> list[tuple[Image.Image, str]]:
+        best = f"{self.toolbox.fitness.label} {self.best_display_value:.6g}"
+        effort = f"generation {self.generation}, {self.evaluations} evaluations"
+        return [(reduced(render(self.best, self.toolbox.primitive)), f"{best}, {effort}")]
 
     def _painting(self, saved: Mapping[str, Any]) -> Painting:
         painting = Painting(map(tuple, saved["shapes"]), self.toolbox.primitive)

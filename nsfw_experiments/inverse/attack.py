@@ -22,10 +22,10 @@ from itertools import islice
 import numpy as np
 from PIL import Image
 
-from nsfw_experiments.display import figures, never_raises
+from nsfw_experiments.display import figures, never_raises, png
 from nsfw_experiments.image_metrics import psnr, ssim
 from nsfw_experiments.inverse.appearance import Appearance
-from nsfw_experiments.inverse.comparison import comparison_html, comparison_png
+from nsfw_experiments.inverse.comparison import comparison
 from nsfw_experiments.inverse.eot import eot_attack, robustness_grid
 from nsfw_experiments.inverse.prune import prune
 from nsfw_experiments.inverse.record import Record, Step
@@ -453,14 +453,18 @@ class Inversion:
 
     @never_raises
     def _repr_png_(self) -> bytes | None:
-        return None if self.best is None else comparison_png(self.original, self.best.pixels)
+        return png(self._comparison) if self._comparison else None
 
     @never_raises
     def _repr_html_(self) -> str | None:
         aim = f"target {self.target:g} ±{self.tolerance:g}, {self.evaluations} evaluations so far"
+        return figures(self._comparison, aim if self._comparison else f"{aim}; nothing was evaluated yet")
+
+    @property
+    def _comparison(self) -> list[tuple[Image.Image, str]]:
         if self.best is None:
-            return figures([], f"{aim}; nothing was evaluated yet")
-        return comparison_html(self.original, self.best.pixels, (self.history[0].score, self.best.score), aim)
+            return []
+        return comparison(self.original, self.best.pixels, (self.history[0].score, self.best.score))
 
 
 def _pruned(original: np.ndarray, pixels: np.ndarray) -> np.ndarray:

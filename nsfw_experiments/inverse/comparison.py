@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from nsfw_experiments.display import figures, png, reduced
+from nsfw_experiments.display import reduced
 from nsfw_experiments.image_metrics import psnr
 
 
@@ -53,57 +53,32 @@ def amplified_difference(original: np.ndarray, changed: np.ndarray, factor: floa
     return np.clip(np.rint(128 + factor * (changed.astype(float) - original)), 0, 255).astype(np.uint8)
 
 
-def comparison_png(original: np.ndarray, changed: np.ndarray) -> bytes:
-    """Give original, result and difference side by side as a PNG.
-
-    Parameters
-    ----------
-    original, changed : ndarray of uint8, shape (height, width, 3)
-
-    Returns
-    -------
-    bytes
-
-    Examples
-    --------
-    >>> grey = np.full((8, 8, 3), 9, np.uint8)
-    >>> comparison_png(grey, grey)[1:4]
-    b'PNG'
-    """
-    return png(*_pictures(original, changed))
-
-
-def comparison_html(original: np.ndarray, changed: np.ndarray, scores: tuple[float, float], text: str = "") -> str:
-    """Give original, result and difference side by side as HTML: with their scores, the PSNR, and what was amplified.
+def comparison(original: np.ndarray, changed: np.ndarray, scores: tuple[float, float]) -> list[tuple[Image.Image, str]]:
+    """Give original, result and difference, with captions: their scores, the PSNR, and how it was amplified.
 
     Parameters
     ----------
     original, changed : ndarray of uint8, shape (height, width, 3)
     scores : (float, float)
         Of both.
-    text : str
-        To stand below.
 
     Returns
     -------
-    str
+    list of (PIL.Image.Image, str)
+        As `nsfw_experiments.display.png` and `figures` take them.
 
     Examples
     --------
     >>> grey = np.full((8, 8, 3), 9, np.uint8)
-    >>> "score 0.100000" in comparison_html(grey, grey, (0.1, 0.2))
-    True
+    >>> [caption for _, caption in comparison(grey, grey + np.uint8(1), (0.1, 0.2))]
+    ['original, score 0.100000', 'changed, score 0.200000', 'difference ×127, PSNR 48.13 dB']
     """
-    captions = (
-        f"original, score {scores[0]:.6f}",
-        f"changed, score {scores[1]:.6f}",
-        f"difference ×{amplification(original, changed):.3g}, PSNR {psnr(original, changed):.2f} dB",
-    )
-    return figures(list(zip(_pictures(original, changed), captions)), text)
-
-
-def _pictures(original: np.ndarray, changed: np.ndarray) -> list[Image.Image]:
-    difference = Image.fromarray(amplified_difference(original, changed))
-    # What averages neighbours would average the difference away
     before, after = (reduced(Image.fromarray(pixels)) for pixels in (original, changed))
-    return [before, after, reduced(difference, Image.Resampling.NEAREST)]
+    # What averages neighbours would average the difference away
+    difference = reduced(Image.fromarray(amplified_difference(original, changed)), Image.Resampling.NEAREST)
+    factor, decibels = amplification(original, changed), psnr(original, changed)
+    return [
+        (before, f"original, score {scores[0]:.6f}"),
+        (after, f"changed, score {scores[1]:.6f}"),
+        (difference, f"difference ×{factor:.3g}, PSNR {decibels:.2f} dB"),
+    ]

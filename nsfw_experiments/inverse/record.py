@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
-from nsfw_experiments.display import figures, never_raises
-from nsfw_experiments.inverse.comparison import comparison_html, comparison_png
+from nsfw_experiments.display import figures, never_raises, png
+from nsfw_experiments.inverse.comparison import comparison
 
 if TYPE_CHECKING:
     from nsfw_experiments.inverse.eot import Transformation
@@ -128,19 +129,18 @@ class Record:
 
     @never_raises
     def _repr_png_(self) -> bytes | None:
-        before, after = self._original, self.pixels
-        return None if before is None or after is None else comparison_png(before, after)
+        return png(self._comparison) if self._comparison else None
 
     @never_raises
     def _repr_html_(self) -> str | None:
-        before, after = self._original, self.pixels
-        if before is None or after is None:
-            return figures([], str(self))
-        return comparison_html(before, after, (self.start_score, self.final_score), str(self))
+        return figures(self._comparison, str(self))
 
     @property
-    def _original(self) -> np.ndarray | None:
-        return self.history[0].pixels if self.history else None
+    def _comparison(self) -> list[tuple[Image.Image, str]]:
+        original = self.history[0].pixels if self.history else None
+        if original is None or self.pixels is None:
+            return []
+        return comparison(original, self.pixels, (self.start_score, self.final_score))
 
     @property
     def _first(self) -> str:
