@@ -115,10 +115,14 @@ class Evolution:
         until : float
             Stop as soon as the best painting's display value (a score, dB, ...) is this.
         callbacks : sequence of callables
-            Called with this object after each generation; see `nsfw_experiments.evolution.callbacks`.
+            Called with this object after each generation; see `nsfw_experiments.evolution.callbacks`. One that has a
+            method ``begin`` is called by that before the start, too, which takes longer than other generations.
         """
         self.interrupted = self._stopped = False
         try:
+            if self.generation < 0:
+                for begin in (callback.begin for callback in callbacks if hasattr(callback, "begin")):
+                    begin(self)
             while self.generation < generations and not (self.hall_of_fame and self.best_display_value >= until):
                 self.step()
                 for callback in callbacks:

@@ -70,6 +70,7 @@ class PaintingToolbox(base.Toolbox):
         self.register("map", map)
         self.register("batches", batches, size=8)
         self.register("evaluate", evaluate, primitive=self.primitive, fitness=fitness)
+        self.register("evaluated", ignore)
 
     @property
     def kind(self) -> Primitive:
@@ -328,7 +329,21 @@ def evaluate_invalid(paintings: Sequence[Painting], toolbox: PaintingToolbox) ->
     values = toolbox.map(toolbox.evaluate, list(toolbox.batches(invalid)))
     for painting, value in zip(invalid, chain.from_iterable(values)):
         painting.fitness.values = value
+        toolbox.evaluated(painting)
     return len(invalid)
+
+
+def ignore(painting: Painting) -> None:
+    """Do nothing with a painting that was evaluated; who wants to see each registers something else.
+
+    Parameters
+    ----------
+    painting : Painting
+
+    Examples
+    --------
+    >>> ignore(Painting())
+    """
 
 
 def random_population(toolbox: PaintingToolbox, size: int) -> tuple[list[Painting], int]:
