@@ -206,7 +206,7 @@ def _evolve(evolution: Evolution, args: Namespace) -> int:
         with ProgressBar(args.generations) as progress_bar:
             callbacks = [remove_replaced, snapshots, checkpoint, progress_bar]
             evolution.run(args.generations, args.until, callbacks)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # before or after the run, which ends quietly
         return INTERRUPTED
     except BrokenProcessPool:
         saved = evolution.generation >= 0
@@ -216,7 +216,7 @@ def _evolve(evolution: Evolution, args: Namespace) -> int:
     finally:
         seconds = time.monotonic() - started
         print(f"generation {evolution.generation}, {evolution.evaluations} evaluations, {seconds:.1f} s")
-    return 0
+    return INTERRUPTED if evolution.interrupted else 0
 
 
 @contextmanager

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from nsfw_experiments.evolution.fitness import display_value
+from nsfw_experiments.evolution.individual import Painting
 from nsfw_experiments.evolution.painting import render
 from nsfw_experiments.evolution.run import Evolution
+from nsfw_experiments.evolution.strategies import ignore
 from nsfw_experiments.live_figure import LiveFigure
 from nsfw_model.checks import check_whole
 from nsfw_model.outputs import save_picture
@@ -30,7 +33,7 @@ __getattr__ = deprecated_names(__name__, {"LiveView": f"{__name__}:LiveEvolution
 
 
 class ProgressBar(tqdm):
-    """A progress bar with the best painting's fitness; shown in terminals only.
+    """A progress bar with the best painting's fitness; shown in terminals and notebooks only.
 
     Parameters
     ----------
@@ -135,11 +138,32 @@ class LiveEvolution(LiveFigure[Evolution]):
     ...     evolution.run(200, callbacks=[view])
     """
 
+    def begin(self, evolution: Evolution) -> None:
+        """Show the start too, while its paintings are evaluated.
+
+        Parameters
+        ----------
+        evolution : Evolution
+        """
+        self._first: list[Painting] = []
+        evolution.toolbox.register("evaluated", self._take_first, evolution)
+
+    def _take_first(self, evolution: Evolution, painting: Painting) -> None:
+        self._first.append(painting)
+        self(evolution)
+
     def take(self, evolution: Evolution) -> None:
         self._evolution = evolution
+        if evolution.generation >= 0:
+            evolution.toolbox.register("evaluated", ignore)
 
     def figure(self) -> Figure:
-        return draw_progress(self._evolution)
+        if self._evolution.generation >= 0:
+            return draw_progress(self._evolution)
+        values = list(accumulate((painting.fitness.values[0] for painting in self._first), max))
+        best = max(self._first, key=lambda painting: painting.fitness)
+        evaluations = range(1, len(values) + 1)
+        return _draw(self._evolution, best, f"{len(values)} first paintings", evaluations, values)
 
 
 def draw_progress(evolution: Evolution) -> Figure:
@@ -158,16 +182,25 @@ def draw_progress(evolution: Evolution) -> Figure:
     --------
     >>> draw_progress(evolution).savefig("progress.png")              # doctest: +SKIP
     """
+    evaluations, best = evolution.logbook.select("evaluations", "max")
+    return _draw(evolution, evolution.best, f"generation {evolution.generation}", evaluations, best)
+
+
+def _draw(
+    evolution: Evolution, best: Painting, progress: str, evaluations: Sequence[int], values: Sequence[float]
+) -> Figure:
+    """The best painting, and the best fitness after so many evaluations."""
     from matplotlib.figure import Figure
 
     fitness = evolution.toolbox.fitness
+    shown = [display_value(fitness, value) for value in values]
     figure = Figure(figsize=(9, 4), layout="constrained")
     picture, curve = figure.subplots(1, 2)
-    picture.imshow(render(evolution.best, evolution.toolbox.primitive), interpolation="nearest")
+    picture.imshow(render(best, evolution.toolbox.primitive), interpolation="nearest")
     picture.set_axis_off()
-    picture.set_title(f"{fitness.label} {evolution.best_display_value:.6g}, generation {evolution.generation}")
-    evaluations, best = evolution.logbook.select("evaluations", "max")
-    curve.plot(evaluations, [display_value(fitness, value) for value in best])
+    value = display_value(fitness, best.fitness.values[0])
+    picture.set_title(f"{fitness.label} {value:.6g}, {progress}")
+    curve.plot(evaluations, shown, marker="." if len(shown) == 1 else "")  # a line of one point cannot be seen
     curve.set_xlabel("evaluations")
     curve.set_ylabel(fitness.label)
     if fitness.label == "NSFW score":

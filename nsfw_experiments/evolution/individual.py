@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from deap import base
 
+from nsfw_experiments.display import figures, never_raises, png, reduced
+from nsfw_experiments.evolution.painting import render
 from nsfw_experiments.evolution.primitives import COLOUR_GENES, Primitive, Ranges, Shape
 from theano_compat.deprecation import renamed_arguments
 
@@ -30,11 +32,14 @@ class Painting(list[Shape]):
     Parameters
     ----------
     shapes : iterable of tuple of int
+    primitive : Primitive, optional
+        What the shapes are. A notebook shows the picture of a painting that knows.
 
     Attributes
     ----------
     fitness : PaintingFitness
         Not valid until ``fitness.values``, a tuple of one number, is set.
+    primitive : Primitive or None
 
     Examples
     --------
@@ -42,9 +47,21 @@ class Painting(list[Shape]):
     False
     """
 
-    def __init__(self, shapes: Iterable[Shape] = ()):
+    def __init__(self, shapes: Iterable[Shape] = (), primitive: Primitive | None = None):
         super().__init__(shapes)
         self.fitness = PaintingFitness()
+        self.primitive = primitive
+
+    @never_raises
+    def _repr_png_(self) -> bytes | None:
+        return None if self.primitive is None else png([(reduced(render(self, self.primitive)), "")])
+
+    @never_raises
+    def _repr_html_(self) -> str | None:
+        if self.primitive is None:
+            return None
+        fitness = f"fitness {self.fitness.values[0]:.6g}" if self.fitness.valid else "not evaluated yet"
+        return figures([(reduced(render(self, self.primitive)), f"{len(self)} {self.primitive.name}, {fitness}")])
 
 
 def clone(painting: Painting) -> Painting:
@@ -64,7 +81,7 @@ def clone(painting: Painting) -> Painting:
     >>> clone(painting) == painting and clone(painting) is not painting
     True
     """
-    copy = Painting(painting)
+    copy = Painting(painting, painting.primitive)
     copy.fitness.wvalues = painting.fitness.wvalues
     return copy
 
@@ -116,7 +133,8 @@ def palette_painting(rng: random.Random, primitive: Primitive, count: int) -> Pa
     """
     ranges = primitive.ranges
     palette = [random_shape(rng, ranges)[-COLOUR_GENES:] for _ in range(rng.randint(1, 3))]
-    return Painting(coloured_like(random_shape(rng, ranges), rng.choice(palette), rng, ranges) for _ in range(count))
+    shapes = (coloured_like(random_shape(rng, ranges), rng.choice(palette), rng, ranges) for _ in range(count))
+    return Painting(shapes, primitive)
 
 
 def coloured_like(shape: Shape, model: Shape, rng: random.Random, ranges: Ranges) -> Shape:

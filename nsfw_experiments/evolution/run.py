@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 from deap import tools
+from PIL import Image
 
+from nsfw_experiments.display import figures, never_raises, png, reduced
 from nsfw_experiments.evolution.fitness import display_value
 from nsfw_experiments.evolution.individual import Painting
+from nsfw_experiments.evolution.painting import render
 from theano_compat.deprecation import renamed_arguments
 from nsfw_experiments.evolution.strategies import PaintingToolbox
 from nsfw_model.checks import check_whole
@@ -38,6 +41,8 @@ class Evolution:
         Generations that are complete; -1 before the start.
     evaluations : int
         Paintings drawn and evaluated so far.
+    interrupted : bool
+        Whether Ctrl-C or `stop` ended the last `run`.
     hall_of_fame : deap.tools.HallOfFame
     statistics : deap.tools.Statistics
         Of the fitness; register more before the run.
@@ -69,6 +74,7 @@ class Evolution:
         self.population: list[Painting] = []
         self.generation = -1
         self.evaluations = 0
+        self.interrupted = self._stopped = False
         self.hall_of_fame = tools.HallOfFame(hall_of_fame)
         self.statistics = tools.Statistics(lambda painting: painting.fitness.values[0])
         for name, function in (("max", np.max), ("avg", np.mean), ("min", np.min), ("std", np.std)):
@@ -98,7 +104,9 @@ class Evolution:
         until: float = float("inf"),
         callbacks: Sequence[Callable[[Evolution], object]] = (),
     ) -> None:
-        """Go on until so many generations are complete.
+        """Go on until so many generations are complete, until Ctrl-C, or until `stop` is called.
+
+        Whatever ends it, the state is that of the last complete generation, and the run can go on from there.
 
         Parameters
         ----------
@@ -107,35 +115,61 @@ class Evolution:
         until : float
             Stop as soon as the best painting's display value (a score, dB, ...) is this.
         callbacks : sequence of callables
-            Called with this object after each generation; see `nsfw_experiments.evolution.callbacks`.
-
-        Raises
-        ------
-        KeyboardInterrupt
-            After Ctrl-C. The state is that of the last complete generation, and the run can go on from there.
+            Called with this object after each generation; see `nsfw_experiments.evolution.callbacks`. One that has a
+            method ``begin`` is called by that before the start, too, which takes longer than other generations.
         """
-        while self.generation < generations and not (self.hall_of_fame and self.best_display_value >= until):
-            self.step()
-            for callback in callbacks:
-                callback(self)
+        self.interrupted = self._stopped = False
+        try:
+            if self.generation < 0:
+                for begin in (callback.begin for callback in callbacks if hasattr(callback, "begin")):
+                    begin(self)
+            while self.generation < generations and not (self.hall_of_fame and self.best_display_value >= until):
+                self.step()
+                for callback in callbacks:
+                    callback(self)
+                if self._stopped:
+                    self.interrupted = True
+                    return
+        except KeyboardInterrupt:
+            self.interrupted = True
+
+    def stop(self) -> None:
+        """End `run` after the present generation; may be called by a callback or another thread."""
+        self._stopped = True
 
     def step(self) -> None:
         """Make the next generation, or the start; what is not completed leaves no trace."""
-        before = self.toolbox.rng.getstate()
+        undo = self._undo()
         try:
             if self.generation < 0:
                 population, evaluations = self.toolbox.start()
             else:
                 population, evaluations = self.toolbox.generation(self.population)
+            self.population = population
+            self.generation += 1
+            self.evaluations += evaluations
+            self.hall_of_fame.update(population)
+            record = {name: float(value) for name, value in self.statistics.compile(population).items()}
+            self.logbook.record(gen=self.generation, nevals=evaluations, evaluations=self.evaluations, **record)
         except BaseException:
-            self.toolbox.rng.setstate(before)
+            undo()
             raise
-        self.population = population
-        self.generation += 1
-        self.evaluations += evaluations
-        self.hall_of_fame.update(population)
-        record = {name: float(value) for name, value in self.statistics.compile(population).items()}
-        self.logbook.record(gen=self.generation, nevals=evaluations, evaluations=self.evaluations, **record)
+
+    def _undo(self) -> Callable[[], None]:
+        """Give a function that takes the state back to what it is now."""
+        random, population = self.toolbox.rng.getstate(), self.population
+        generation, evaluations, records = self.generation, self.evaluations, len(self.logbook)
+        fame = self.hall_of_fame
+        paintings, fitnesses = list(fame.items), list(fame.keys)
+
+        def undo() -> None:
+            self.toolbox.rng.setstate(random)
+            self.population, self.generation, self.evaluations = population, generation, evaluations
+            fame.items[:], fame.keys[:] = paintings, fitnesses
+            while len(self.logbook) > records:
+                self.logbook.pop()
+
+        return undo
 
     def state(self) -> dict[str, Any]:
         """Give all that the run's future depends on; `restore` takes it up.
@@ -197,8 +231,24 @@ class Evolution:
         self.hall_of_fame.clear()
         self.hall_of_fame.update(best[::-1])  # of equals, the last that comes is put first
 
+    @never_raises
+    def _repr_png_(self) -> bytes | None:
+        return png(self._captioned_best) if self.hall_of_fame else None
+
+    @never_raises
+    def _repr_html_(self) -> str | None:
+        if not self.hall_of_fame:
+            return figures([], "An evolution before its first generation.")
+        return figures(self._captioned_best)
+
+    @property
+    def _captioned_best(self) -> list[tuple[Image.Image, str]]:
+        best = f"{self.toolbox.fitness.label} {self.best_display_value:.6g}"
+        effort = f"generation {self.generation}, {self.evaluations} evaluations"
+        return [(reduced(render(self.best, self.toolbox.primitive)), f"{best}, {effort}")]
+
     def _painting(self, saved: Mapping[str, Any]) -> Painting:
-        painting = Painting(map(tuple, saved["shapes"]))
+        painting = Painting(map(tuple, saved["shapes"]), self.toolbox.primitive)
         count, ranges = self.toolbox.settings.count, self.toolbox.primitive.ranges
         if len(painting) != count:
             raise ValueError(f"shapes: got {len(painting)}, expected {count}")

@@ -16,6 +16,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from math import isfinite
 from typing import Any
@@ -69,6 +70,7 @@ class PaintingToolbox(base.Toolbox):
         self.register("map", map)
         self.register("batches", batches, size=8)
         self.register("evaluate", evaluate, primitive=self.primitive, fitness=fitness)
+        self.register("evaluated", ignore)
 
     @property
     def kind(self) -> Primitive:
@@ -213,7 +215,8 @@ def climbing_toolbox(
 def _register_original(toolbox: PaintingToolbox) -> None:
     settings, primitive, rng = toolbox.settings, toolbox.primitive, toolbox.rng
     toolbox.register("shape", random_shape, rng, primitive.small_ranges)
-    toolbox.register("individual", tools.initRepeat, Painting, toolbox.shape, settings.count)
+    painting = partial(Painting, primitive=primitive)
+    toolbox.register("individual", tools.initRepeat, painting, toolbox.shape, settings.count)
     toolbox.register("population", tools.initRepeat, list, toolbox.individual)
     toolbox.register("mate", tools.cxTwoPoint)
     toolbox.register("mutate", reset_or_swap_mutation, rng=rng, ranges=primitive.ranges)
@@ -326,7 +329,21 @@ def evaluate_invalid(paintings: Sequence[Painting], toolbox: PaintingToolbox) ->
     values = toolbox.map(toolbox.evaluate, list(toolbox.batches(invalid)))
     for painting, value in zip(invalid, chain.from_iterable(values)):
         painting.fitness.values = value
+        toolbox.evaluated(painting)
     return len(invalid)
+
+
+def ignore(painting: Painting) -> None:
+    """Do nothing with a painting that was evaluated; who wants to see each registers something else.
+
+    Parameters
+    ----------
+    painting : Painting
+
+    Examples
+    --------
+    >>> ignore(Painting())
+    """
 
 
 def random_population(toolbox: PaintingToolbox, size: int) -> tuple[list[Painting], int]:
@@ -570,7 +587,7 @@ def recombine(parent: Painting, children: Sequence[Painting]) -> Painting:
     >>> recombine(Painting("abcde"), [Painting("abXde"), Painting("Ybcde"), Painting("abZdZ")])
     ['Y', 'b', 'X', 'd', 'e']
     """
-    recombination = Painting(parent)
+    recombination = Painting(parent, parent.primitive)
     changed: set[int] = set()
     for child in children:
         changes = {index for index, shape in enumerate(child) if shape != parent[index]}

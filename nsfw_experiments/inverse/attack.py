@@ -7,7 +7,7 @@ the real score at each step. A plain attack has four parts: a gradient search th
 a boundary search that takes back a little more until the score is at its target
 (`nsfw_experiments.inverse.search.boundary_search`), and, where the tolerance is tight, a greedy correction by single
 changes (`nsfw_experiments.inverse.search.greedy_correction`). The robust attack is that of
-`nsfw_experiments.inverse.eot`.
+`nsfw_experiments.inverse.eot`. An `Inversion` is such an attack evaluation by evaluation, `inverse` the whole of it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterator
+from inspect import GEN_CLOSED, getgeneratorstate
 from itertools import islice
 
 import numpy as np
 from PIL import Image
 
+from nsfw_experiments.display import figures, never_raises, png
 from nsfw_experiments.image_metrics import psnr, ssim
 from nsfw_experiments.inverse.appearance import Appearance
+from nsfw_experiments.inverse.comparison import comparison
 from nsfw_experiments.inverse.eot import eot_attack, robustness_grid
 from nsfw_experiments.inverse.prune import prune
 from nsfw_experiments.inverse.record import Record, Step
@@ -31,9 +33,11 @@ from nsfw_experiments.inverse.search import (
     FAR_EXPONENT,
     NEAR_EXPONENT,
     TIGHT,
+    Candidate,
     Goal,
     PixelScorer,
     Progress,
+    advance,
     boundary_search,
     greedy_correction,
     search,
@@ -67,6 +71,7 @@ def inverse(
     seed: int = 0,
     callback: Callable[[Step], None] | None = None,
     scorer: Scorer | None = None,
+    start_from: Picture | Inversion | None = None,
     watch: Callable[[Step], None] | None = None,
 ) -> tuple[Image.Image, Record]:
     """Change a picture as little as possible so that its score becomes `target`.
@@ -99,6 +104,8 @@ def inverse(
         Called with a `Step` after each evaluation; see `nsfw_experiments.inverse.callbacks`.
     scorer : nsfw_model.scorer.Scorer, optional
         Instead of the published network.
+    start_from : picture or Inversion, optional
+        An earlier result for the same picture, see `Inversion`.
     watch : callable, optional
         Deprecated: the old name of `callback`.
 
@@ -113,13 +120,14 @@ def inverse(
     Raises
     ------
     ValueError
-        If the target, the tolerance, the number of iterations or the seed makes no sense.
+        If the target, the tolerance, the number of iterations, the seed or what to start from makes no sense.
     PictureError
         If the picture cannot be read, or is too small or too large for its mode.
 
     Notes
     -----
-    Ctrl-C (KeyboardInterrupt) ends the search early; the best picture so far is returned.
+    Whatever ends the search, Ctrl-C (KeyboardInterrupt) or its last iteration, the picture closest to the target is
+    returned; of those within tolerance, the one with the smallest change.
 
     Examples
     --------
@@ -130,84 +138,352 @@ def inverse(
     if watch is not None:
         warnings.warn("inverse: watch is now callback", DeprecationWarning, stacklevel=2)
         callback = callback or watch
-    target = check_target(target)
-    check_tolerance(tolerance)
-    check_whole("iterations", iterations, least=1)
-    check_whole("seed", seed, least=0)
-    source = open_picture(image)  # once, for its pixels and for what else it has
-    original, appearance = read_pixels(source, full_resolution, robust), Appearance.of(source)
-    used = scorer or get_scorer()
-    pixel_scorer = PixelScorer(used, preprocessing(original.shape[:2], used.input_size))
-    progress = Progress(original, pixel_scorer, callback)
-    interrupted = False
+    inversion = Inversion(
+        image,
+        target,
+        iterations=iterations,
+        tolerance=tolerance,
+        full_resolution=full_resolution,
+        robust=robust,
+        seed=seed,
+        scorer=scorer,
+        start_from=start_from,
+    )
     try:
-        logit, gradient = pixel_scorer.logit_and_gradient(original, FAR_EXPONENT)
-        goal = Goal.between(score_of(logit), target, tolerance)
-        if robust:
-            _attack_robustly(progress, goal, logit, iterations, seed)
-        elif abs(score_of(logit) - target) <= tolerance:
-            progress.note(original, logit)
+        inversion.run(callback)
+        return inversion.result()
+    except KeyboardInterrupt:  # while the record was made
+        return inversion.result()
+
+
+class Inversion:
+    """The search that `inverse` makes, which can be stepped, stopped, looked at and gone on with.
+
+    Parameters
+    ----------
+    image : str, Path, bytes, binary file, ndarray or PIL.Image.Image
+    target : float or {"sfw", "nsfw"}
+    iterations : int
+    tolerance : float
+    full_resolution, robust : bool
+    seed : int
+    scorer : nsfw_model.scorer.Scorer, optional
+        All as for `inverse`.
+    start_from : picture or Inversion, optional
+        An earlier result for the same picture, of the same size. What it has changed is where the search begins, and
+        it ends as soon as the score is within tolerance: a few evaluations, if the targets are neighbours. The change
+        is still measured against the original. A start that is farther from the target than the original is not used.
+
+    Attributes
+    ----------
+    target, tolerance : float
+    iterations : int
+    robust : bool
+    original : ndarray of uint8, shape (height, width, 3)
+        The pixels that are going to be changed.
+    interrupted : bool
+        Whether Ctrl-C or `stop` ended the last `run`.
+
+    Raises
+    ------
+    ValueError, PictureError
+        As `inverse`.
+
+    Examples
+    --------
+    >>> inversion = Inversion("img/coffee.jpg", 0.5, iterations=30)
+    >>> for step in inversion.steps():
+    ...     if step.score > 0.3:
+    ...         inversion.stop()
+    >>> inversion.best.score > 0.3
+    True
+    >>> inversion.run()                                                             # all the rest
+    >>> picture, record = inversion.result()
+    >>> record.reached
+    True
+    >>> slid = Inversion("img/coffee.jpg", 0.52, start_from=inversion)
+    >>> slid.run()
+    >>> slid.result()[1].reached, slid.evaluations < inversion.evaluations
+    (True, True)
+    """
+
+    def __init__(
+        self,
+        image: Picture,
+        target: float | str,
+        *,
+        iterations: int = 100,
+        tolerance: float = 0.01,
+        full_resolution: bool = False,
+        robust: bool = False,
+        seed: int = 0,
+        scorer: Scorer | None = None,
+        start_from: Picture | Inversion | None = None,
+    ):
+        self.target, self.tolerance = check_target(target), check_tolerance(tolerance)
+        check_whole("iterations", iterations, least=1)
+        check_whole("seed", seed, least=0)
+        self.iterations, self.robust, self.interrupted = iterations, robust, False
+        source = open_picture(image)  # once, for its pixels and for what else it has
+        self.original = read_pixels(source, full_resolution, robust)
+        self._appearance = Appearance.of(source)
+        self._start = None if start_from is None else _start_pixels(start_from, self.original.shape)
+        self._seed, self._given_scorer = seed, scorer
+        used = scorer or get_scorer()
+        self._scorer = PixelScorer(used, preprocessing(self.original.shape[:2], used.input_size))
+        self._progress = Progress(self.original, self._scorer, self._rank, self._reaches)
+        self._stopped = False
+        self._candidates = self._search()
+
+    @property
+    def best(self) -> Candidate | None:
+        """The picture closest to the target; of those within tolerance, the one with the smallest change.
+
+        Its `pixels`, its `picture`, its `score` and its `psnr`; None before the first step.
+        """
+        return self._progress.best
+
+    @property
+    def evaluations(self) -> int:
+        """How many pictures the network was given so far."""
+        return self._scorer.evaluations
+
+    @property
+    def history(self) -> list[Step]:
+        """The steps so far, see `Record`."""
+        return self._progress.history
+
+    def step(self) -> Step | None:
+        """Evaluate one picture more; in robust mode some transformations of one.
+
+        Returns
+        -------
+        Step or None
+            None when the search is at its end.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After Ctrl-C. The next step goes on from there; where the search itself was interrupted, from the best so
+            far.
+        """
+        try:
+            candidate = next(self._candidates, None)
+        except BaseException:
+            if getgeneratorstate(self._candidates) == GEN_CLOSED:  # it is ended by what was raised in it
+                self._go_on_from(self.best)
+            raise
+        if self._scorer.interrupt:
+            interrupt, self._scorer.interrupt = self._scorer.interrupt, None
+            raise interrupt
+        return None if candidate is None else self._progress.latest
+
+    def _go_on_from(self, best: Candidate | None) -> None:
+        if best is not None and best.psnr < math.inf:
+            self._start = best.pixels
+        self._candidates = self._search()
+
+    def steps(self) -> Iterator[Step]:
+        """Go on to the end, or until `stop` is called.
+
+        Yields
+        ------
+        Step
+            After each evaluation.
+        """
+        self._stopped = False
+        while not self._stopped and (step := self.step()):
+            yield step
+
+    def run(self, callback: Callable[[Step], None] | None = None) -> None:
+        """Go on to the end, until Ctrl-C, or until `stop` is called.
+
+        Parameters
+        ----------
+        callback : callable, optional
+            Called with a `Step` after each evaluation; see `nsfw_experiments.inverse.callbacks`.
+        """
+        self.interrupted = False
+        try:
+            for step in self.steps():
+                if callback:
+                    callback(step)
+            self.interrupted = self._stopped
+        except KeyboardInterrupt:
+            self.interrupted = True  # the best so far is the result
+
+    def stop(self) -> None:
+        """End `run` and `steps` after the present evaluation; may be called by a callback or another thread."""
+        self._stopped = True
+
+    def result(self) -> tuple[Image.Image, Record]:
+        """Give the best picture so far and its record, as `inverse` does; in robust mode this takes a while.
+
+        Returns
+        -------
+        picture : PIL.Image.Image
+        record : Record
+        """
+        pixels = self.original if self.best is None else self.best.pixels
+        if not self.robust:
+            pixels = _pruned(self.original, pixels)
+        return self._appearance.put_on(Image.fromarray(pixels)), self._record(pixels)
+
+    def _rank(self, candidate: Candidate) -> tuple[float, ...]:
+        """Rank by the distance from the target, then by the side of a wide tolerance, then by the change."""
+        if self.robust:
+            return self._goal.robust(candidate)
+        distance = abs(candidate.score - self.target)
+        beyond_tolerance = distance if distance > self.tolerance else 0.0
+        return beyond_tolerance, self._goal.violation(candidate.logit) > 0, -candidate.psnr
+
+    def _reaches(self, candidate: Candidate) -> bool:
+        if self.robust:
+            return not any(self._goal.robust(candidate)[:-1])
+        return self._goal.margin(candidate.logit) >= 0 or abs(candidate.score - self.target) <= self.tolerance
+
+    def _search(self) -> Generator[Candidate, None, None]:
+        """Look at the original, unless that has been done; then attack it."""
+        if self.best is None:
+            self._logit, self._gradient = self._scorer.logit_and_gradient(self.original, FAR_EXPONENT)
+            self._goal = Goal.between(score_of(self._logit), self.target, self.tolerance)
+            yield self._progress.note(self.original, self._logit, verified=not self.robust)
+        if self.robust:
+            yield from self._attack_robustly()
+        elif abs(score_of(self._logit) - self.target) > self.tolerance and self.evaluations < self.iterations:
+            yield from self._attack()
+
+    def _attack_robustly(self) -> Iterator[Candidate]:
+        left = max(self.iterations - len(self.history) + 1, 1)
+        attack = eot_attack(self._scorer, self.original, self._goal, left, self._seed, self._start)
+        for pixels, worst, verified in attack:
+            yield self._progress.note(pixels, worst, verified)
+
+    def _attack(self) -> Iterator[Candidate]:
+        """Cross the goal; then hit it, if the tolerance is not wide anyway."""
+        goal, scorer = self._goal, self._scorer
+        # A wide tolerance is hit by crossing the goal, or nearly so.
+        reserved = 0 if goal.upper_tolerance == math.inf else 4 if goal.upper_tolerance > TIGHT else 16
+        reserved = min(reserved, self.iterations // 3)
+        if self._start is None:
+            crossing = yield from self._cross(reserved)
         else:
-            _attack(progress, goal, logit, gradient, iterations)
-    except KeyboardInterrupt:
-        interrupted = True  # the best so far is the result
-    pixels = progress.pixels if robust else _pruned(original, progress.pixels)
-    record = _record(progress, pixels, target, tolerance, robust, iterations, scorer)
-    return appearance.put_on(Image.fromarray(pixels)), replace(record, interrupted=interrupted)
+            crossing = yield from self._advance(self._start, reserved)
+            reserved = self.iterations - scorer.evaluations
+        if reserved > 0 and not goal.shortfall(crossing.logit):
+            yield from self._hit(crossing.pixels, reserved)
 
+    def _cross(self, reserved: int) -> Generator[Candidate, None, Candidate]:
+        """Spend all evaluations but those reserved on the smallest change that crosses the goal; gives the best."""
+        best = Candidate(self.original, self._logit, math.inf, verified=True)
+        evaluations = self.iterations - reserved - self._scorer.evaluations
+        for trial in search(self._scorer, self.original, self._goal, self._gradient, evaluations):
+            candidate = self._progress.note(*trial)
+            best = min(candidate, best, key=self._goal.crossing)
+            yield candidate
+        return best
 
-def _attack_robustly(progress: Progress, goal: Goal, logit: float, iterations: int, seed: int) -> None:
-    progress.rank = goal.robust
-    progress.note(progress.original, logit, verified=False)
-    for pixels, worst, verified in eot_attack(progress.scorer, progress.original, goal, iterations, seed):
-        progress.note(pixels, worst, verified)
+    def _advance(self, start: np.ndarray, reserved: int) -> Generator[Candidate, None, Candidate]:
+        """Cross the goal from another picture, or from the original where that is closer to it; gives what crosses."""
+        goal, scorer = self._goal, self._scorer
+        logit, gradient = scorer.logit_and_gradient(start, FAR_EXPONENT)
+        candidate = self._progress.note(start, logit)
+        yield candidate
+        if goal.shortfall(logit) < goal.shortfall(self._logit):
+            if goal.violation(logit) == 0 or goal.margin(logit) >= 0:
+                return candidate
+            for trial in advance(scorer, start, goal, gradient, self.iterations - reserved - scorer.evaluations):
+                candidate = self._progress.note(*trial)
+                yield candidate
+                if goal.margin(candidate.logit) >= 0:
+                    return candidate
+        return (yield from self._cross(reserved))
 
-
-def _attack(progress: Progress, goal: Goal, logit: float, gradient: np.ndarray, iterations: int) -> None:
-    """Cross the goal, given the original's logit and gradient; then hit it, if the tolerance is not wide anyway."""
-    original, scorer = progress.original, progress.scorer
-    # A wide tolerance is hit by crossing the goal, or nearly so.
-    reserved = 0 if goal.upper_tolerance == math.inf else 4 if goal.upper_tolerance > TIGHT else 16
-    reserved = min(reserved, iterations // 3)
-    progress.rank = goal.crossing
-    closest = progress.note(original, logit)
-    for pixels, crossing_logit in search(scorer, original, goal, gradient, iterations - reserved - 1):
-        closest = min(progress.note(pixels, crossing_logit), closest, key=goal.on_target)
-    if not progress.met or not reserved:
-        return
-    _hit(progress, goal, logit, reserved)
-    progress.reconsider(closest)
-
-
-def _hit(progress: Progress, goal: Goal, original_logit: float, evaluations: int) -> None:
-    """Take the best crossing back until its score is within tolerance."""
-    original, scorer = progress.original, progress.scorer
-    last = scorer.evaluations + evaluations
-    pixels = _pruned(original, progress.pixels)
-    logit, gradient = scorer.logit_and_gradient(pixels, NEAR_EXPONENT)
-    progress.rank = goal.on_target
-    progress.note(pixels, logit)
-    correctable = goal.lower_tolerance > 0 and _is_resized(original)
-    boundary = boundary_search(scorer, original, original_logit, pixels, logit, gradient, goal, evaluations - 1)
-    for trial in islice(boundary, BOUNDARY_FIRST if correctable else None):
-        progress.note(*trial)
-    if correctable and not progress.met:
+    def _hit(self, pixels: np.ndarray, evaluations: int) -> Iterator[Candidate]:
+        """Take a picture that crosses the goal back until its score is within tolerance."""
+        original, scorer, goal, note = self.original, self._scorer, self._goal, self._progress.note
+        last = scorer.evaluations + evaluations
+        pixels = _pruned(original, pixels)
+        logit, gradient = scorer.logit_and_gradient(pixels, NEAR_EXPONENT)
+        best = note(pixels, logit)
+        yield best
+        correctable = goal.lower_tolerance > 0 and _is_resized(original)
+        boundary = boundary_search(scorer, original, self._logit, pixels, logit, gradient, goal, evaluations - 1)
+        for trial in islice(boundary, BOUNDARY_FIRST if correctable else None):
+            candidate = note(*trial)
+            best = min(candidate, best, key=goal.on_target)
+            yield candidate
+        if not correctable or not goal.violation(best.logit):
+            return
         in_vain, closest = 0, math.inf
-        for pixels, logit in greedy_correction(scorer, original, progress.pixels, goal, last - scorer.evaluations):
-            progress.note(pixels, logit)
+        for pixels, logit in greedy_correction(scorer, original, best.pixels, goal, last - scorer.evaluations):
+            candidate = note(pixels, logit)
+            best = min(candidate, best, key=goal.on_target)
+            yield candidate
             in_vain += 1
             if abs(goal.offset(logit)) < closest:
                 in_vain, closest = 0, abs(goal.offset(logit))
             if in_vain == GREEDY_IN_VAIN:
                 break
         # What is left belongs to the search that always comes closer in the end
-        for trial in islice(boundary, max(last - scorer.evaluations, 0) if not progress.met else 0):
-            progress.note(*trial)
+        for trial in islice(boundary, max(last - scorer.evaluations, 0) if goal.violation(best.logit) else 0):
+            yield note(*trial)
+
+    def _record(self, pixels: np.ndarray) -> Record:
+        start, final = (_score_of_file(values, self._given_scorer) for values in (self.original, pixels))
+        difference = pixels.astype(int) - self.original
+        return Record(
+            target=self.target,
+            tolerance=self.tolerance,
+            start_score=start,
+            final_score=final,
+            iterations=self.iterations,
+            evaluations=self.evaluations,
+            first_reached=self._progress.first_reached,
+            l2=float(np.linalg.norm(difference)),
+            linf=int(np.abs(difference).max()),
+            psnr=psnr(self.original, pixels),
+            ssim=ssim(self.original, pixels),
+            mean_shift=float(difference.mean()),
+            robustness_grid=robustness_grid(pixels, self._given_scorer) if self.robust else None,
+            history=list(self.history),
+            interrupted=self.interrupted,
+            pixels=pixels,
+        )
+
+    @never_raises
+    def _repr_png_(self) -> bytes | None:
+        return png(self._comparison) if self._comparison else None
+
+    @never_raises
+    def _repr_html_(self) -> str | None:
+        aim = f"target {self.target:g} ±{self.tolerance:g}, {self.evaluations} evaluations so far"
+        return figures(self._comparison, aim if self._comparison else f"{aim}; nothing was evaluated yet")
+
+    @property
+    def _comparison(self) -> list[tuple[Image.Image, str]]:
+        if self.best is None:
+            return []
+        return comparison(self.original, self.best.pixels, (self.history[0].score, self.best.score))
 
 
 def _pruned(original: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     # At other sizes JPEG does not see these pixels but resized ones.
     return prune(original, pixels) if _is_resized(original) else pixels
+
+
+def _start_pixels(start: Picture | Inversion, shape: tuple[int, ...]) -> np.ndarray | None:
+    """What an earlier search has found, if anything, or a picture of the original's size."""
+    if isinstance(start, Inversion):
+        if start.best is None:
+            return None
+        pixels = start.best.pixels
+    else:
+        pixels = np.asarray(read_picture(start))
+    if pixels.shape != shape:
+        (height, width), (wanted_height, wanted_width) = pixels.shape[:2], shape[:2]
+        raise ValueError(f"start_from: got {width}x{height} pixels, expected {wanted_width}x{wanted_height}")
+    return pixels
 
 
 def _is_resized(pixels: np.ndarray) -> bool:
@@ -252,36 +528,6 @@ def read_pixels(image: Picture, full_resolution: bool, robust: bool = False) -> 
             f" expected sides of at least {SMALLEST_SIDE} and at most {largest} pixels"
         )
     return np.asarray(picture)
-
-
-def _record(
-    progress: Progress,
-    pixels: np.ndarray,
-    target: float,
-    tolerance: float,
-    robust: bool,
-    iterations: int,
-    scorer: Scorer | None,
-) -> Record:
-    original = progress.original
-    start, final = (_score_of_file(values, scorer) for values in (original, pixels))
-    difference = pixels.astype(int) - original
-    return Record(
-        target=target,
-        tolerance=tolerance,
-        start_score=start,
-        final_score=final,
-        iterations=iterations,
-        evaluations=progress.scorer.evaluations,
-        first_reached=progress.first_reached,
-        l2=float(np.linalg.norm(difference)),
-        linf=int(np.abs(difference).max()),
-        psnr=psnr(original, pixels),
-        ssim=ssim(original, pixels),
-        mean_shift=float(difference.mean()),
-        robustness_grid=robustness_grid(pixels, scorer) if robust else None,
-        history=progress.history,
-    )
 
 
 def _score_of_file(pixels: np.ndarray, scorer: Scorer | None) -> float:

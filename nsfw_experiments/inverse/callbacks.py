@@ -9,9 +9,9 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
+from nsfw_experiments.inverse.comparison import amplification, amplified_difference
 from nsfw_experiments.inverse.record import Step
 from nsfw_experiments.live_figure import LiveFigure
 from theano_compat.deprecation import deprecated_names
@@ -23,7 +23,7 @@ __getattr__ = deprecated_names(__name__, {"LiveView": f"{__name__}:LiveInverse"}
 
 
 class ProgressBar(tqdm):
-    """A progress bar with score and PSNR; shown in terminals only.
+    """A progress bar with score and PSNR; shown in terminals and notebooks only.
 
     Parameters
     ----------
@@ -44,31 +44,6 @@ class ProgressBar(tqdm):
         best = "" if step.best_psnr is None else f", best {step.best_psnr:.2f} dB"
         self.set_postfix_str(f"score {step.score:.4f} at {step.psnr:.2f} dB{best}", refresh=False)
         self.update(1)
-
-
-def amplified_difference(original: np.ndarray, changed: np.ndarray, factor: float | None = None) -> np.ndarray:
-    """Show a difference: grey where nothing changed, brighter and darker where values rose and fell.
-
-    Parameters
-    ----------
-    original, changed : ndarray of uint8, shape (height, width, 3)
-    factor : float, optional
-        By which differences are multiplied; left out, so that the largest just fits.
-
-    Returns
-    -------
-    ndarray of uint8, shape (height, width, 3)
-
-    Examples
-    --------
-    >>> grey = np.full((1, 1, 3), 9, np.uint8)
-    >>> amplified_difference(grey, grey + np.array([0, 1, 2], np.uint8), 50).tolist()
-    [[[128, 178, 228]]]
-    """
-    difference = changed.astype(float) - original
-    if factor is None:
-        factor = 127 / max(np.abs(difference).max(), 1)
-    return np.clip(np.rint(128 + factor * difference), 0, 255).astype(np.uint8)
 
 
 class LiveInverse(LiveFigure):
@@ -131,33 +106,39 @@ def draw_history(history: list[Step]) -> Figure:
     original, best = history[0], closest(history)
     if original.pixels is None or best.pixels is None:
         raise ValueError("history: got a first step without pixels, expected the original's")
+    factor = amplification(original.pixels, best.pixels)
     figure = Figure(figsize=(13, 3.4), layout="constrained")
     *pictures, curve = figure.subplots(1, 4, width_ratios=[1, 1, 1, 1.4])
     for axes, pixels, title in zip(
         pictures,
         (original.pixels, best.pixels, amplified_difference(original.pixels, best.pixels)),
-        (f"original, {original.score:.4f}", f"changed, {best.score:.4f}", f"difference, {best.psnr:.2f} dB"),
+        (
+            f"original, {original.score:.4f}",
+            f"changed, {best.score:.4f}",
+            f"difference, ×{factor:.3g}, {best.psnr:.2f} dB",
+        ),
     ):
         axes.imshow(pixels, interpolation="nearest")
         axes.set_axis_off()
         axes.set_title(title)
     evaluations = [step.evaluation for step in history]
-    curve.plot(evaluations, [step.score for step in history], color="tab:red")
+    curve.plot(evaluations, [step.score for step in history], ".-", color="tab:red")
+    curve.plot(best.evaluation, best.score, "o", color="tab:red")
     curve.set(xlabel="evaluation", ylim=(-0.02, 1.02))
     curve.set_ylabel("score", color="tab:red")
     decibels = curve.twinx()
-    decibels.plot(evaluations, [math.nan if step.best_psnr is None else step.best_psnr for step in history])
+    decibels.plot(evaluations, [math.nan if step.best_psnr is None else step.best_psnr for step in history], ".-")
     decibels.set_ylabel("PSNR of the best, dB", color="tab:blue")
     return figure
 
 
 def closest(history: list[Step]) -> Step:
-    """Give the step with the best picture so far; as long as none met the goal, the last that has its pixels.
+    """Give the step with the best picture so far.
 
     Parameters
     ----------
     history : list of Step
-        At least one has its pixels.
+        At least one; the first is always the best so far.
 
     Returns
     -------
@@ -165,11 +146,7 @@ def closest(history: list[Step]) -> Step:
 
     Examples
     --------
-    >>> grey = np.zeros((8, 8, 3), np.uint8)
-    >>> history = [Step(1, 0.1, math.inf, None, grey), Step(2, 0.9, 50.0, 50.0, grey), Step(3, 0.5, 51.0, 50.0, grey)]
-    >>> closest(history).evaluation
-    2
+    >>> closest([Step(1, 0.1, math.inf, None, None, best=True), Step(2, 0.9, 50.0, 50.0, None)]).evaluation
+    1
     """
-    with_pixels = [step for step in history if step.pixels is not None]
-    best = [step for step in with_pixels if step.psnr == history[-1].best_psnr]
-    return (best or with_pixels)[-1]
+    return [step for step in history if step.best][-1]

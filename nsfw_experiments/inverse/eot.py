@@ -194,7 +194,7 @@ def robustness_table(scores: dict[Transformation, float]) -> str:
 
 
 def eot_attack(
-    scorer: PixelScorer, original: np.ndarray, goal: Goal, iterations: int, seed: int
+    scorer: PixelScorer, original: np.ndarray, goal: Goal, iterations: int, seed: int, start: np.ndarray | None = None
 ) -> Iterator[tuple[np.ndarray, float, bool]]:
     """Look for small changes that meet the goal after every transformation.
 
@@ -212,6 +212,8 @@ def eot_attack(
         Gradient steps.
     seed : int
         Of the transformations drawn.
+    start : ndarray of uint8, shape (height, width, 3), optional
+        A changed picture, to begin with instead of the original.
 
     Yields
     ------
@@ -222,14 +224,15 @@ def eot_attack(
         Whether these were the whole robustness grid, or only a few drawn ones.
     """
     random = np.random.default_rng(seed)
-    start = original.astype(np.float32)
-    difference, momentum = np.zeros_like(start), np.zeros_like(start)
+    before = original.astype(np.float32)
+    difference = np.zeros_like(before) if start is None else start - before
+    momentum = np.zeros_like(before)
     norm, largest = (norm_of_psnr(decibels, original.size) for decibels in (FIRST_PSNR, LOWEST_PSNR))
     candidates: list[_Candidate] = []
     for number in range(iterations):
-        pixels = rounded(start + difference)
+        pixels = rounded(before + difference)
         worst, gradient = _expected_gradient(scorer, pixels, goal, random)
-        if number:
+        if number or start is not None:
             candidates.append((psnr(original, pixels), worst, pixels))
             yield pixels, goal.logit + goal.direction * worst, False
         momentum = MOMENTUM * momentum + gradient / np.maximum(np.linalg.norm(gradient), 1e-30)
@@ -238,7 +241,7 @@ def eot_attack(
         if number > iterations // 3:
             norm = min(norm * (1 - NORM_CHANGE if worst > MARGIN else 1 + NORM_CHANGE), largest)
         difference *= min(norm / np.maximum(np.linalg.norm(difference), 1e-30), 1.0)
-        difference = np.clip(start + difference, 0, 255) - start
+        difference = np.clip(before + difference, 0, 255) - before
     yield from _smallest_robust(scorer, candidates, goal)
 
 

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
+
+from nsfw_experiments.display import figures, never_raises, png
+from nsfw_experiments.inverse.comparison import comparison
 
 if TYPE_CHECKING:
     from nsfw_experiments.inverse.eot import Transformation
@@ -25,9 +29,12 @@ class Step:
     psnr : float
         Of `pixels`, in dB.
     best_psnr : float or None
-        Of the closest picture so far that met the goal.
+        Of the best picture so far; None before the goal is first reached or passed.
     pixels : ndarray of uint8, shape (height, width, 3), or None
         None in a history, where they are neither the original's nor the best.
+    best : bool
+        Whether this was the best picture so far: the closest to the target, and of those within its tolerance the one
+        with the smallest change.
     """
 
     evaluation: int
@@ -35,6 +42,7 @@ class Step:
     psnr: float
     best_psnr: float | None
     pixels: np.ndarray | None = field(repr=False, compare=False)
+    best: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ class Record:
     evaluations : int
         Pictures that the network was given, with or without gradient.
     first_reached : int or None
-        The evaluation at which the goal was first met.
+        The evaluation at which the goal was first reached or passed, however far.
     l2 : float
         Euclidean norm of the difference, in grey levels.
     linf : int
@@ -65,7 +73,9 @@ class Record:
     history : list of Step
         With the pixels of the original and of the best only.
     interrupted : bool
-        Whether Ctrl-C ended the search.
+        Whether Ctrl-C ended the search, or `Inversion.stop`.
+    pixels : ndarray of uint8, shape (height, width, 3), or None
+        The result's; a notebook shows them beside the original's.
     """
 
     target: float
@@ -83,6 +93,7 @@ class Record:
     robustness_grid: dict[Transformation, float] | None = field(repr=False)
     history: list[Step] = field(repr=False)
     interrupted: bool = False
+    pixels: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def meets(self, score: float) -> bool:
         """Tell whether a score is what was asked for.
@@ -116,12 +127,34 @@ class Record:
         warnings.warn("Record.survival is now Record.robustness_grid", DeprecationWarning, stacklevel=2)
         return self.robustness_grid
 
+    @never_raises
+    def _repr_png_(self) -> bytes | None:
+        return png(self._comparison) if self._comparison else None
+
+    @never_raises
+    def _repr_html_(self) -> str | None:
+        return figures(self._comparison, str(self))
+
+    @property
+    def _comparison(self) -> list[tuple[Image.Image, str]]:
+        original = self.history[0].pixels if self.history else None
+        if original is None or self.pixels is None:
+            return []
+        return comparison(original, self.pixels, (self.start_score, self.final_score))
+
+    @property
+    def _first(self) -> str:
+        """When the goal was first reached. A search's first long steps may well pass it, and end far beyond."""
+        if self.first_reached is None:
+            return "never met"
+        [first, *_] = [step for step in self.history if step.evaluation == self.first_reached]
+        return f"first {'met' if self.meets(first.score) else 'passed'} at evaluation {self.first_reached}"
+
     def __str__(self) -> str:
         reached = "reached" if self.reached else "NOT reached"
-        first = "never met" if self.first_reached is None else f"first met at evaluation {self.first_reached}"
         return (
             f"score       {self.start_score:.6f} -> {self.final_score:.6f}"
-            f" (target {self.target:g} +-{self.tolerance:g} {reached}, {first})\n"
+            f" (target {self.target:g} +-{self.tolerance:g} {reached}, {self._first})\n"
             f"difference  PSNR {self.psnr:.2f} dB, SSIM {self.ssim:.5f}, L2 {self.l2:.1f},"
             f" Linf {self.linf}, mean shift {self.mean_shift:+.4f}\n"
             f"effort      {self.evaluations} evaluations of the network"

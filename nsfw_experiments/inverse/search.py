@@ -2,12 +2,13 @@
 
 Three searches follow each other, each yielding the pictures it tries and their logits:
 
-- `search` crosses the goal along the gradient and makes the change smaller there (DDN);
+- `search` crosses the goal along the gradient and makes the change smaller there (DDN), or `advance` crosses it from an
+  earlier result;
 - `boundary_search` takes changes back until the score is at the goal;
 - `greedy_correction` takes back single changes whose effect is predicted, where the tolerance is tight.
 
-What is tried is noted in a `Progress`, which knows the best by the ranking of the present phase: a sort key that the
-`Goal` supplies.
+A `Goal` says what each of them is after, by a sort key of candidates. What is tried is noted in a `Progress`, which
+knows the best of all.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from nsfw_experiments.image_metrics import psnr
 from nsfw_experiments.inverse.prune import PILLOWS_JPEG, McuGrid, changes_in_order, unit_changes
@@ -39,6 +42,8 @@ __getattr__ = deprecated_names(
 # Norms and steps of the difference, in grey levels over all values of a 256x256 picture (300 is 51 dB).
 FIRST_NORM, FIRST_GROWTH, NORM_CHANGE = 300.0, 0.07, 0.05
 FAR_STEP, FIRST_STEP, LAST_STEP = 100.0, 60.0, 4.0
+#: Steps of `advance`; what is not reached by so many is not near.
+MOST_ADVANCES = 8
 #: An upper tolerance of less than this, in logits, is hit by the boundary search only.
 TIGHT = 0.2
 #: Changes of an MCU whose effects `greedy_correction` predicts.
@@ -67,25 +72,19 @@ class Candidate:
     psnr: float
     verified: bool
 
+    @property
+    def score(self) -> float:
+        """In 0..1."""
+        return score_of(self.logit)
 
-#: Sort key of a phase: the best candidate has the least. The last item is -PSNR; all others are 0 where the goal is
-#: met.
+    @property
+    def picture(self) -> Image.Image:
+        """The pixels as a picture of mode RGB."""
+        return Image.fromarray(self.pixels)
+
+
+#: A sort key: the best candidate has the least. The last item is -PSNR; all others are 0 where the goal is met.
 Ranking = Callable[[Candidate], tuple[float, ...]]
-
-
-def by_distance(candidate: Candidate) -> tuple[float, ...]:
-    """Rank where nothing but closeness counts, since the original meets the goal already.
-
-    Parameters
-    ----------
-    candidate : Candidate
-
-    Returns
-    -------
-    tuple of float
-        A sort key, see `Ranking`.
-    """
-    return (-candidate.psnr,)
 
 
 @dataclass(frozen=True)
@@ -186,10 +185,14 @@ class PixelScorer:
     ----------
     evaluations : int
         How many pictures the network was given.
+    interrupt : KeyboardInterrupt or None
+        What an evaluation was interrupted by. It was done again: so a search, which an exception would end, can go on
+        after it. Who drives the search raises this afterwards; a second interrupt is raised at once.
     """
 
     def __init__(self, scorer: Scorer, pipeline: Pipeline):
         self.scorer, self.pipeline, self.evaluations = scorer, pipeline, 0
+        self.interrupt: KeyboardInterrupt | None = None
 
     def logit(self, pixels: np.ndarray) -> float:
         """Give the logit of a picture's score.
@@ -202,8 +205,9 @@ class PixelScorer:
         -------
         float
         """
-        self.evaluations += 1
-        return float(self.scorer.logits(self.pipeline.forward(pixels)[0][None])[0])
+        x, _ = self.pipeline.forward(pixels)
+        (logit,) = self._evaluate(self.scorer.logits, x)
+        return float(logit)
 
     def logit_and_gradient(self, pixels: np.ndarray, straight_through_exponent: float) -> tuple[float, np.ndarray]:
         """Give the logit and its gradient with respect to the pixels.
@@ -219,9 +223,8 @@ class PixelScorer:
         logit : float
         gradient : ndarray of float32, shape (height, width, 3)
         """
-        self.evaluations += 1
         x, residuals = self.pipeline.forward(pixels)
-        logits, gradients = self.scorer.logits_and_gradients(x[None])
+        logits, gradients = self._evaluate(self.scorer.logits_and_gradients, x)
         return float(logits[0]), self.pipeline.vjp(gradients[0], residuals, straight_through_exponent)
 
     def logit_and_decoded_gradient(self, pixels: np.ndarray) -> tuple[float, np.ndarray]:
@@ -236,10 +239,19 @@ class PixelScorer:
         logit : float
         gradient : ndarray of float32, shape (256, 256, 3)
         """
-        self.evaluations += 1
         x, _ = self.pipeline.forward(pixels)
-        logits, gradients = self.scorer.logits_and_gradients(x[None])
+        logits, gradients = self._evaluate(self.scorer.logits_and_gradients, x)
         return float(logits[0]), network_input_vjp(gradients[0])
+
+    def _evaluate(self, function: Callable[[np.ndarray], Any], x: np.ndarray) -> Any:
+        self.evaluations += 1
+        try:
+            return function(x[None])
+        except KeyboardInterrupt as error:
+            if self.interrupt:
+                raise
+            self.interrupt = error
+        return function(x[None])
 
 
 class Progress:
@@ -252,18 +264,20 @@ class Progress:
     original : ndarray of uint8, shape (height, width, 3)
     scorer : PixelScorer
         Its evaluations are the steps' numbers.
-    callback : callable, optional
-        Called with a `Step`, pixels and all, for each candidate.
+    rank : Ranking
+        By which a candidate is the best.
+    reaches : callable
+        Whether a `Candidate` reaches the goal or passes it.
 
     Attributes
     ----------
-    rank : Ranking
-        The present phase's. A phase begins by setting it; what was best until then is ranked by it from then on.
     best : Candidate or None
         None as long as nothing was noted.
+    latest : Step or None
+        The last one noted, with its pixels.
     history : list of Step
     first_reached : int or None
-        The number of evaluations when the goal was first met.
+        The number of evaluations when the goal was first reached or passed.
 
     Examples
     --------
@@ -271,40 +285,23 @@ class Progress:
     ...     evaluations = 1
     >>> grey = np.full((8, 8, 3), 128, np.uint8)
     >>> goal = Goal(logit=3.0, direction=1, upper_tolerance=0.1)
-    >>> progress = Progress(grey, Counting)
-    >>> progress.rank = goal.crossing
+    >>> progress = Progress(grey, Counting, goal.on_target, lambda candidate: candidate.logit >= 3.0)
     >>> for level, logit in ((0, 1.0), (2, 4.0), (3, 3.05)):
     ...     _ = progress.note(grey + np.uint8(level), logit)
-    >>> progress.best.logit, progress.met                              # the closest that crosses the goal
-    (4.0, True)
-    >>> progress.rank = goal.on_target
-    >>> progress.met
-    False
+    >>> progress.best.logit, progress.latest.best
+    (3.05, True)
     """
 
-    def __init__(self, original: np.ndarray, scorer: PixelScorer, callback: Callable[[Step], None] | None = None):
-        self.original, self.scorer, self.callback = original, scorer, callback
-        self.rank: Ranking = by_distance
+    def __init__(self, original: np.ndarray, scorer: PixelScorer, rank: Ranking, reaches: Callable[[Candidate], bool]):
+        self.original, self.scorer, self.rank, self.reaches = original, scorer, rank, reaches
         self.best: Candidate | None = None
+        self.latest: Step | None = None
         self.history: list[Step] = []
         self.first_reached: int | None = None
         self._best_step = 0
 
-    @property
-    def pixels(self) -> np.ndarray:
-        """The best picture so far: ndarray of uint8, shape (height, width, 3)."""
-        return self.original if self.best is None else self.best.pixels
-
-    @property
-    def met(self) -> bool:
-        """Whether the best candidate meets the goal of the present phase."""
-        return self.best is not None and self._meets(self.best)
-
-    def _meets(self, candidate: Candidate) -> bool:
-        return not any(self.rank(candidate)[:-1])
-
     def note(self, pixels: np.ndarray, logit: float, verified: bool = True) -> Candidate:
-        """Take a candidate into the history, and tell the callback.
+        """Take a candidate into the history.
 
         Parameters
         ----------
@@ -319,33 +316,20 @@ class Progress:
         """
         candidate = Candidate(pixels, logit, psnr(self.original, pixels), verified)
         self.best = min(filter(None, (candidate, self.best)), key=self.rank)  # of equals the first of these
-        if self.first_reached is None and self._meets(candidate):
+        if self.first_reached is None and self.reaches(candidate):
             self.first_reached = self.scorer.evaluations
-        best_psnr = self.best.psnr if self.met else None
-        step = Step(self.scorer.evaluations, score_of(logit), candidate.psnr, best_psnr, pixels)
-        self._remember(step, improved=candidate is self.best)
-        if self.callback:
-            self.callback(step)
+        best_psnr = None if self.first_reached is None else self.best.psnr
+        is_best = candidate is self.best
+        self.latest = Step(self.scorer.evaluations, candidate.score, candidate.psnr, best_psnr, pixels, is_best)
+        self._remember(self.latest)
         return candidate
 
-    def reconsider(self, candidate: Candidate) -> None:
-        """Note a candidate of an earlier phase again if it is better than the best of the present one.
-
-        So a phase never hands back less than the one before.
-
-        Parameters
-        ----------
-        candidate : Candidate
-        """
-        if self.best is None or self.rank(candidate) < self.rank(self.best):
-            self.note(candidate.pixels, candidate.logit, candidate.verified)
-
-    def _remember(self, step: Step, improved: bool) -> None:
-        if improved:
+    def _remember(self, step: Step) -> None:
+        self.history.append(step if step.best or not self.history else replace(step, pixels=None))
+        if step.best:
             if self._best_step:
                 self.history[self._best_step] = replace(self.history[self._best_step], pixels=None)
-            self._best_step = len(self.history)
-        self.history.append(step if improved or not self.history else replace(step, pixels=None))
+            self._best_step = len(self.history) - 1
 
 
 def rounded(values: np.ndarray) -> np.ndarray:
@@ -414,6 +398,41 @@ def search(
         met = goal.margin(logit) >= 0
         near = near or met
         norm *= 1 - NORM_CHANGE if met else 1 + (NORM_CHANGE if near else FIRST_GROWTH)
+
+
+def advance(
+    scorer: PixelScorer, start: np.ndarray, goal: Goal, gradient: np.ndarray, evaluations: int
+) -> Iterator[tuple[np.ndarray, float]]:
+    """Go on from a changed picture, by a few steps along the gradient, until the goal is crossed.
+
+    Parameters
+    ----------
+    scorer : PixelScorer
+    start : ndarray of uint8, shape (height, width, 3)
+        A picture that falls short of the goal.
+    goal : Goal
+    gradient : ndarray of float32, shape (height, width, 3)
+        At that picture.
+    evaluations : int
+        At most so many steps.
+
+    Yields
+    ------
+    pixels : ndarray of uint8, shape (height, width, 3)
+    logit : float
+        Of its score.
+    """
+    scale = math.sqrt(start.size / (256 * 256 * 3))
+    values, step = start.astype(np.float32), FIRST_STEP
+    for _ in range(min(evaluations, MOST_ADVANCES)):
+        values += goal.direction * step * scale / np.maximum(np.linalg.norm(gradient), 1e-30) * gradient
+        values = np.clip(values, 0, 255)
+        pixels = rounded(values)
+        logit, gradient = scorer.logit_and_gradient(pixels, FAR_EXPONENT)
+        yield pixels, logit
+        if goal.margin(logit) >= 0:
+            return
+        step = FAR_STEP
 
 
 @dataclass

@@ -13,12 +13,15 @@ References
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 from PIL import Image
 
+from nsfw_experiments.display import never_raises
 from nsfw_experiments.pillow.jpeg import Jpeg
 from nsfw_model.logit import score_of
 from nsfw_model.preprocess import Picture, prepare, read_picture
@@ -59,6 +62,32 @@ class Fragility:
         lines = [f"{'as it is':<16} {self.score:.6f}"]
         lines += [f"{name:<16} {score:.6f}  {score - self.score:+.6f}" for name, score in self.scores.items()]
         return "\n".join([*lines, f"fragility {self.number:.3f}"])
+
+    @never_raises
+    def _repr_png_(self) -> bytes | None:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(6, 0.22 * len(self.scores) + 1), layout="constrained")
+        axes = figure.subplots()
+        axes.plot(list(self.scores.values()), list(self.scores), "o")
+        axes.axvline(self.score, color="tab:red")
+        axes.invert_yaxis()
+        axes.set(xlim=(-0.02, 1.02), xlabel="score", title=f"fragility {self.number:.3f}")
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=80)
+        return file.getvalue()
+
+    @never_raises
+    def _repr_html_(self) -> str | None:
+        rows = [("as it is", self.score), *self.scores.items()]
+        cells = "".join(
+            f"<tr><td>{escape(name)}</td><td>{score:.6f}</td><td>{score - self.score:+.6f}</td>"
+            f'<td style="min-width:104px;text-align:left"><div style="width:{100 * score:.0f}px;height:0.8em;'
+            'background:#888"></div></td></tr>'
+            for name, score in rows
+        )
+        head = "<tr><th></th><th>score</th><th>change</th><th></th></tr>"
+        return f"<table><caption>fragility {self.number:.3f}</caption>{head}{cells}</table>"
 
 
 def fragility(image: Picture, seed: int = 0, scorer: Scorer | None = None) -> Fragility:

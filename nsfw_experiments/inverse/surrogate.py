@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from theano_compat.deprecation import deprecated_names
 from theano_cpu.compile import compile_function

@@ -90,10 +90,47 @@ def test_the_live_figure_renews_one_display_and_ends_with_the_last_state(evoluti
     monkeypatch.setattr("nsfw_experiments.evolution.callbacks.draw_progress", draw)
     monkeypatch.setattr("IPython.display.display", display)
     monkeypatch.setattr(display_functions, "display", display)
+    evolution.run(0)
     with LiveEvolution(seconds=0) as view:
-        evolution.run(2, callbacks=[view])
+        evolution.run(3, callbacks=[view])
     assert shown == [(b"\x89PNG", False)] + [(b"\x89PNG", True)] * 3
-    assert drawn == [0, 1, 2, 2]
+    assert drawn == [1, 2, 3, 3]
+
+
+def test_the_live_figure_shows_the_start_from_the_first_evaluation_on(evolution, monkeypatch):
+    shown = []
+
+    def show(view):
+        picture, curve = view.figure().axes
+        shown.append((picture.get_title(), picture.images[0].get_array(), curve.lines[0].get_ydata()))
+
+    monkeypatch.setattr(LiveEvolution, "show", show)
+    view = LiveEvolution(seconds=0)
+    evolution.run(1, callbacks=[view])
+    count = evolution.logbook[0]["nevals"]
+    assert len(shown) == count + 2  # and nothing of later generations but their end
+    titles = [title.partition(", ")[2] for title, _, _ in shown]
+    assert titles[:2] == ["1 first paintings", "2 first paintings"]
+    assert titles[count - 1 :] == [f"{count} first paintings", "generation 0", "generation 1"]
+    for _, _, values in shown[:count]:
+        assert list(values) == sorted(values)
+    assert shown[count - 1][2][-1] == evolution.logbook[0]["max"]
+    np.testing.assert_array_equal(shown[count - 1][1], shown[count][1])
+
+
+def test_an_interrupted_start_is_shown_anew(evolution, monkeypatch):
+    def show(view):
+        drawn.append(len(view._first))
+        if len(drawn) == 3:
+            raise KeyboardInterrupt
+
+    drawn = []
+    monkeypatch.setattr(LiveEvolution, "show", show)
+    view = LiveEvolution(seconds=0)
+    evolution.run(0, callbacks=[view])
+    assert evolution.interrupted and evolution.generation == -1 and drawn == [1, 2, 3]
+    evolution.run(0, callbacks=[view])
+    assert not evolution.interrupted and drawn[3:6] == [1, 2, 3]
 
 
 def test_a_score_is_drawn_on_a_logit_scale(evolution):

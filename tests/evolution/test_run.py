@@ -1,8 +1,11 @@
 """A run of evolution: the same for the same seed, wherever it is computed and however often it is stopped."""
 
+import inspect
 import itertools
 import json
 import random
+import sys
+from contextlib import contextmanager
 
 import deap.tools.selection
 import numpy as np
@@ -95,10 +98,10 @@ def test_an_interrupted_generation_leaves_no_trace(strategy):
         return warmth(picture)
 
     evolution = Evolution(small_toolbox(strategy, fitness=warmth_until_interrupted))
-    with pytest.raises(KeyboardInterrupt):
-        evolution.run(9)
-    assert evolution.generation == 2
     evolution.run(9)
+    assert evolution.generation == 2 and evolution.interrupted
+    evolution.run(9)
+    assert not evolution.interrupted
     expected = run(small_toolbox(strategy), generations=9).state()
     assert evolution.state()["population"] == expected["population"]
     assert evolution.evaluations == expected["evaluations"]
@@ -252,6 +255,66 @@ def test_a_run_stops_when_the_best_is_good_enough():
     evolution.run(500, until=100.0)
     assert evolution.generation < 500
     assert evolution.best_display_value >= 100.0 > evolution.logbook[-2]["max"]
+
+
+@every_strategy
+def test_wherever_a_generation_is_interrupted_its_state_is_that_before_it(strategy):
+    """Ctrl-C is raised on each line of the step in turn, as Python does."""
+    evolution, whole = Evolution(small_toolbox(strategy), hall_of_fame=3), Evolution(small_toolbox(strategy))
+    evolution.run(1)
+    before = evolution.state()
+    for line in itertools.count(1):
+        with interrupted_at(Evolution.step, line) as interrupted:
+            evolution.step()
+        if not interrupted:
+            break
+        assert evolution.state() == before and len(evolution.logbook) == 2
+    assert line > 10
+    whole.run(2)
+    assert evolution.state()["population"] == whole.state()["population"]
+
+
+@contextmanager
+def interrupted_at(function, line):
+    """Raises KeyboardInterrupt where the so many-th line of a function begins; gives a list of the lines hit."""
+    lines, interrupted = itertools.count(1), []
+
+    def trace(frame, event, argument):
+        if event == "line" and next(lines) == line and frame.f_lineno < last:
+            interrupted.append(line)
+            raise KeyboardInterrupt
+        return trace
+
+    def start(frame, event, argument):
+        return trace if frame.f_code is function.__code__ else None
+
+    source, first = inspect.getsourcelines(function)
+    # Once the undoing has begun, only a second interrupt could disturb it
+    last = first + next(number for number, text in enumerate(source) if "except BaseException" in text)
+    sys.settrace(start)
+    try:
+        yield interrupted
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(None)
+
+
+def test_a_run_that_is_stopped_ends_after_the_generation_and_goes_on_as_if_it_had_not():
+    evolution = Evolution(small_toolbox())
+    evolution.run(9, callbacks=[lambda run: run.generation == 3 and run.stop()])
+    assert evolution.generation == 3 and evolution.interrupted
+    evolution.run(9)
+    assert not evolution.interrupted and evolution.state() == run(small_toolbox(), generations=9).state()
+
+
+def test_ctrl_c_in_a_callback_ends_the_run_quietly():
+    def interrupt(evolution):
+        raise KeyboardInterrupt
+
+    evolution = Evolution(small_toolbox())
+    evolution.run(9, callbacks=[interrupt])
+    assert evolution.generation == 0 and evolution.interrupted and evolution.best.fitness.valid
 
 
 def test_callbacks_see_every_generation():

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from nsfw_experiments.inverse import eot
-from nsfw_experiments.inverse import inverse
+from nsfw_experiments.inverse import Inversion, inverse
 from nsfw_experiments.inverse.record import Record
 from nsfw_experiments.inverse.eot import GRID, SHOWN, Transformation, robustness_grid, robustness_table
 from nsfw_experiments.inverse.search import Goal
@@ -51,8 +51,26 @@ def test_ctrl_c_never_returns_the_original_once_there_is_a_candidate(few, scorer
     assert record.psnr < 60
 
 
+def test_an_interrupted_attack_goes_on_from_the_best_so_far_and_is_verified(few, scorer_giving):
+    def interrupted(x):
+        calls.append(x)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return gradients(x)
+
+    calls, scorer = [], scorer_giving(0.3)
+    gradients, scorer.logits_and_gradients = scorer.logits_and_gradients, interrupted
+    inversion = Inversion(CHELSEA, 0.8, iterations=6, robust=True, scorer=scorer)
+    inversion.run()
+    best = inversion.best
+    assert inversion.interrupted and len(inversion.history) == 2 and best.psnr < 60
+    inversion.run()
+    assert not inversion.interrupted and inversion.best.verified
+    assert inversion.history[2].psnr == best.psnr  # where it began again
+
+
 def test_of_verified_failures_the_one_that_fails_least_is_returned(few, monkeypatch, scorer_giving):
-    def attack(scorer, original, goal, iterations, seed):
+    def attack(scorer, original, goal, iterations, seed, start):
         for shift, missing in ((3, 5.0), (2, 2.0), (1, 3.0), (4, np.inf)):
             yield original // 2 + shift, goal.logit - goal.direction * missing, True
         yield original // 2, goal.logit - goal.direction * 1.5, False

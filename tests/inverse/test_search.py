@@ -11,7 +11,6 @@ from nsfw_experiments.image_metrics import psnr
 from nsfw_experiments.inverse.prune import unit_changes
 from nsfw_experiments.inverse.search import (
     Bracket,
-    Candidate,
     Goal,
     PixelScorer,
     Progress,
@@ -41,10 +40,9 @@ def raised_by(levels):
 
 
 def noted(rank, *candidates):
-    """A progress in one phase that was told pixels raised by some levels, and their logits."""
+    """A progress that was told pixels raised by some levels, and their logits."""
     counter = Counter()
-    progress = Progress(ORIGINAL, counter)
-    progress.rank = rank
+    progress = Progress(ORIGINAL, counter, rank, lambda candidate: not any(rank(candidate)[:-1]))
     for levels, logit, *verified in candidates:
         counter.evaluations += 1
         progress.note(raised_by(levels), logit, *verified)
@@ -74,52 +72,49 @@ GOAL = Goal(logit=3.0, direction=1, upper_tolerance=0.1)
 
 def test_while_the_goal_is_crossed_the_closest_of_those_beyond_it_is_the_best_however_far_beyond():
     progress = noted(GOAL.crossing, (0, 0.0), (5, 3.05), (4, 9.0), (3, 2.9))
-    np.testing.assert_array_equal(progress.pixels, raised_by(4))
-    assert progress.met and progress.first_reached == 2
+    np.testing.assert_array_equal(progress.best.pixels, raised_by(4))
+    assert progress.first_reached == 2
 
 
 def test_as_long_as_none_crosses_the_goal_the_one_that_misses_it_least_is_the_best():
     progress = noted(GOAL.crossing, (0, 0.0), (5, 2.0), (1, 1.0))
-    np.testing.assert_array_equal(progress.pixels, raised_by(5))
-    assert not progress.met and progress.first_reached is None
+    np.testing.assert_array_equal(progress.best.pixels, raised_by(5))
+    assert progress.first_reached is None
 
 
 def test_on_target_the_closest_of_those_within_tolerance_is_the_best():
     progress = noted(GOAL.on_target, (1, 9.0), (5, 3.05), (4, 3.09), (3, 2.9))
-    np.testing.assert_array_equal(progress.pixels, raised_by(4))
+    np.testing.assert_array_equal(progress.best.pixels, raised_by(4))
 
 
 def test_in_robust_mode_the_verified_come_first_and_the_original_last():
     candidates = [(0, 9.0, False), (5, 1.0, False), (6, 5.0, False), (7, 2.0, True), (8, 2.5, True)]
-    best = [noted(GOAL.robust, *candidates[: count + 1]).pixels[0, 0, 0] - 100 for count in range(5)]
+    best = [noted(GOAL.robust, *candidates[: count + 1]).best.pixels[0, 0, 0] - 100 for count in range(5)]
     assert best == [0, 5, 6, 7, 8]
-    assert not noted(GOAL.robust, *candidates[:3]).met and noted(GOAL.robust, (9, 3.0, True)).met
+    assert noted(GOAL.robust, *candidates[:3]).first_reached is None
+    assert noted(GOAL.robust, (9, 3.0, True)).first_reached == 1
 
 
 @pytest.mark.parametrize("rank", [GOAL.crossing, GOAL.on_target, GOAL.robust])
 def test_of_equals_the_later_one_wins(rank):
     progress = noted(rank, (2, 3.0), (-2, 3.0))  # the same distance
-    np.testing.assert_array_equal(progress.pixels, raised_by(-2))
+    np.testing.assert_array_equal(progress.best.pixels, raised_by(-2))
 
 
-def test_a_new_phase_ranks_anew_what_was_best_until_then():
-    progress = noted(GOAL.crossing, (0, 0.0), (4, 9.0))
-    progress.rank = GOAL.on_target
-    assert not progress.met
-    progress.note(raised_by(3), 20.0)
-    np.testing.assert_array_equal(progress.pixels, raised_by(4))
-    progress.note(raised_by(6), 3.01)
-    np.testing.assert_array_equal(progress.pixels, raised_by(6))
-    assert progress.met and [step.best_psnr is None for step in progress.history] == [True, False, True, False]
+def test_steps_tell_whether_they_are_the_best_and_from_the_first_that_reaches_the_goal_how_good_the_best_is():
+    progress = noted(GOAL.on_target, (0, 0.0), (4, 9.0), (5, 3.05), (4, 3.05), (6, 3.05))
+    assert [step.best for step in progress.history] == [True, False, True, True, False]
+    assert [step.best_psnr for step in progress.history] == [
+        None,
+        None,
+        *(psnr(ORIGINAL, raised_by(levels)) for levels in (5, 4, 4)),
+    ]
 
 
-def test_an_earlier_candidate_is_noted_again_only_where_it_is_better():
-    progress = noted(GOAL.on_target, (4, 3.5))
-    worse, better = (Candidate(raised_by(5), logit, psnr(ORIGINAL, raised_by(5)), True) for logit in (4.0, 3.4))
-    progress.reconsider(worse)
-    assert len(progress.history) == 1
-    progress.reconsider(better)
-    assert progress.best.logit == 3.4 and len(progress.history) == 2
+def test_the_latest_step_has_its_pixels_whether_it_is_the_best_or_not():
+    progress = noted(GOAL.on_target, (0, 3.0), (4, 9.0))
+    np.testing.assert_array_equal(progress.latest.pixels, raised_by(4))
+    assert progress.latest == progress.history[-1] and progress.history[-1].pixels is None
 
 
 @given(st.lists(st.tuples(st.integers(1, 20), st.sampled_from([0.0, 2.0, 3.0, 3.05, 9.0])), min_size=1, max_size=12))
@@ -127,7 +122,7 @@ def test_the_history_has_the_pixels_of_two_steps_only(candidates):
     progress = noted(GOAL.crossing, (0, 0.0), *candidates)
     with_pixels = [number for number, step in enumerate(progress.history) if step.pixels is not None]
     assert with_pixels[0] == 0 and len(with_pixels) <= 2
-    np.testing.assert_array_equal(progress.history[with_pixels[-1]].pixels, progress.pixels)
+    np.testing.assert_array_equal(progress.history[with_pixels[-1]].pixels, progress.best.pixels)
 
 
 # The boundary search
@@ -250,6 +245,26 @@ def test_the_logit_rises_along_the_gradient():
     step = 300 * gradient / np.linalg.norm(gradient)
     moved = np.clip(np.rint(original + step), 0, 255).astype(np.uint8)
     assert scorer.logit(moved) > logit + 1 and scorer.evaluations == 2
+
+
+def test_an_interrupt_waits_for_the_evaluation_and_a_second_one_does_not():
+    class Interrupted(RedSum):
+        interrupts = 1
+
+        def logits(self, x):
+            if self.interrupts:
+                self.interrupts -= 1
+                raise KeyboardInterrupt
+            return x[:, 2].sum(axis=(1, 2)) / 100
+
+    network = Interrupted()
+    scorer, original = PixelScorer(network, preprocessing((256, 256))), resize_image(CHELSEA)
+    logit = scorer.logit(original)
+    assert isinstance(scorer.interrupt, KeyboardInterrupt) and scorer.evaluations == 1
+    assert logit == scorer.logit(original)
+    network.interrupts = 1
+    with pytest.raises(KeyboardInterrupt):
+        scorer.logit(original)
 
 
 def test_every_look_at_the_network_is_counted():
