@@ -142,6 +142,7 @@ class _Step:
     def __init__(self, task: _Task):
         self.task = task
         self.started: float | None = None
+        self.seconds = 0.0  # that it took
         self.is_left_behind = False
         self.prepared: list[Prepared] = []
         self.error: BaseException | None = None
@@ -194,6 +195,7 @@ class _Workers:
         while (step := self._todo.get()) is not None:
             step.started = time.monotonic()
             self._work(step)
+            step.seconds = time.monotonic() - step.started
             if step.is_left_behind:
                 return
             self._done.put(step)
@@ -209,6 +211,8 @@ class _Workers:
                     return self._leave_behind(late[0], seconds)
                 continue
             if not step.is_left_behind:
+                if step.seconds > seconds:  # done before anybody looked at the clock
+                    step.prepared, step.error = [], _late(step, seconds)
                 return step
             self._todo.put(None)  # it was done in the very moment in which another thread took its place
 
@@ -221,8 +225,12 @@ class _Workers:
         self._start()
         late = _Step(step.task)
         self._pending[self._pending.index(step)] = late
-        late.error = PictureError(f"{picture_name(step.task.img)}: not done within {seconds:g} s")
+        late.error = _late(step, seconds)
         return late
+
+
+def _late(step: _Step, seconds: float) -> PictureError:
+    return PictureError(f"{picture_name(step.task.img)}: not done within {seconds:g} s")
 
 
 class _Pipeline:

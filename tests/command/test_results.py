@@ -514,7 +514,8 @@ def test_an_interrupted_run_keeps_its_rows_and_says_so(number, pictures, tmp_pat
     out = tmp_path / "out.csv"
     command = ["score", str(pictures), "--out", str(out), "--batch-size", "1"]
     code = f"""
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
 from nsfw_command import score
 from nsfw_command.main import main
 def scores(images, *arguments, **options):

@@ -253,6 +253,12 @@ class TestTimeLimit:
         assert [numbers(result) for result in (results[0], *results[4:])] == [[1], [2], [3]]
         assert [str(result) for result in results[1:4]] == ["<int>: not done within 0.1 s"] * 3
 
+    def test_what_took_too_long_is_late_though_it_may_be_done_before_anybody_looks(self):
+        (result,) = results_of(
+            [1], prepare_frames=lambda img: (time.sleep(0.001), prepare_frames(img))[1], seconds=1e-9
+        )
+        assert str(result) == "<int>: not done within 1e-09 s"
+
     def test_a_long_animation_is_not_late_while_it_goes_on(self):
         def slow(img):
             for frame in prepare_frames(img):
