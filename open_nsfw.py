@@ -257,6 +257,8 @@ def nsfw_scores(
         If `batch_size`, `on_error` or `seconds` is none of the above.
     FileNotFoundError, nsfw_model.ModelFileError, NotImplementedError
         As `nsfw_score`, all of them before the first picture is taken.
+    nsfw_scale.cluster.ClusterError
+        If a worker of `client` would score otherwise than this process, or all of them are lost.
 
     Examples
     --------

@@ -1,125 +1,122 @@
-"""Time a cluster of two workers beside one process, and compute what a million to a trillion pictures cost.
+"""Measure what a cluster costs: pictures a second of one process and of two workers, and Dask's share of a part.
 
-    python benchmarks/cluster.py [--rounds 3] [--large 24] [--small 400]
+    python benchmarks/cluster.py [--pictures 400] [--size 1024x768] [--rounds 3] [--markdown]
+    python benchmarks/cluster.py --overhead [--tasks 5000]
 
-All runs on this machine: the workers are processes that share its cores. Leave it alone meanwhile.
+The workers are processes of one thread each on this machine, so that two of them have what the one process has. Rounds
+alternate, and medians are printed; the last column is the share of the one process's speed that the workers have. The
+files are JPEGs of smooth noise, which take as long to decode as photographs.
+
+With ``--overhead`` nothing is scored: milliseconds of Dask for a task that does nothing, and pictures a second that one
+client can name and get results of.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(ROOT))
 
-from nsfw_scale.cluster import PARTITION, distributed_scores  # noqa: E402
+import numpy as np  # noqa: E402
+from PIL import Image  # noqa: E402
+from tables import write_row  # noqa: E402
+
+from nsfw_scale.cluster import distributed_scores  # noqa: E402
 from open_nsfw import nsfw_scores  # noqa: E402
-from scale import LARGE, SMALL  # noqa: E402
 
-CORES = len(os.sched_getaffinity(0))
-#: Cores of a machine in the computed tables.
-CORES_OF_A_MACHINE = 16
-
-
-@contextmanager
-def workers(count: int, folder: Path) -> Iterator[Any]:
-    """Start workers that share the cores, each with its part of the network's threads."""
-    from distributed import Client, LocalCluster
-
-    os.environ["OMP_NUM_THREADS"] = str(max(1, CORES // count))
-    options = dict(threads_per_worker=1, processes=True, dashboard_address=None, local_directory=folder)
-    try:
-        with LocalCluster(n_workers=count, **options) as cluster, Client(cluster) as client:
-            yield client
-    finally:
-        del os.environ["OMP_NUM_THREADS"]
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def rates(paths: list[str], client: Any, rounds: int) -> tuple[float, float]:
-    """Pictures a second by one process and by the cluster, in turns, after some that prepare everything."""
-    ways: list[Callable[[list[str]], object]] = [
-        lambda some: list(nsfw_scores(some)),
-        lambda some: list(nsfw_scores(some, client=client)),
-    ]
-    for way in ways:
-        way(paths[: 2 * PARTITION])
-    measured = [[seconds_of(lambda way=way: way(paths)) for way in ways] for _ in range(rounds)]
-    alone, together = (len(paths) / statistics.median(of_way) for of_way in zip(*measured))
-    return alone, together
-
-
-def nothing(part: Iterable[Any], workers: int | None) -> Iterator[Any]:
-    """Stand for the scoring of a part."""
-    return iter(part)
-
-
-def milliseconds_of_a_part(client: Any, parts: int = 3000) -> float:
-    """What a part costs the scheduler and this process, whatever is in it."""
-    return (
-        seconds_of(lambda: list(distributed_scores(client, iter([b""] * parts), nothing, dict, partition=1)))
-        / parts
-        * 1e3
-    )
-
-
-def write_paper(name: str, rate: float, megabytes: float, part_milliseconds: float) -> None:
-    """Print what many pictures cost, by the pictures a second of a core and the size of a file."""
-    machine = rate * CORES_OF_A_MACHINE
-    print(f"\n| {name} | 10^6 | 10^9 | 10^12 |\n|---|---|---|---|")
-    rows: dict[str, Callable[[float], str]] = {
-        f"days of one machine of {CORES_OF_A_MACHINE} cores": lambda n: f"{n / machine / 86400:,.2f}",
-        "machines for a day": lambda n: f"{max(1.0, n / machine / 86400):,.0f}",
-        "the files, TB": lambda n: f"{n * megabytes / 1e6:,.1f}",
-        f"days of one scheduler, in parts of {PARTITION}": lambda n: (
-            f"{n / PARTITION * part_milliseconds / 1e3 / 86400:,.3f}"
-        ),
-    }
-    for row, cell in rows.items():
-        print(f"| {row} | {' | '.join(cell(10.0**power) for power in (6, 9, 12))} |")
-    print(f"\nA machine reads {machine * megabytes:.0f} MB/s. One scheduler keeps "
-          f"{PARTITION / part_milliseconds * 1e3 / machine:,.0f} machines busy.")  # fmt: skip
+WORKERS = 2
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--large", type=int, default=24, help="photographs of 12 megapixels (default: 24)")
-    parser.add_argument("--small", type=int, default=400, help="photographs of 1024x768 (default: 400)")
+    parser.add_argument("--pictures", type=int, default=400, metavar="N")
+    parser.add_argument("--size", type=size, default=(1024, 768), metavar="WxH")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N")
+    parser.add_argument("--overhead", action="store_true", help="measure Dask's share only")
+    parser.add_argument("--tasks", type=int, default=5000, metavar="N", help="for --overhead")
+    parser.add_argument("--markdown", action="store_true")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, workers(2, Path(folder, "dask")) as client:
-        found = {}
-        print("| JPEGs | one process, pictures/s | 2 workers | ratio |\n|---|---|---|---|")
-        for count, size in (args.small, SMALL), (args.large, LARGE):
-            name, photographs = f"{size[0]}x{size[1]}", Path(folder, f"{size[0]}x{size[1]}")
-            make = [sys.executable, str(ROOT / "benchmarks/scale.py"), "--make", str(photographs)]
-            subprocess.run([*make, *map(str, (count, *size))], check=True)
-            paths = sorted(map(str, photographs.iterdir()))
-            alone, together = rates(paths, client, args.rounds)
-            print(f"| {count} of {name} | {alone:.1f} | {together:.1f} | {together / alone:.2f}x |", flush=True)
-            found[name] = alone / CORES, sum(path.stat().st_size for path in photographs.iterdir()) / count / 1e6
-        part_milliseconds = milliseconds_of_a_part(client)
-    print(f"\nA part of nothing takes {part_milliseconds:.2f} ms.")
-    for name, (rate, megabytes) in found.items():
-        write_paper(
-            f"JPEGs of {name}, {megabytes:.2f} MB, {rate:.1f} a second on a core", rate, megabytes, part_milliseconds
-        )
+    with tempfile.TemporaryDirectory() as folder, cluster(folder) as client:
+        if args.overhead:
+            write_row(("ms a task", "pictures/s of a client"), args.markdown, header=True)
+            write_row((milliseconds_of_a_task(client, args.tasks), pictures_of_a_client(client)), args.markdown)
+            return
+        files = list(photographs(Path(folder), args.pictures, args.size))
+        one, two = speeds(files, client, args.rounds)
+        write_row(("pictures/s", "one process", f"{WORKERS} workers", "ratio"), args.markdown, header=True)
+        write_row(("{}x{}".format(*args.size), one, two, two / one), args.markdown)
+
+
+def size(text: str) -> tuple[int, int]:
+    """Read ``1024x768``."""
+    width, _, height = text.partition("x")
+    return int(width), int(height)
+
+
+@contextmanager
+def cluster(folder: str) -> Iterator[Any]:
+    """Start workers, and give their client. Dask gives each ``OMP_NUM_THREADS=1``."""
+    from distributed import Client, LocalCluster
+
+    options = dict(processes=True, dashboard_address=":0", local_directory=folder)
+    with LocalCluster(n_workers=WORKERS, threads_per_worker=1, **options) as local, Client(local) as client:
+        yield client
+
+
+def photographs(folder: Path, count: int, size: tuple[int, int]) -> Iterator[str]:
+    """Write JPEGs that are alike in content and in nothing else."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        coarse = Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
+        grain = rng.integers(-8, 9, (size[1], size[0], 1))
+        path = folder / f"{number}.jpg"
+        Image.fromarray((np.asarray(coarse) + grain).clip(0, 255).astype(np.uint8)).save(path, quality=85)
+        yield str(path)
+
+
+def speeds(files: list[str], client: Any, rounds: int) -> list[float]:
+    """Pictures a second of this process, and of the client's workers."""
+    ways = {}, {"client": client}
+    for way in ways:
+        list(nsfw_scores(files[:16], **way))  # what is imported, built and compiled once
+    taken: list[list[float]] = [[], []]
+    for _ in range(rounds):
+        for way, seconds in zip(ways, taken):
+            started = time.perf_counter()
+            assert len(list(nsfw_scores(files, **way))) == len(files)
+            seconds.append(time.perf_counter() - started)
+    return [len(files) / statistics.median(seconds) for seconds in taken]
+
+
+def milliseconds_of_a_task(client: Any, count: int) -> float:
+    """What Dask takes for a task that does nothing."""
+    started = time.perf_counter()
+    for future in [client.submit(int, pure=False) for _ in range(count)]:
+        future.result()
+    return 1e3 * (time.perf_counter() - started) / count
+
+
+def pictures_of_a_client(client: Any, count: int = 100_000) -> float:
+    """How many files a second are named, sent, and answered by workers that do not look at them."""
+    started = time.perf_counter()
+    names = (f"/pictures/{number}.jpg" for number in range(count))
+    assert sum(distributed_scores(client, names, no_scores, dict, partition=256)) == 0
+    return count / (time.perf_counter() - started)
+
+
+def no_scores(images: Iterable[str], workers: int) -> Iterator[float]:
+    """Answer as a worker that does nothing."""
+    return (0.0 for _ in images)
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def distributed_scores(
     score_part: Callable[..., Iterable[Any]],
     facts: Callable[[], Facts],
     *,
-    partition: int = PARTITION,
+    partition: int | None = None,
     threads: int | None = None,
     patience: float = 60,
 ) -> Generator[Any]:
@@ -154,8 +154,8 @@ def distributed_scores(
         `PictureError`, for each in order. It is pickled, as is `facts`.
     facts : callable
         Gives what decides a score where it is called, as `nsfw_scale.facts.facts` does.
-    partition : int
-        How many pictures are sent at once, at most.
+    partition : int, optional
+        How many pictures are sent at once, at most; left out, `PARTITION`.
     threads : int, optional
         The ``workers`` of `score_part`; left out, its own choice.
     patience : float
@@ -182,11 +182,12 @@ def distributed_scores(
     >>> from distributed import Client
     >>> def widths(images, workers):
     ...     return (img.shape[1] for img in images)
-    >>> with Client(processes=False, n_workers=1, dashboard_address=None) as client:
+    >>> with Client(processes=False, n_workers=1, dashboard_address=":0") as client:
     ...     pictures = [np.zeros((1, width, 3), np.uint8) for width in (3, 1, 2)]
     ...     list(distributed_scores(client, pictures, widths, dict))
     [3, 1, 2]
     """
+    partition = PARTITION if partition is None else partition
     check_whole("partition", partition, least=1)
     cluster = _Cluster(client, _Job(uuid.uuid4().hex, score_part, facts, facts(), threads), patience)
     cluster.check_workers()

@@ -155,6 +155,11 @@ def test_parts_are_large_unless_a_worker_would_have_few_of_them(client):
     assert list(scored(client, of_unknown_number(many[:53]), sizes_of_parts, partition=50)) == [50] * 50 + [3] * 3
 
 
+def test_the_size_of_parts_may_be_set(client, monkeypatch):
+    monkeypatch.setattr(cluster_module, "PARTITION", 3)
+    assert list(scored(client, of_unknown_number([b""] * 4), sizes_of_parts)) == [3, 3, 3, 1]
+
+
 def test_bytes_and_pixels_travel_in_smaller_parts(client, monkeypatch):
     monkeypatch.setattr(cluster_module, "MAX_PART_BYTES", 100)
 
