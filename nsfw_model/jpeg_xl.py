@@ -1,5 +1,7 @@
 """The header of a JPEG XL: its plugin for Pillow decodes a file when it opens it, so its size is read here before.
 
+It begins the codestream [1]_, which may be in the boxes of a file [2]_.
+
 References
 ----------
 .. [1] ISO/IEC 18181-1:2024 (JPEG XL core coding system), annex D: SizeHeader and ImageMetadata
