@@ -114,14 +114,13 @@ def connect(address: str, seconds: float = 10) -> Iterator[Any]:
     ...     scores = list(nsfw_scores(files, client=client))
     """
     try:
-        from distributed import Client, TimeoutError
+        from distributed import Client
     except ImportError as error:
         raise ClusterError("a cluster needs Dask: pip install 'open-nsfw-theano[cluster]'") from error
     try:
         client = Client(address, timeout=seconds)
-    except (OSError, TimeoutError, ValueError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ClusterError(f"{address}: no scheduler of a cluster answers: {reason}") from error
+    except Exception as error:  # what answers may be anything, such as the scheduler's own web server on port 8787
+        raise ClusterError(f"{address}: no scheduler of a cluster answers: {_in_one_line(error)}") from error
     with client:
         yield client
 
@@ -295,7 +294,7 @@ class _Cluster:
             if address not in self._present():
                 return None
         error = check.future.exception()  # whatever keeps it from answering, such as a module that it lacks
-        return _Refusal(address, f"{type(error).__name__}: {error}") if error else check.future.result()
+        return _Refusal(address, _in_one_line(error)) if error else check.future.result()
 
     def results(self, parts: _Partitions) -> Generator[Any]:
         """What becomes of each picture, in order."""
@@ -378,6 +377,10 @@ class _Cluster:
         return [self._received(self._send(single))[0] for single in singles]
 
 
+def _in_one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def _address(client: Any) -> str:
     return client.scheduler.address if client.scheduler is not None else "a closed client"
 
@@ -406,7 +409,7 @@ def _why_not(job: _Job) -> str | None:
     try:
         return difference(job.facts(), job.expected)
     except Exception as error:  # no such file of weights, no bfloat16, no compiler, ...
-        return f"{type(error).__name__}: {error}"
+        return _in_one_line(error)
 
 
 def _results(job: _Job, part: _Part) -> list[Any]:

@@ -3,7 +3,9 @@
 import io
 import os
 import signal
+import socket
 import sys
+import threading
 import time
 from functools import partial
 from math import isnan
@@ -77,6 +79,22 @@ def facts_except(odd):
     except ValueError:
         name = None
     return {"Pillow": "11.0.0" if name == odd else "13.0.0"}
+
+
+def facts_of_a_client():
+    """A worker has none, as one whose processor lacks what is asked for."""
+    try:
+        get_worker()
+    except ValueError:
+        return {"Pillow": "13.0.0"}
+    raise NotImplementedError("no bfloat16 here")
+
+
+class Lacking:
+    """What cannot be unpickled where a module is missing."""
+
+    def __reduce__(self):
+        return __import__, ("a_module_that_nobody_has",)
 
 
 def workers_names(images, workers):
@@ -272,6 +290,22 @@ def test_frames_are_scored_as_without_a_cluster(client, tmp_path):
     assert worst == pytest.approx(max(first.score, second.score), abs=1e-6)
 
 
+def test_workers_that_cannot_score_at_all_are_refused_by_name():
+    with (
+        LocalCluster(n_workers=5, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        with pytest.raises(ClusterError) as raised:
+            distributed_scores(client, [], same, facts_of_a_client)
+        shown = [f"worker {address}: NotImplementedError: no bfloat16 here" for address in client.nthreads()][:3]
+        assert str(raised.value) == "; ".join([*shown, "and 2 more workers"])
+
+
+def test_a_worker_that_lacks_a_module_is_refused_with_its_name(client):
+    with pytest.raises(ClusterError, match="^worker inproc://.*: .*Error: "):
+        distributed_scores(client, [], Lacking(), facts_of_all)
+
+
 def test_weights_that_are_not_there_are_noticed_before_anything_is_sent(client):
     with pytest.raises(FileNotFoundError, match="no such file: none.pkl"):
         nsfw_scores([], nsfw_pkl_path="none.pkl", client=client)
@@ -303,6 +337,21 @@ def test_nobody_at_an_address_is_one_line():
         pass
     assert str(raised.value).startswith("tcp://127.0.0.1:1: no scheduler of a cluster answers: ")
     assert "\n" not in str(raised.value)
+
+
+def test_a_server_of_another_kind_is_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            connection, _ = server.accept()
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            connection.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        address = "tcp://{}:{}".format(*server.getsockname())
+        with pytest.raises(ClusterError, match=f"^{address}: no scheduler of a cluster answers: "):
+            with connect(address, seconds=1):
+                pass
 
 
 def test_an_address_that_is_none_is_one_line():
