@@ -119,7 +119,7 @@ def _written(weights, *options):
 
 
 for options in (), ("--json",), ("--csv",):
-    refusal = r"2 '(file,score,error.n)?' open-nsfw: error: .*the network gives (nan|inf|-inf)"
+    refusal = r"2 '(file,score,error[a-z_,]*.n|\[.n\].n)?' open-nsfw: error: .*the network gives (nan|inf|-inf)"
     add(
         f"3e38 through the command {' '.join(options)}",
         _through(lambda weights, options=options: _written(weights, *options)),
