@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable
+from pathlib import Path
 from threading import TIMEOUT_MAX
 
 
@@ -154,3 +156,30 @@ def checked(check: Callable[[str], float]) -> Callable[[str], float]:
             raise argparse.ArgumentTypeError(str(error)) from error
 
     return read
+
+
+def unwritable(path: Path, force: bool) -> str | None:
+    """Say why a file could not be written, before anything is computed for it.
+
+    Parameters
+    ----------
+    path : Path
+    force : bool
+        Whether a file that is there may be overwritten.
+
+    Returns
+    -------
+    str or None
+        None if nothing speaks against it.
+
+    Examples
+    --------
+    >>> unwritable(Path("README.md"), force=False)
+    'README.md: exists; --force overwrites it'
+    """
+    if not path.parent.is_dir():
+        return f"{path}: there is no folder {path.parent}"
+    if path.exists() and not force:
+        return f"{path}: exists; --force overwrites it"
+    written = path if path.exists() else path.parent
+    return None if os.access(written, os.W_OK) else f"{path}: {written} cannot be written to"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsfw_command.arguments import NOT_WRITTEN
+from nsfw_command.arguments import NOT_WRITTEN, unwritable
 from nsfw_command.terminal import complain, printable
 
 if TYPE_CHECKING:
@@ -104,12 +103,7 @@ def _output_problem(args: Namespace) -> str | None:
         return f"{out}: there is no such folder; several pictures need one"
     if out.suffix.lower() not in EXTENSIONS:
         return f"{out}: expected a folder, or a name ending in {', '.join(EXTENSIONS)}"
-    if not out.parent.is_dir():
-        return f"{out}: there is no folder {out.parent}"
-    if out.exists() and not args.force:
-        return f"{out}: exists; --force overwrites it"
-    written = out if out.exists() else out.parent
-    return None if os.access(written, os.W_OK) else f"{out}: {written} cannot be written to"
+    return unwritable(out, args.force)
 
 
 def _stem(picture: str) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from nsfw_command.arguments import NOT_WRITTEN, checked, positive
+from nsfw_command.arguments import NOT_WRITTEN, checked, positive, unwritable
 from nsfw_command.terminal import complain, printable
 from nsfw_experiments.inverse.target import check_target, check_tolerance
 from nsfw_model.checks import check_whole
@@ -98,16 +97,9 @@ def _output_problem(args: Namespace) -> str | None:
         return f"{args.out}: expected a name ending in {', '.join(LOSSLESS)} (with --robust also .jpg)"
     if extension in LOSSY and not args.robust:
         return f"{args.out}: saving as JPEG would undo the change; take {', '.join(LOSSLESS)}, or --robust"
-    if not args.out.parent.is_dir():
-        return f"{args.out}: there is no folder {args.out.parent}"
     if args.out.is_dir():
         return f"{args.out}: is a folder"
-    if args.out.exists() and not args.force:
-        return f"{args.out}: exists; --force overwrites it"
-    written = args.out if args.out.exists() else args.out.parent
-    if not os.access(written, os.W_OK):
-        return f"{args.out}: {written} cannot be written to"
-    return None
+    return unwritable(args.out, args.force)
 
 
 def _invert(args: Namespace) -> int:
