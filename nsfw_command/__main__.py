@@ -16,14 +16,11 @@ def main() -> int:
     --------
     >>> main()  # doctest: +SKIP
     """
-    # While modules are imported there is nothing to be kept. Who is told to ignore Ctrl-C goes on doing so
-    handled = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if handled:
+    # Until a subcommand runs there is nothing to be kept. Who is told to ignore Ctrl-C goes on doing so
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from nsfw_command.main import main
 
-    if handled:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     return main()
 
 

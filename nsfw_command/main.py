@@ -79,21 +79,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     0.000463  img/rocket.jpg
     0
     """
-    args = make_parser().parse_args(argv)
-    with _interruptible():
-        return _run(args)
+    return _run(make_parser().parse_args(argv))
 
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise `Interrupted`, where they exist and this is the thread that gets them."""
+    """Let Ctrl-C, SIGTERM and SIGHUP raise, where they exist and this is the thread that gets them."""
     taken = []
+    handlers = {"SIGINT": signal.default_int_handler, "SIGTERM": _interrupt, "SIGHUP": _interrupt}
     if threading.current_thread() is threading.main_thread():
-        for name in "SIGTERM", "SIGHUP":
+        for name, handler in handlers.items():
             number = getattr(signal, name, None)
             # Who is told to ignore a signal, as by nohup, goes on doing so
             if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, _interrupt)
+                signal.signal(number, handler)
                 taken.append(number)
     try:
         yield
@@ -109,7 +108,8 @@ def _interrupt(number: int, frame: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     """Run the subcommand; what went wrong is one line on standard error."""
     try:
-        return args.run(args)
+        with _interruptible():
+            return args.run(args)
     except OutputError as error:
         complain(f"error: {error}")
         return NOT_WRITTEN

@@ -24,8 +24,9 @@ def check_pyarrow() -> Any:
 
     Raises
     ------
-    ModuleNotFoundError
-        If it is missing. The message says how to get it.
+    ImportError
+        If it is missing, or does not go with what else is installed, such as NumPy 1.26 with pyarrow 26. The message
+        says how to get it.
 
     Examples
     --------
@@ -34,9 +35,12 @@ def check_pyarrow() -> Any:
     """
     try:
         import pyarrow.parquet
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError)
+        raise type(error)(
             f"Parquet needs {error.name}: pip install 'open-nsfw-theano[parquet]', or give --out a .csv or .jsonl"
+            if missing
+            else f"Parquet: {error}; install such a one, or give --out a .csv or .jsonl"
         ) from error
     return pyarrow.parquet
 
@@ -51,7 +55,7 @@ def write_parquet(path: str | Path, rows: Iterable[Row]) -> None:
 
     Raises
     ------
-    ModuleNotFoundError
+    ImportError
         As `check_pyarrow`.
     OutputError
         If the file cannot be written.
@@ -86,7 +90,7 @@ def read_parquet(path: str | Path) -> Iterator[Row]:
 
     Raises
     ------
-    ModuleNotFoundError
+    ImportError
         As `check_pyarrow`.
     OSError, ValueError
         If it is none of its files.

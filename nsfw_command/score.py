@@ -148,7 +148,7 @@ def run(args: Namespace) -> int:
         listing = _listing(args, results)
         with results or nullcontext():
             return _run(args, listing, results)
-    except (ResultsError, ClusterError, ModuleNotFoundError) as error:
+    except (ResultsError, ClusterError, ImportError) as error:
         complain(f"error: {error}")
         return REFUSED
 

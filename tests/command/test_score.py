@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from functools import partial
 from pathlib import Path
@@ -281,6 +282,21 @@ def test_ctrl_c_at_the_start_is_no_traceback(seconds):
     assert "Traceback" not in said or "import signal" in said or "nsfw_command" not in said
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals of POSIX")
+def test_ctrl_c_while_arguments_are_read_is_no_traceback():
+    code = """
+    import os, signal
+    from nsfw_command import main
+    from nsfw_command.__main__ import main as begin
+
+    main.make_parser = lambda: os.kill(os.getpid(), signal.SIGINT)
+    begin()
+    """
+    process = started_python("-c", textwrap.dedent(code), stderr=subprocess.PIPE)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (-signal.SIGINT, "")
+
+
 @pytest.fixture
 def scores(monkeypatch):
     """Scores by file name in place of the network's; a list gives the frames of an animation."""
@@ -507,6 +523,19 @@ def test_a_list_that_cannot_be_read_is_one_line_and_exit_code_2(capsys):
     assert main(["score", "--files-from", "none.txt"]) == 2
     error = capsys.readouterr().err
     assert error == "open-nsfw: error: none.txt: the list of files cannot be read: No such file or directory\n"
+
+
+def test_a_pyarrow_that_numpy_is_too_old_for_is_one_line_and_exit_code_2(scores, tmp_path, monkeypatch, capsys):
+    message = "pyarrow requires NumPy 2.0 or newer, found 1.26.4"  # of pyarrow 26.0.1
+    (tmp_path / "pyarrow.py").write_text(f"raise ImportError({message!r})\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pyarrow"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert main(["score", "safe.png", "--out", str(tmp_path / "out.parquet")]) == 2
+    assert capsys.readouterr().err == (
+        f"open-nsfw: error: Parquet: {message}; install such a one, or give --out a .csv or .jsonl\n"
+    )
+    assert scores.calls == []
 
 
 def test_parquet_without_its_package_is_refused_before_anything_is_scored(scores, tmp_path, monkeypatch, capsys):
