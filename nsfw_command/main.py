@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import signal
 import sys
 import threading
@@ -17,6 +18,9 @@ from nsfw_command.terminal import complain
 from nsfw_model import ModelFileError
 from nsfw_model.outputs import OutputError
 from theano_cpu import TheanoEnvironmentError
+
+#: What a device says that takes no more.
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 SUBCOMMANDS = (score, explain, inverse, evolve, convert, info, warm_up)
 
@@ -109,7 +113,9 @@ def _run(args: argparse.Namespace) -> int:
     """Run the subcommand; what went wrong is one line on standard error."""
     try:
         with _interruptible():
-            return args.run(args)
+            code = args.run(args)
+            sys.stdout.flush()
+            return code
     except OutputError as error:
         complain(f"error: {error}")
         return NOT_WRITTEN
@@ -125,6 +131,14 @@ def _run(args: argparse.Namespace) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()
         return 1
+    except OSError as error:
+        if error.filename is not None or error.errno not in _DISK_ERRORS:
+            raise
+        # Files that are written raise OutputError
+        complain(f"error: standard output cannot be written: {error.strerror}")
+        with contextlib.suppress(OSError):
+            sys.stdout.close()  # or Python would try it again
+        return NOT_WRITTEN
     except Interrupted as error:
         return error.exit_code
     except KeyboardInterrupt:

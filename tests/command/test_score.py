@@ -282,6 +282,24 @@ def test_ctrl_c_at_the_start_is_no_traceback(seconds):
     assert "Traceback" not in said or "import signal" in said or "nsfw_command" not in said
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is full")
+@pytest.mark.parametrize("command", [["score", ROCKET], ["score", ROCKET, "--jsonl"], ["info"]], ids=" ".join)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_standard_output_is_one_line_and_exit_code_74(command, unbuffered):
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "w") as full:
+        run = subprocess.run(
+            [sys.executable, "-m", "nsfw_command", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=environment,
+        )
+    expected = "open-nsfw: error: standard output cannot be written: No space left on device\n"
+    assert (run.returncode, run.stderr) == (74, expected)
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals of POSIX")
 def test_ctrl_c_while_arguments_are_read_is_no_traceback():
     code = """
