@@ -6,7 +6,6 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from typing import NamedTuple
 
 #: The name that stands for a picture, or for a list of files, on standard input.
@@ -145,34 +144,6 @@ def may_be_read(path: str | os.DirEntry[str]) -> bool:
         return stat.S_ISREG(_status(path).st_mode)
     except OSError:
         return True
-
-
-def is_called_a_picture(path: str) -> bool:
-    """Whether a file's name ends as those of pictures do that can be read.
-
-    Parameters
-    ----------
-    path : str
-
-    Returns
-    -------
-    bool
-
-    Examples
-    --------
-    >>> is_called_a_picture("a.JPG"), is_called_a_picture("a.pdf"), is_called_a_picture("jpg")
-    (True, False, False)
-    """
-    return os.path.splitext(path)[1].lower() in _picture_extensions()
-
-
-@cache
-def _picture_extensions() -> frozenset[str]:
-    from PIL import Image
-
-    from nsfw_model.picture import FORMATS
-
-    return frozenset(extension for extension, name in Image.registered_extensions().items() if name in FORMATS)
 
 
 def _stamped(path: str | os.DirEntry[str], named: bool = False) -> Found:

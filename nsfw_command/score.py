@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nsfw_command.arguments import NOT_WRITTEN, positive, probability, seconds
-from nsfw_command.found import STANDARD_INPUT, Found, find_files, is_called_a_picture, read_names
+from nsfw_command.found import STANDARD_INPUT, Found, find_files, read_names
 from nsfw_command.layouts import csv_lines, json_lines, jsonl_lines, table_lines
 from nsfw_command.report import Report
 from nsfw_command.results import FORMATS, Results, ResultsError
@@ -21,6 +21,7 @@ from nsfw_command.row import LABELS, Row, failed_row, labelled, rows_of_frames
 from nsfw_command.tally import Tally
 from nsfw_command.terminal import complain, encodable, printable
 from nsfw_model.picture import MAX_FILE_BYTES, NotAPictureError
+from nsfw_model.signatures import is_called_a_picture
 from nsfw_scale.cluster import ClusterError, connect
 from open_nsfw import PictureError, model_files, nsfw_scores
 

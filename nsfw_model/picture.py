@@ -24,7 +24,7 @@ from nsfw_model.camera_raw import raw_format
 from nsfw_model.headers import check_headers
 from nsfw_model.integrity import check_after_decoding, check_before_decoding
 from nsfw_model.jpeg_xl import jpeg_xl_header
-from nsfw_model.signatures import BEGINNING, PICTURE_EXTENSIONS, FileKind, is_text, kind_of, looks_like
+from nsfw_model.signatures import BEGINNING, FileKind, is_called_a_picture, is_text, kind_of, looks_like
 
 File = str | Path | bytes | BinaryIO
 Picture = File | np.ndarray | Image.Image
@@ -352,7 +352,7 @@ def read_file(img: File) -> bytes:
 
 def _unreadable(message: str, kind: str, img: Picture) -> PictureError:
     """The error for a file of a kind that may be what is left of a picture, if its name says so."""
-    promised = os.path.splitext(_file_name(img))[1].lower() in PICTURE_EXTENSIONS
+    promised = is_called_a_picture(_file_name(img))
     return PictureError(message) if promised else NotAPictureError(message, kind)
 
 

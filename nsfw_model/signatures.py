@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 import re
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -110,6 +111,25 @@ PICTURE_EXTENSIONS = frozenset(
     ".orf .pbm .pcx .pef .pfm .pgm .png .pnm .ppm .psb .psd .raf .rgb .rgba .rw2 .rwl .sgi .sr2 .srf .srw .svg .tga "
     ".tif .tiff .vda .vst .webp .wmf .x3f .xcf".split()
 )
+
+
+def is_called_a_picture(name: str) -> bool:
+    """Whether a file's name ends as those of pictures do, see `PICTURE_EXTENSIONS`.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_called_a_picture("a.JPG"), is_called_a_picture("a.pdf"), is_called_a_picture("jpg")
+    (True, False, False)
+    """
+    return os.path.splitext(name)[1].lower() in PICTURE_EXTENSIONS
 
 
 def kind_of(data: bytes) -> FileKind | None:

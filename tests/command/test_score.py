@@ -437,7 +437,8 @@ def test_a_cluster_that_does_not_answer_is_one_line(monkeypatch, capsys):
     )
 
 
-def test_what_is_no_picture_is_counted_unless_it_is_named_or_called_one(tmp_path, capsys):
+@pytest.mark.parametrize("called", ["cat.JPG", "cat.heic"])  # by Pillow itself, and by one of its plugins
+def test_what_is_no_picture_is_counted_unless_it_is_named_or_called_one(called, tmp_path, capsys):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7")
     (tmp_path / "b.pdf").write_bytes(b"%PDF-1.7")
@@ -448,10 +449,10 @@ def test_what_is_no_picture_is_counted_unless_it_is_named_or_called_one(tmp_path
     assert re.fullmatch(r"open-nsfw: 1 scored, 3 no pictures: 2 pdf, 1 zip; \d+\.\d pictures/s\n", captured.err), (
         captured.err
     )
-    (tmp_path / "cat.JPG").write_bytes(b"%PDF-1.7")
+    (tmp_path / called).write_bytes(b"%PDF-1.7")
     assert main(["score", str(tmp_path)]) == 1
     captured = capsys.readouterr()
-    assert f"   ERROR  {tmp_path}/cat.JPG: not a picture" in captured.out and "1 failed, 3 no pictures" in captured.err
+    assert f"   ERROR  {tmp_path}/{called}: not a picture" in captured.out and "1 failed, 3 no pictures" in captured.err
     assert main(["score", str(tmp_path / "a.pdf")]) == 1
     assert capsys.readouterr().out.startswith(f"   ERROR  {tmp_path}/a.pdf: not a picture of a supported format")
 
