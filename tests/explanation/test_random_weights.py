@@ -1,7 +1,7 @@
 """A map depends on what the network has learnt: with random weights it is another one.
 
-Julius Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018, arXiv:1810.03292: weights are randomised from the
-network's end on, more and more of them. A method that shows the picture's edges whatever the network fails here.
+Julius Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018, arXiv:1810.03292: weights are randomised from
+the network's end on, more and more of them. A method that shows the picture's edges whatever the network fails here.
 """
 
 from math import inf
@@ -25,8 +25,10 @@ CONVOLUTION = """layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" 
   convolution_param {{ num_output: {filters} kernel_size: {side} stride: 2 pad: 1 bias_term: false }} }}
 layer {{ name: "relu_{name}" type: "ReLU" bottom: "{name}" top: "{name}" }}
 """
-END = """layer { name: "pool" type: "Pooling" bottom: "conv3" top: "pool" pooling_param { pool: AVE global_pooling: true } }
-layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc" inner_product_param { num_output: 2 bias_term: false } }
+END = """layer { name: "pool" type: "Pooling" bottom: "conv3" top: "pool"
+  pooling_param { pool: AVE global_pooling: true } }
+layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc"
+  inner_product_param { num_output: 2 bias_term: false } }
 layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }"""
 
 
