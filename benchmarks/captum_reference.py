@@ -3,9 +3,8 @@
     python benchmarks/captum_reference.py [FILE]
 
 It writes tests/explanation/data/captum.npz (or FILE): of each method some values, which `sampled` takes, computed in
-float64 throughout, and, named "..., float32", in float32; of occlusion, whose passes are many, for the first picture
-and in float64 only. Where Captum draws random noise, or chooses the steps of integrated gradients, it is given ours:
-all the rest is its own.
+float64; of occlusion, whose passes are many, for the first picture only. Where Captum draws random noise, or chooses
+the steps of integrated gradients, it is given ours: all the rest is its own.
 """
 
 from __future__ import annotations
@@ -33,11 +32,10 @@ BLOCKS = {"grad-cam": LAYER.removeprefix("relu_"), "class-activation-map": "stag
 class Network(torch.nn.Module):
     """The network with modules at the blocks that are looked at, since Captum hooks into modules."""
 
-    def __init__(self, dtype: type):
+    def __init__(self):
         super().__init__()
         self.blocks = torch.nn.ModuleDict({name: torch.nn.Identity() for name in BLOCKS.values()})
-        weights = [(name, [np.float64(blob) for blob in blobs]) for name, blobs in load_weights(ROOT / "nsfw.pkl")]
-        self.logits = pytorch_logits(weights, dtype)  # BatchNorm is folded in float64
+        self.logits = pytorch_logits(load_weights(ROOT / "nsfw.pkl"), np.float64)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.logits(x, lambda name, y: self.blocks[name](y) if name in self.blocks else y)
@@ -64,8 +62,8 @@ def occlusions(pixels: np.ndarray, network: Network) -> dict[str, torch.Tensor]:
 
 
 def tensors(pixels: np.ndarray) -> list[torch.Tensor]:
-    """A picture and the blurred one, in the picture's type."""
-    return [torch.from_numpy(values)[None] for values in (pixels, blurred(pixels, 12))]
+    """A picture and the blurred one, in float64."""
+    return [torch.from_numpy(values.astype(np.float64))[None] for values in (pixels, blurred(pixels, 12))]
 
 
 def smooth_grad(network: Network, x: torch.Tensor) -> torch.Tensor:
@@ -86,12 +84,9 @@ def integrated_gradients(network: Network, x: torch.Tensor, baseline: torch.Tens
 
 if __name__ == "__main__":
     path = Path(sys.argv[1]) if sys.argv[1:] else ROOT / "tests/explanation/data/captum.npz"
-    inputs, found = network_inputs(), {}
-    for dtype, suffix in ((np.float64, ""), (np.float32, ", float32")):
-        network = Network(dtype)
-        rows = [attributions(pixels.astype(dtype), network) for pixels in inputs]
-        found |= {name + suffix: [row[name] for row in rows] for name in rows[0]}
-    doubles = occlusions(np.float64(inputs[0]), Network(np.float64))
-    found |= {name: [values] for name, values in doubles.items()}
+    network, inputs = Network(), network_inputs()
+    rows = [attributions(pixels, network) for pixels in inputs]
+    found = {name: [row[name] for row in rows] for name in rows[0]}
+    found |= {name: [values] for name, values in occlusions(inputs[0], network).items()}
     np.savez_compressed(path, **{name: [sampled(one.detach()[0]) for one in some] for name, some in found.items()})
     print(f"{path}: {path.stat().st_size} bytes")

@@ -125,8 +125,8 @@ def seconds(paths: list[Path], markdown: bool) -> None:
         functions[name] = functools.partial(explained, COFFEE, name)
     taken = median_seconds(functions, times=5)
     write_row(("method", "seconds", "times the score"), markdown, header=True)
-    for name, one in taken.items():
-        write_row((name, one, one / taken["score"]), markdown)
+    for name, (one, _) in taken.items():
+        write_row((name, one, one / taken["score"][0]), markdown)
 
 
 def explained(path: Path, method: str) -> np.ndarray:
@@ -135,7 +135,7 @@ def explained(path: Path, method: str) -> np.ndarray:
 
 
 def captum(paths: list[Path], markdown: bool) -> None:
-    """Integrated gradients of 32 steps, here and by Captum on PyTorch; median of five, in turns"""
+    """Integrated gradients of 32 steps, here and by Captum on PyTorch; medians of seven, in turns"""
     if not all(map(importlib.util.find_spec, ("torch", "captum"))):
         print("torch and captum are not installed: pip install .[peers]")
         return
@@ -158,11 +158,13 @@ def captum(paths: list[Path], markdown: bool) -> None:
             "Captum": of_captum,
             "Captum, batches of 8": lambda: of_captum(8),
         },
-        times=5,
+        times=7,
     )
-    write_row(("integrated gradients", "seconds", "times Captum's"), markdown, header=True)
-    for name, one in taken.items():
-        write_row((name, one, one / taken["Captum"]), markdown)
+    write_row(
+        ("integrated gradients", "seconds", "of processors", "times Captum's", "of processors"), markdown, header=True
+    )
+    for name, pair in taken.items():
+        write_row((name, *pair, *np.divide(pair, taken["Captum"]).tolist()), markdown)
 
 
 def random(paths: list[Path], markdown: bool) -> None:
@@ -184,17 +186,18 @@ def random(paths: list[Path], markdown: bool) -> None:
     print(f"{len(own)} pictures: {', '.join(path.name for path in own)}")
 
 
-def median_seconds(functions: dict[str, Callable], times: int) -> dict[str, float]:
-    """Time functions in turns, so that other work on the machine slows all of them."""
-    taken: dict[str, list[float]] = {name: [] for name in functions}
+def median_seconds(functions: dict[str, Callable], times: int) -> dict[str, tuple[float, float]]:
+    """Seconds, and those of all processors; functions take turns, so that other work slows all of them."""
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in functions}
     for function in functions.values():
         function()
     for _ in range(times):
         for name, function in functions.items():
-            started = time.perf_counter()
+            started, worked = time.perf_counter(), time.process_time()
             function()
-            taken[name].append(time.perf_counter() - started)
-    return {name: float(np.median(one)) for name, one in taken.items()}
+            taken[name].append((time.perf_counter() - started, time.process_time() - worked))
+    medians = {name: np.median(pairs, axis=0) for name, pairs in taken.items()}
+    return {name: (float(passed), float(worked)) for name, (passed, worked) in medians.items()}
 
 
 PARTS: dict[str, Callable] = {part.__name__: part for part in (faithful, seconds, captum, random)}

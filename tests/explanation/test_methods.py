@@ -164,8 +164,8 @@ layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }""",
   inner_product_param { num_output: 2 } }
 layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }""",
 }
-#: Values that an InnerProduct is given, where they are not the 2 channels alone.
-FLATTENED = {"flattened features": 2 * 8 * 8}
+#: Places whose values an InnerProduct is given, where they are not one.
+PLACES = {"flattened features": 8 * 8}
 FEATURES = """input: "data" input_shape { dim: 1 dim: 3 dim: 64 dim: 64 }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
   convolution_param { num_output: 2 kernel_size: 8 stride: 8 } }
@@ -182,7 +182,8 @@ def foreign(tmp_path_factory):
         rng = np.random.default_rng(0)
         blobs = [("conv", [rng.normal(0, 0.01, (2, 3, 8, 8)), np.array([0.5, 0.1])])]
         if "InnerProduct" in ENDS[end]:
-            weights = np.tile([[1, -1], [0.5, 2]], FLATTENED.get(end, 2) // 2)
+            places = PLACES.get(end, 1)
+            weights = np.tile([[1, -1], [0.5, 2]], places) / places
             blobs.append(("fc", [weights, np.array([0.25, -0.5])]))
         save_weights(folder / "a.pkl", [(name, [np.float32(blob) for blob in some]) for name, some in blobs])
         (folder / "a.prototxt").write_text(FEATURES + ENDS[end])

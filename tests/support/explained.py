@@ -7,8 +7,8 @@ from PIL import Image
 
 from nsfw_model.preprocess import process
 
-#: Parameters that both are given. A noise that is a power of two rounds nothing when numbers are multiplied by it.
-LAYER, SAMPLES, NOISE, STEPS = "relu_stage2_block1", 2, 16.0, 2
+#: Parameters that both are given.
+LAYER, SAMPLES, NOISE, STEPS = "relu_stage2_block1", 2, 20.0, 2
 #: Rows and columns of astronaut.png where the inputs begin.
 CORNERS = [(row, column) for row in (20, 130, 240) for column in (60, 250)]
 
