@@ -12,15 +12,15 @@ import functools
 import importlib.util
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
 
 import numpy as np  # noqa: E402
+from random_weights import with_random_weights  # noqa: E402
 from tables import write_row  # noqa: E402
 
 from nsfw_experiments.explanation import METHODS, explain  # noqa: E402
@@ -28,14 +28,15 @@ from nsfw_experiments.explanation.attribution import batches, blurred  # noqa: E
 from nsfw_experiments.explanation.geometry import map_of_picture  # noqa: E402
 from nsfw_experiments.explanation.occlusion import places  # noqa: E402
 from nsfw_experiments.explanation.path_integral import PathIntegral  # noqa: E402
-from nsfw_model.scorer import Scorer  # noqa: E402
-from nsfw_model.weights import load_weights, save_weights  # noqa: E402
+from nsfw_model.weights import load_weights  # noqa: E402
 from open_nsfw import PictureError, get_scorer, model_files, nsfw_score, prepare  # noqa: E402
 
 #: Parameters by which `random` is done in minutes: random networks meet no tolerance.
 FEW_STEPS: dict[str, dict] = {"integrated-gradients": {"tolerance": np.inf}, "smooth-grad": {"samples": 8}}
 #: Patches of 16x16 pixels that are hidden or shown, and how many more from one look to the next.
 PATCH, AT_ONCE = 16, 14
+#: Layers that get random weights, by parts of their names: the last one, then more and more, then all.
+CASCADE = {"fc_nsfw": ("fc_nsfw",), "stage 3 too": ("fc_nsfw", "stage3"), "all": ("",)}
 COFFEE = ROOT / "img/coffee.jpg"
 
 
@@ -124,8 +125,8 @@ def seconds(paths: list[Path], markdown: bool) -> None:
         functions[name] = functools.partial(explained, COFFEE, name)
     taken = median_seconds(functions, times=5)
     write_row(("method", "seconds", "times the score"), markdown, header=True)
-    for name, one in taken.items():
-        write_row((name, one, one / taken["score"]), markdown)
+    for name, (one, _) in taken.items():
+        write_row((name, one, one / taken["score"][0]), markdown)
 
 
 def explained(path: Path, method: str) -> np.ndarray:
@@ -134,7 +135,7 @@ def explained(path: Path, method: str) -> np.ndarray:
 
 
 def captum(paths: list[Path], markdown: bool) -> None:
-    """Integrated gradients of 32 steps, here and by Captum on PyTorch; median of five, in turns"""
+    """Integrated gradients of 32 steps, here and by Captum on PyTorch; medians of seven, in turns"""
     if not all(map(importlib.util.find_spec, ("torch", "captum"))):
         print("torch and captum are not installed: pip install .[peers]")
         return
@@ -157,62 +158,46 @@ def captum(paths: list[Path], markdown: bool) -> None:
             "Captum": of_captum,
             "Captum, batches of 8": lambda: of_captum(8),
         },
-        times=5,
+        times=7,
     )
-    write_row(("integrated gradients", "seconds", "times Captum's"), markdown, header=True)
-    for name, one in taken.items():
-        write_row((name, one, one / taken["Captum"]), markdown)
+    write_row(
+        ("integrated gradients", "seconds", "of processors", "times Captum's", "of processors"), markdown, header=True
+    )
+    for name, pair in taken.items():
+        write_row((name, *pair, *np.divide(pair, taken["Captum"]).tolist()), markdown)
 
 
 def random(paths: list[Path], markdown: bool) -> None:
     """Rank correlation with maps of random weights, more and more of them from the network's end on (Adebayo 2018)"""
     from scipy.stats import spearmanr
 
-    stages = {"fc_nsfw": ("fc_nsfw",), "stage 3 too": ("fc_nsfw", "stage3"), "all": ("",)}
-    write_row(("method", *stages), markdown, header=True)
-    scorers = [with_random_weights(names) for names in stages.values()]
+    own = [path for path in paths if path.parent == ROOT / "img"]
+    scorers = {stage: with_random_weights(*model_files(), names) for stage, names in CASCADE.items()}
+    write_row(("method", *scorers, "all, without signs"), markdown, header=True)
     for name in METHODS:
-        alike: list[list[float]] = [[] for _ in stages]
-        for path in paths[:4]:
-            cells, *others = (
-                explain(path, name, scorer=scorer, **FEW_STEPS.get(name, {})).shown.ravel()
-                for scorer in (get_scorer(), *scorers)
-            )
-            for found, other in zip(alike, others):
-                found.append(float(spearmanr(cells, other)[0]))
-        write_row((name, *(f"{np.mean(found):.2f}" for found in alike)), markdown)
+        parameters = FEW_STEPS.get(name, {})
+        rows = []
+        for path in own:
+            cells = explain(path, name, **parameters).shown.ravel()
+            others = [explain(path, name, scorer=scorer, **parameters).shown.ravel() for scorer in scorers.values()]
+            row = [spearmanr(cells, other)[0] for other in others]
+            rows.append([*row, spearmanr(np.abs(cells), np.abs(others[-1]))[0]])
+        write_row((name, *(f"{mean:.2f}" for mean in np.mean(rows, axis=0))), markdown)
+    print(f"{len(own)} pictures: {', '.join(path.name for path in own)}")
 
 
-def with_random_weights(names: tuple[str, ...]) -> Scorer:
-    """The network with the weights of some layers in a random order, which keeps their size and spread."""
-    weights, architecture = model_files()
-    rng = np.random.default_rng(0)
-    blobs = [
-        (layer, [rng.permuted(blob, axis=None) if layer_is_named(layer, names) else blob for blob in arrays])
-        for layer, arrays in load_weights(weights)
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "random.pkl")
-        save_weights(path, blobs)
-        return Scorer(path, architecture)
-
-
-def layer_is_named(layer: str, names: tuple[str, ...]) -> bool:
-    """Whether the weights of a layer are to be random; statistics of normalisation stay with their channels."""
-    return not layer.startswith("bn_") and any(name in layer for name in names)
-
-
-def median_seconds(functions: dict[str, Callable], times: int) -> dict[str, float]:
-    """Time functions in turns, so that other work on the machine slows all of them."""
-    taken: dict[str, list[float]] = {name: [] for name in functions}
+def median_seconds(functions: dict[str, Callable], times: int) -> dict[str, tuple[float, float]]:
+    """Seconds, and those of all processors; functions take turns, so that other work slows all of them."""
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in functions}
     for function in functions.values():
         function()
     for _ in range(times):
         for name, function in functions.items():
-            started = time.perf_counter()
+            started, worked = time.perf_counter(), time.process_time()
             function()
-            taken[name].append(time.perf_counter() - started)
-    return {name: float(np.median(one)) for name, one in taken.items()}
+            taken[name].append((time.perf_counter() - started, time.process_time() - worked))
+    medians = {name: np.median(pairs, axis=0) for name, pairs in taken.items()}
+    return {name: (float(passed), float(worked)) for name, (passed, worked) in medians.items()}
 
 
 PARTS: dict[str, Callable] = {part.__name__: part for part in (faithful, seconds, captum, random)}

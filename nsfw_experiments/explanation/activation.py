@@ -151,6 +151,8 @@ def grad_cam(scorer: Scorer, x: np.ndarray, layer: str | None = None) -> Attribu
     >>> grad_cam(get_scorer(), prepare("img/coffee.jpg"), layer="relu_stage2_block5").cells.shape
     (14, 14)
     """
+    if not isinstance(layer, (str, type(None))):
+        raise ValueError(f"layer: got {layer!r:.100}, expected the name of one of the network's layers")
     name = _last_with_places(scorer) if layer is None else layer
     if name in scorer.net and not _has_places(scorer.net[name]):
         shape = scorer.net[name].output_shape

@@ -10,6 +10,8 @@ from scipy.ndimage import gaussian_filter
 
 #: Inputs that go through the network at once.
 BATCH = 8
+#: The largest standard deviations of a blur, in pixels, and of a noise, in grey levels: beyond them nothing is left.
+MOST_BLUR, MOST_NOISE = 1024, 1024
 
 
 class Attribution(NamedTuple):
@@ -68,36 +70,41 @@ def blurred(x: np.ndarray, blur: float) -> np.ndarray:
     Raises
     ------
     ValueError
-        If `blur` is no number above 0.
+        If `blur` is no number above 0 and at most `MOST_BLUR`.
 
     Examples
     --------
     >>> blurred(np.ones((3, 4, 4), np.float32), 2).tolist() == np.ones((3, 4, 4)).tolist()
     True
     """
-    check_above_zero("blur", blur)
+    check_above_zero("blur", blur, MOST_BLUR)
     return gaussian_filter(x, (0, blur, blur), mode="nearest")
 
 
-def check_above_zero(name: str, number: float) -> None:
-    """Refuse what is no finite number above 0.
+def check_above_zero(name: str, number: float, most: float) -> None:
+    """Refuse what is no number above 0, or too large a one.
 
     Parameters
     ----------
     name : str
         Of the parameter, for the message.
     number : float
+    most : float
+        Infinity allows that, too.
 
     Raises
     ------
     ValueError
-        If it is none.
+        If `number` is no number above 0 and at most `most`. Booleans are none.
 
     Examples
     --------
-    >>> check_above_zero("blur", -1)
+    >>> check_above_zero("blur", 12, most=1024)
+    >>> check_above_zero("blur", -1, most=1024)
     Traceback (most recent call last):
-    ValueError: blur: got -1, expected a number above 0
+    ValueError: blur: got -1, expected a number above 0 and at most 1024
     """
-    if not isinstance(number, (int, float, np.number)) or not 0 < number < np.inf:
-        raise ValueError(f"{name}: got {number!r:.100}, expected a number above 0")
+    is_number = isinstance(number, (int, float, np.number)) and not isinstance(number, bool)
+    if not is_number or not 0 < number <= most:
+        up_to = "or infinity" if most == np.inf else f"and at most {most}"
+        raise ValueError(f"{name}: got {number!r:.100}, expected a number above 0 {up_to}")

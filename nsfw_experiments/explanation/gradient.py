@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nsfw_experiments.explanation.attribution import Attribution, batches, blurred, check_above_zero
+from nsfw_experiments.explanation.attribution import MOST_NOISE, Attribution, batches, blurred, check_above_zero
 from nsfw_experiments.explanation.path_integral import PathIntegral
 from nsfw_model.checks import check_whole
 from nsfw_model.scorer import Scorer
@@ -80,7 +80,7 @@ def smooth_grad(scorer: Scorer, x: np.ndarray, samples: int = 32, noise: float =
     (224, 224)
     """
     check_whole("samples", samples, least=1)
-    check_above_zero("noise", noise)
+    check_above_zero("noise", noise, MOST_NOISE)
     check_whole("seed", seed, least=0)
     rng = np.random.default_rng(seed)
     total = np.zeros(x.shape)
@@ -135,8 +135,7 @@ def integrated_gradients(
     True
     """
     check_whole("steps", steps, least=1, most=MOST_EVALUATIONS)
-    if not tolerance > 0:
-        raise ValueError(f"tolerance: got {tolerance!r:.100}, expected a number above 0, or infinity")
+    check_above_zero("tolerance", tolerance, np.inf)
     integral = PathIntegral(scorer, blurred(x, blur), x, steps)
     allowed = tolerance * abs(integral.end_logit - integral.start_logit)
     while abs(integral.gap()) > allowed and integral.evaluations < MOST_EVALUATIONS:

@@ -52,8 +52,8 @@ def explain(
     PictureError
         If the picture cannot be read.
     ValueError
-        If there is no such method, it has no such parameter, or it does not work on this network; the message says
-        which do.
+        If there is no such method, it has no such parameter, or it does not work on this network, and the message says
+        which do; or if `scorer` is none.
 
     Examples
     --------
@@ -64,6 +64,10 @@ def explain(
     True
     """
     function = _method(method, parameters)
+    if not isinstance(scorer, (Scorer, type(None))):
+        raise ValueError(
+            f"scorer: got {type(scorer).__name__}, expected a Scorer, as get_scorer(weights, prototxt) gives"
+        )
     picture = read_picture(img)
     scorer = get_scorer() if scorer is None else scorer
     try:
@@ -78,8 +82,8 @@ def explain(
 
 def _method(name: str, parameters: dict[str, Any]) -> Callable[..., Attribution]:
     """The function of a method, which has these parameters."""
-    if name not in METHODS:
-        raise ValueError(f"method: got {name!r}, expected one of {', '.join(METHODS)}")
+    if not isinstance(name, str) or name not in METHODS:
+        raise ValueError(f"method: got {name!r:.100}, expected one of {', '.join(METHODS)}")
     known = parameters_of(name)
     for parameter in parameters:
         if parameter not in known:

@@ -160,7 +160,12 @@ layer { name: "prob" type: "Softmax" bottom: "pool" top: "prob" }""",
   pooling_param { pool: MAX kernel_size: 8 } }
 layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc" inner_product_param { num_output: 2 } }
 layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }""",
+    "flattened features": """layer { name: "fc" type: "InnerProduct" bottom: "relu" top: "fc"
+  inner_product_param { num_output: 2 } }
+layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }""",
 }
+#: Places whose values an InnerProduct is given, where they are not one.
+PLACES = {"flattened features": 8 * 8}
 FEATURES = """input: "data" input_shape { dim: 1 dim: 3 dim: 64 dim: 64 }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
   convolution_param { num_output: 2 kernel_size: 8 stride: 8 } }
@@ -177,7 +182,9 @@ def foreign(tmp_path_factory):
         rng = np.random.default_rng(0)
         blobs = [("conv", [rng.normal(0, 0.01, (2, 3, 8, 8)), np.array([0.5, 0.1])])]
         if "InnerProduct" in ENDS[end]:
-            blobs.append(("fc", [np.array([[1, -1], [0.5, 2]]), np.array([0.25, -0.5])]))
+            places = PLACES.get(end, 1)
+            weights = np.tile([[1, -1], [0.5, 2]], places) / places
+            blobs.append(("fc", [weights, np.array([0.25, -0.5])]))
         save_weights(folder / "a.pkl", [(name, [np.float32(blob) for blob in some]) for name, some in blobs])
         (folder / "a.prototxt").write_text(FEATURES + ENDS[end])
         return Scorer(folder / "a.pkl", folder / "a.prototxt")
@@ -195,21 +202,28 @@ def test_another_network_with_a_linear_end_has_a_class_activation_map(end, bias,
     assert explanation.mean + bias == pytest.approx(logit, abs=1e-5) == explanation.logit
 
 
-def test_a_network_without_a_linear_end_has_none_and_the_methods_that_work_are_named(foreign):
-    with pytest.raises(
-        NoLinearEndError, match="PoolingLayer 'pool' where a class.*: occlusion, integrated.*-gradient$"
-    ):
-        explain(COFFEE, scorer=foreign("largest features"))
+@pytest.mark.parametrize(
+    "end, met", [("largest features", "PoolingLayer 'pool'"), ("flattened features", r"\w+ 'relu'")]
+)
+def test_a_network_without_a_linear_end_has_none_and_the_methods_that_work_are_named(end, met, foreign):
+    with pytest.raises(NoLinearEndError, match=f"{met} where a class.*: occlusion, integrated.*-gradient$"):
+        explain(COFFEE, scorer=foreign(end))
 
 
+@pytest.mark.parametrize("end", ["largest features", "flattened features"])
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "class-activation-map"])
-def test_all_other_methods_work_on_it(method, foreign):
-    scorer = foreign("largest features")
+def test_all_other_methods_work_on_it(method, end, foreign):
+    scorer = foreign(end)
     quick = {**QUICK, "occlusion": {}}
     explanation = explain(COFFEE, method, scorer=scorer, **quick.get(method, {}))
     assert explanation.map.shape == (400, 600) and np.abs(explanation.cells).max() > 0
     assert explanation.logit == pytest.approx(scorer.logits(prepare(COFFEE, (64, 64))[None])[0], abs=1e-5)
     assert method == "integrated-gradients" or explanation.baseline_logit is None
+
+
+def test_what_is_no_scorer_is_refused(foreign):
+    with pytest.raises(ValueError, match="^scorer: got SoftmaxLayer, expected a Scorer"):
+        explain(COFFEE, scorer=foreign("averaged features").output)
 
 
 # --- explain
@@ -233,15 +247,31 @@ def test_every_method_explains_the_score_that_the_front_door_gives(method):
             "got parameter 'steps', expected one of patch.*; it is one of integrated-gradients",
         ),
         ("input-gradient", {"size": 3}, "^input-gradient: got parameter 'size', expected none$"),
+        (None, {}, "^method: got None, expected one of"),
+        (["occlusion"], {}, r"^method: got \['occlusion'\], expected one of"),
+        ("occlusion", {"patch": 0}, "^occlusion: patch: got 0, expected a whole number"),
+        ("occlusion", {"patch": float("nan")}, "^occlusion: patch: got nan, expected a whole number"),
         ("occlusion", {"patch": 225}, "^occlusion: patch: got 225, expected .* at most 224"),
         ("occlusion", {"stride": 33}, "^occlusion: stride: got 33, expected .* at most 32"),
+        ("occlusion", {"stride": 0}, "^occlusion: stride: got 0, expected .* at least 1"),
+        ("occlusion", {"blur": -1}, "^occlusion: blur: got -1, expected a number above 0"),
+        ("occlusion", {"blur": True}, "^occlusion: blur: got True, expected a number above 0"),
+        ("occlusion", {"blur": 1e9}, "^occlusion: blur: got 1000000000.0, expected .* at most 1024"),
         ("occlusion", {"blur": 0}, "^occlusion: blur: got 0, expected a number above 0"),
         ("integrated-gradients", {"blur": inf}, "blur: got inf"),
         ("integrated-gradients", {"steps": 0}, "steps: got 0"),
+        ("integrated-gradients", {"steps": 513}, "steps: got 513, expected .* at most 512"),
+        ("integrated-gradients", {"tolerance": None}, "tolerance: got None, expected a number above 0 or infinity"),
+        ("integrated-gradients", {"tolerance": "1 %"}, "tolerance: got '1 %', expected a number above 0 or infinity"),
         ("integrated-gradients", {"tolerance": float("nan")}, "tolerance: got nan, expected a number above 0"),
         ("smooth-grad", {"samples": 0.5}, "samples: got 0.5"),
         ("smooth-grad", {"noise": "loud"}, "noise: got 'loud', expected a number above 0"),
+        ("smooth-grad", {"noise": float("nan")}, "noise: got nan, expected a number above 0"),
+        ("smooth-grad", {"noise": 1e39}, "noise: got 1e.39, expected .* at most 1024"),
         ("smooth-grad", {"seed": -1}, "seed: got -1"),
+        ("grad-cam", {"layer": 3}, "^grad-cam: layer: got 3, expected the name"),
+        ("grad-cam", {"layer": ["conv_1"]}, r"^grad-cam: layer: got \['conv_1'\], expected the name"),
+        ("grad-cam", {"layer": "prob"}, r"^grad-cam: layer: got 'prob' of shape \(None, 2\), expected one with"),
         ("grad-cam", {"layer": "conv1"}, "^grad-cam: layer: got 'conv1', expected one of the network's 229.*'conv_1'"),
         (
             "grad-cam",
