@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import open_nsfw
-from nsfw_command import convert, evolve, explain, info, inverse, score, warm_up
+from nsfw_command import convert, evolve, explain, info, inverse, playground, score, warm_up
 from nsfw_command.arguments import NOT_WRITTEN
 from nsfw_command.terminal import complain
 from nsfw_model import ModelFileError
 from nsfw_model.outputs import OutputError
 from theano_cpu import TheanoEnvironmentError
 
-SUBCOMMANDS = (score, explain, inverse, evolve, convert, info, warm_up)
+SUBCOMMANDS = (score, explain, inverse, evolve, playground, convert, info, warm_up)
 
 
 class Interrupted(KeyboardInterrupt):

@@ -85,7 +85,8 @@ class InversionPanel(Panel):
             source, target, iterations=ITERATIONS, tolerance=TOLERANCE, start_from=self._latest
         )
         self.saved = None
-        self.update(target=target, running=True, done=False, error="")
+        before = shown(Image.fromarray(inversion.original))
+        self.update(target=target, before=before, running=True, done=False, error="")
         began, pace = time.monotonic(), Pace()
         try:
             for step in inversion.steps():
@@ -127,11 +128,10 @@ def _effort(evaluations: int, began: float) -> State:
 
 
 def _compared(original: np.ndarray | None, changed: np.ndarray | None) -> State:
-    """What is shown of a change: both pictures, their difference with its factor, and the PSNR; None where infinite."""
+    """What is shown of a change: the picture, the difference with its factor, and the PSNR; None where infinite."""
     assert original is not None and changed is not None
     decibels = psnr(original, changed)
     return {
-        "before": shown(Image.fromarray(original)),
         "after": shown(Image.fromarray(changed)),
         "difference": shown(Image.fromarray(amplified_difference(original, changed))),
         "factor": amplification(original, changed),

@@ -36,6 +36,7 @@ class PaintingPanel(Panel):
     >>> steps = panel.paint("circles", "picture", Path("img/coffee.jpg").read_bytes())
     >>> for _ in range(3):
     ...     next(steps)
+    >>> steps.close()
     >>> panel.state["generation"], panel.state["label"]
     (2, 'PSNR')
     """

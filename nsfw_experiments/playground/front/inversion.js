@@ -35,12 +35,10 @@ function makeInversion(page) {
   const slideSoon = thinned(150, slide);
   parts.target.addEventListener("input", () => {
     parts["target-number"].textContent = parts.target.valueAsNumber.toFixed(2);
-    scale.aim(parts.target.valueAsNumber);
     slideSoon();
   });
   parts.invert.addEventListener("click", slide);
   parts["stop-inversion"].addEventListener("click", () => send("stop"));
   parts["save-inversion"].addEventListener("click", () => send("save", { what: "inversion" }));
-  scale.aim(parts.target.valueAsNumber);
   page.on("inversion", () => showInversion(page, scale));
 }

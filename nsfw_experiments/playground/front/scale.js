@@ -15,14 +15,13 @@ function digits(score) {
 }
 
 function makeScale(place, label) {
-  place.innerHTML = `
+  place.insertAdjacentHTML("afterbegin", `
     <div class="scale" role="meter" aria-label="${label}" aria-valuemin="0" aria-valuemax="1" aria-valuenow="0" aria-valuetext="no score yet">
-      <div class="track"><i class="goal" hidden></i><i class="marker" hidden></i></div>
+      <div class="track"><i class="marker" hidden></i></div>
       <div class="ticks" aria-hidden="true"><span style="left:0">0 safe</span><span style="left:20%">0.2</span><span style="left:80%">0.8</span><span style="left:100%">not safe 1</span></div>
-    </div>`;
+    </div>`);
   const meter = place.firstElementChild;
   const marker = meter.querySelector(".marker");
-  const goal = meter.querySelector(".goal");
   return {
     show(score) {
       marker.hidden = score === undefined;
@@ -33,10 +32,6 @@ function makeScale(place, label) {
       marker.style.left = `${100 * score}%`;
       meter.setAttribute("aria-valuenow", score);
       meter.setAttribute("aria-valuetext", `${digits(score)}, ${wordFor(score)}`);
-    },
-    aim(target) {
-      goal.hidden = false;
-      goal.style.left = `${100 * target}%`;
     },
   };
 }
