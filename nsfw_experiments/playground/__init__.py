@@ -1,4 +1,4 @@
-"""A page to play with: a picture's score, why it has it, and what becomes of both. In a notebook, or as a page by Voila.
+"""A page to play with, in a notebook or by Voila: a picture's score, why it has it, and what becomes of both.
 
 Its files::
 

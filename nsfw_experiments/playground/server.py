@@ -90,7 +90,13 @@ def _check_free(host: str, port: int) -> None:
 
 def _command(host: str, port: int) -> list[str]:
     [notebook, *_] = [path for path in NOTEBOOKS if path.is_file()]
-    options = (f"--Voila.ip={host}", f"--port={port}", "--Voila.port_retries=0", "--no-browser", "--template=playground")
+    options = (
+        f"--Voila.ip={host}",
+        f"--port={port}",
+        "--Voila.port_retries=0",
+        "--no-browser",
+        "--template=playground",
+    )
     return [sys.executable, "-m", "voila", str(notebook), *options]
 
 
