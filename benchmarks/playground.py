@@ -28,8 +28,8 @@ PATIENCE = 300_000
 #: Milliseconds since 1970 at which the page's root was in the document.
 PAINTED = """
 () => new Promise(resolve => {
-    const look = () => document.querySelector('.nsfw-playground') && document.querySelector('[data-part=tabs]').offsetWidth
-        ? resolve(Date.now()) : requestAnimationFrame(look);
+    const isShown = () => document.querySelector('.nsfw-playground [data-part=tabs]')?.offsetWidth;
+    const look = () => isShown() ? resolve(Date.now()) : requestAnimationFrame(look);
     look();
 })
 """

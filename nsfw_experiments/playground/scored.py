@@ -39,7 +39,7 @@ class ScoredPanel(Panel):
     def __init__(self, show: Callable[[State], object]):
         super().__init__(show)
         self.source: bytes | None = None
-        self.state |= {"running": False, "methods": list(METHODS), "method": "", "wanted": ""}
+        self.state |= {"running": False, "methods": list(METHODS), "method": "", "wanted": "", "choices": 0}
 
     def choose(self, source: bytes, name: str) -> None:
         """Score another picture, and explain it.
@@ -51,6 +51,7 @@ class ScoredPanel(Panel):
         name : str
             What it is called.
         """
+        self.state["choices"] += 1  # so that the same file, chosen again, is a change that is shown
         try:
             score = nsfw_score(source)
             picture = open_picture(source)

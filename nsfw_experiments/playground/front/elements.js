@@ -17,8 +17,8 @@ function showBytes(image, bytes, alt) {
   const former = addresses.get(image);
   const address = URL.createObjectURL(new Blob([bytes]));
   addresses.set(image, address);
-  image.onload = () => former && URL.revokeObjectURL(former);
   image.src = address;
+  if (former) URL.revokeObjectURL(former);
   image.hidden = false;
   if (alt !== undefined) image.alt = alt;
 }

@@ -10,6 +10,7 @@ function showInversion(page, scale) {
   parts.triple.hidden = !found;
   parts["inversion-empty"].hidden = found;
   parts["inversion-facts"].textContent = factsOf(state);
+  parts["inversion-facts"].setAttribute("aria-busy", Boolean(state.running)); // only the end is read aloud
   if (!found) {
     scale.show(undefined);
     return;

@@ -1,6 +1,6 @@
 // The page: its parts are put together, Python is told what people do, and its answers are shown.
 
-const SILENCE = 6000; // milliseconds after which Python is taken to be gone
+const SILENCE = 10000; // milliseconds after which Python is taken to be gone
 let pages = 0;
 
 function makeTabs(parts, root) {
@@ -83,6 +83,7 @@ function showNetwork(page) {
   const { parts, model } = page;
   const { error, ready } = model.get("network");
   page.root.dataset.ready = ready;
+  page.root.querySelector(".columns").inert = !ready;
   if (error) parts.placeholder.textContent = "There is no network.";
   parts.status.classList.toggle("error", Boolean(error));
   parts.status.hidden = !error;

@@ -15,6 +15,7 @@ function showPainting(page) {
   if (!painted) return;
   const value = state.label === "PSNR" ? `${state.value.toFixed(2)} dB like the picture` : `score ${digits(state.value)}`;
   parts["painting-facts"].textContent = `${value} · generation ${state.generation} · ${state.evaluations} evaluations`;
+  parts["painting-facts"].setAttribute("aria-busy", Boolean(state.running));
   parts["painting-facts"].dataset.generation = state.generation;
 }
 
