@@ -51,7 +51,8 @@ class ScoredPanel(Panel):
         name : str
             What it is called.
         """
-        self.state["choices"] += 1  # so that the same file, chosen again, is a change that is shown
+        # The same file, chosen again, is a change too, which the page waits for
+        self.state = {**self.state, "choices": self.state["choices"] + 1}
         try:
             score = nsfw_score(source)
             picture = open_picture(source)

@@ -53,6 +53,12 @@ def test_a_file_that_is_no_picture_is_said_in_words_and_the_picture_before_stays
     assert scored.source == COFFEE
 
 
+def test_the_same_file_chosen_again_is_told_again(scored, states):
+    scored.choose(b"", "empty.jpg")
+    scored.choose(b"", "empty.jpg")
+    assert states[-1]["error"] == states[-2]["error"] and states[-1] != states[-2]
+
+
 def test_the_next_picture_takes_the_error_away(scored, states):
     scored.choose(b"", "empty.jpg")
     scored.choose(ROCKET, "rocket.jpg")
