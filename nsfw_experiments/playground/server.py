@@ -19,7 +19,7 @@ _HERE = Path(__file__).parent
 #: Where the notebook lies: copied here by an installation, else at the top of the checkout.
 NOTEBOOKS = (_HERE / "Playground.ipynb", _HERE.parents[1] / "notebooks" / "Playground.ipynb")
 #: Seconds in which Voila answers, and in which it ends.
-START, END = 60.0, 20.0
+START, END = 180.0, 20.0
 
 
 class ServerError(OSError):

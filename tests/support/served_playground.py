@@ -15,7 +15,7 @@ import theano
 
 ROOT = Path(__file__).parents[2]
 #: Upper limits in seconds; nothing waits longer than it takes.
-START, END = 120, 60
+START, END = 180, 60
 
 
 def free_port() -> int:
