@@ -51,7 +51,7 @@ class Page(anywidget.AnyWidget):
     markup = traitlets.Unicode(_front("page.html")).tag(sync=True)
     largest_file = traitlets.Int(LARGEST_FILE).tag(sync=True)
     network = traitlets.Dict({"error": "", "ready": False}).tag(sync=True)
-    examples = traitlets.List([]).tag(sync=True)
+    examples: Any = traitlets.List([]).tag(sync=True)
     scored = traitlets.Dict({}).tag(sync=True)
     inversion = traitlets.Dict({}).tag(sync=True)
     painting = traitlets.Dict({}).tag(sync=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from PIL import Image
 
@@ -89,7 +90,7 @@ class ScoredPanel(Panel):
         map_image = shown(explanation.overlay(), **self._looks())
         return {"method": method, "wanted": method, "map": map_image, "limit": explanation.limit, "running": False}
 
-    def _looks(self) -> dict[str, bytes]:
+    def _looks(self) -> dict[str, Any]:
         """A phone's photograph is shown upright, though the network looks at the pixels as they are stored."""
         return Appearance.of(self.source).saving() if self.source else {}
 
