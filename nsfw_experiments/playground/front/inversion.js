@@ -6,6 +6,7 @@ function showInversion(page, scale) {
   showError(parts["inversion-error"], state.error);
   parts["stop-inversion"].disabled = !state.running;
   parts["save-inversion"].disabled = !state.done;
+  if (state.target !== undefined) showTarget(parts, state.target);
   const found = state.after !== undefined;
   parts.triple.hidden = !found;
   parts["inversion-empty"].hidden = found;
@@ -27,6 +28,12 @@ function factsOf(state) {
   const change = state.psnr == null ? "unchanged" : `PSNR ${state.psnr.toFixed(1)} dB`;
   const end = state.running ? "" : state.reached ? " · there" : " · stopped short of the target";
   return `score now ${digits(state.score)} · ${change} · ${state.evaluations} evaluations, ${state.rate.toFixed(0)} a second${end}`;
+}
+
+// The slider is where the search goes, also on a page that was opened again; not while somebody holds it.
+function showTarget({ target, "target-number": number }, score) {
+  if (document.activeElement !== target) target.value = score;
+  number.textContent = target.valueAsNumber.toFixed(2);
 }
 
 function makeInversion(page) {

@@ -18,7 +18,7 @@ function makeScale(place, label) {
   place.insertAdjacentHTML("afterbegin", `
     <div class="scale" role="meter" aria-label="${label}" aria-valuemin="0" aria-valuemax="1" aria-valuenow="0" aria-valuetext="no score yet">
       <div class="track"><i class="marker" hidden></i></div>
-      <div class="ticks" aria-hidden="true"><span style="left:0">0 safe</span><span style="left:20%">0.2</span><span style="left:80%">0.8</span><span style="left:100%">not safe 1</span></div>
+      <div class="ticks" aria-hidden="true"><span style="left:0">safe</span><span style="left:20%">0.2</span><span style="left:80%">0.8</span><span style="left:100%">not safe</span></div>
     </div>`);
   const meter = place.firstElementChild;
   const marker = meter.querySelector(".marker");

@@ -26,7 +26,7 @@ function showScored(page, scale) {
   showBytes(parts.picture, state.image, `${state.name}, score ${digits(state.score)}`);
   showBytes(parts.map, state.map, `What raises the score of ${state.name} in red, what lowers it in blue, by ${METHOD_NAMES[state.method]}`);
   scale.show(state.score);
-  if (parts.method.options.length === 0)
+  if (parts.method.options.length !== state.methods.length)
     parts.method.replaceChildren(...state.methods.map((name) => new Option(METHOD_NAMES[name] ?? name, name)));
   parts.method.value = state.wanted;
   for (const button of parts.thumbnails.children)
