@@ -42,7 +42,7 @@ setup(
     package_data={
         "": ["py.typed"],
         "nsfw_command": ["report.css", "report.html", "report.js"],
-        "nsfw_experiments.playground": ["preview.png", "front/*", "voila/templates/playground/*"],
+        "nsfw_experiments.playground": ["preview.jpg", "front/*", "voila/templates/playground/*"],
         "nsfw_model": ["deploy.prototxt", "LICENSE"],
         "open_nsfw-stubs": ["*.pyi"],
         "theano_compat": ["*.h"],

@@ -68,7 +68,7 @@ class Page(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """The widget; and a picture of it, for where there is no kernel."""
         data, metadata = super()._repr_mimebundle_(**kwargs)
-        return {**data, "image/png": (_HERE / "preview.png").read_bytes(), "text/plain": PREVIEW}, metadata
+        return {**data, "image/jpeg": (_HERE / "preview.jpg").read_bytes(), "text/plain": PREVIEW}, metadata
 
     def _begin(self) -> None:
         """Make what takes seconds to be imported; then show the first picture."""

@@ -100,7 +100,7 @@ def test_what_is_saved_is_sent_with_a_name(page, sent):
 
 def test_without_a_kernel_there_is_a_picture_of_it(page):
     data, _ = page._repr_mimebundle_()
-    assert data["image/png"].startswith(b"\x89PNG") and "application/vnd.jupyter.widget-view+json" in data
+    assert data["image/jpeg"].startswith(b"\xff\xd8") and "application/vnd.jupyter.widget-view+json" in data
 
 
 def test_a_network_that_cannot_be_loaded_is_said_above_all(monkeypatch):

@@ -1,10 +1,10 @@
 // Scores after each transformation: a row for each, a dot for each picture.
 
-const CHART = { left: 92, right: 14, top: 8, row: 15, width: 560 };
+const CHART = { left: 82, right: 14, top: 8, row: 14 };
 
-function chartOf(reports) {
+function chartOf(reports, width) {
   const names = reports[0].scores.map(({ name }) => name);
-  const { left, right, top, row, width } = CHART;
+  const { left, right, top, row } = CHART;
   const height = top + row * names.length + 22;
   const x = (score) => left + score * (width - left - right);
   const y = (index) => top + row * (index + 0.5);
@@ -45,7 +45,7 @@ function showFirmness(page) {
     item.textContent = `${label}: score ${digits(score)}, fragility ${number.toFixed(2)}`;
     key.append(item);
   });
-  parts.chart.replaceChildren(key, chartOf(reports));
+  parts.chart.replaceChildren(key, chartOf(reports, parts.chart.clientWidth || 560));
 }
 
 function makeFirmness(page) {

@@ -17,7 +17,7 @@ function showInversion(page, scale) {
     return;
   }
   scale.show(state.score);
-  parts["inversion-facts"].dataset.score = state.score;
+  Object.assign(parts["inversion-facts"].dataset, { score: state.score, rate: state.rate });
   for (const name of ["before", "after", "difference"]) showBytes(parts[name], state[name]);
   parts["after-caption"].textContent = `changed, ${digits(state.score)}`;
   parts["difference-caption"].textContent = state.largest ? `difference, × ${state.factor.toPrecision(3)}` : "no difference";
@@ -26,8 +26,8 @@ function showInversion(page, scale) {
 function factsOf(state) {
   if (state.evaluations === undefined) return state.running ? "beginning …" : "";
   const change = state.psnr == null ? "unchanged" : `PSNR ${state.psnr.toFixed(1)} dB`;
-  const end = state.running ? "" : state.reached ? " · there" : " · stopped short of the target";
-  return `score now ${digits(state.score)} · ${change} · ${state.evaluations} evaluations, ${state.rate.toFixed(0)} a second${end}`;
+  const end = state.running ? `, ${state.rate.toFixed(0)} a second` : state.reached ? " · there" : " · stopped short of the target";
+  return `score now ${digits(state.score)} · ${change} · ${state.evaluations} evaluations${end}`;
 }
 
 // The slider is where the search goes, also on a page that was opened again; not while somebody holds it.

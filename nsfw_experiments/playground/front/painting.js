@@ -22,6 +22,11 @@ function showPainting(page) {
 function makePainting(page) {
   const { parts, send } = page;
   const paint = (anew) => send("paint", { shapes: parts.shapes.value, aim: parts.aim.value, anew });
+  const { shape, aim } = page.model.get("painting"); // of a page that was opened again
+  if (aim) {
+    parts.shapes.value = shape;
+    parts.aim.value = aim;
+  }
   parts.paint.addEventListener("click", () => paint(false));
   parts.anew.addEventListener("click", () => paint(true));
   parts["stop-painting"].addEventListener("click", () => send("stop"));
