@@ -92,8 +92,8 @@ def opened(browser, served, screenshots, viewport=LAPTOP, scheme="light"):
 
 
 def run_the_cell(page):
+    page.get_by_text("| Idle").wait_for()  # the kernel, in the status bar
     page.locator(".jp-Notebook .jp-CodeCell .jp-InputArea-editor").first.click()
-    page.locator(".jp-NotebookPanel [data-status=idle]").first.wait_for(state="attached")
     page.keyboard.press("Control+Enter")
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import theano_compat  # noqa: F401  puts Theano on the path
+
 import theano
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +71,7 @@ def jupyterlab(folder: Path) -> Iterator[str]:
     notebooks = folder / "notebooks"
     notebooks.mkdir()
     shutil.copy(ROOT / "notebooks" / "Playground.ipynb", notebooks)
+    quiet(folder / "home")
     options = [
         "--no-browser",
         "--allow-root",
@@ -76,13 +79,19 @@ def jupyterlab(folder: Path) -> Iterator[str]:
         f"--ServerApp.port={port}",
         f"--IdentityProvider.token={token}",
         f"--ServerApp.root_dir={notebooks}",
-        "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--log-level=ERROR",
     ]
     with running([sys.executable, "-m", "jupyterlab", *options], folder / "home", notebooks) as process:
         wait_until_it_listens(port, process)
         yield f"http://127.0.0.1:{port}/lab/tree/Playground.ipynb?token={token}"
+
+
+def quiet(home: Path) -> None:
+    """Keep JupyterLab from asking whether it may fetch news, before what is to be clicked."""
+    settings = home / ".jupyter" / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}', encoding="utf-8")
 
 
 def wait_until_it_listens(port: int, process: subprocess.Popen) -> None:
