@@ -47,7 +47,7 @@ def running(command: list[str], home: Path, cwd: Path) -> Iterator[subprocess.Po
     try:
         yield process
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # a shell's background jobs do not heed Ctrl-C
         try:
             process.wait(END)
         except subprocess.TimeoutExpired:
