@@ -6,6 +6,7 @@
 # make asan       puts the native module under load with sanitizers
 # make docs       builds the documentation, docs/_build/html/index.html
 # make notebooks  opens the notebooks in Jupyter
+# make playground opens a page to play with in the browser
 #
 # Each sets up .venv first, with what it needs.
 # Another Python: make PYTHON=python3.13 test     Another place for the environment: make VENV=/tmp/venv test
@@ -14,7 +15,7 @@ PYTHON ?= python3
 VENV ?= .venv
 READY := $(VENV)/ready-$(notdir $(PYTHON))
 
-.PHONY: help score test lint fuzz mutate asan docs notebooks
+.PHONY: help score test lint fuzz mutate asan docs notebooks playground
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
@@ -44,6 +45,9 @@ docs: $(READY)-to-docs
 
 notebooks: $(READY)-to-notebooks
 	$(VENV)/bin/jupyter lab notebooks
+
+playground: $(READY)-to-playground
+	$(VENV)/bin/open-nsfw playground
 
 $(READY)-venv:
 	$(PYTHON) -m venv --clear $(VENV)

@@ -12,7 +12,7 @@ from third_party.unpack import unpack  # build tools do not put this folder on t
 
 
 class BuildWithGuests(build_py):
-    """Brings into the packages what lies elsewhere in the checkout: the weights, Theano and Lasagne."""
+    """Brings into the packages what lies elsewhere in the checkout: the weights, Theano and Lasagne, a notebook."""
 
     def run(self):
         super().run()
@@ -22,6 +22,14 @@ class BuildWithGuests(build_py):
             unpack(Path(self.build_lib, "theano_compat", "bundled"))
             # users know it at the top of the checkout
             copyfile("nsfw.pkl", Path(self.build_lib, "nsfw_model", "nsfw.pkl"))
+            self._bring_playground(Path(self.build_lib, "nsfw_experiments", "playground"))
+
+    def _bring_playground(self, package):
+        """Its notebook, and the pictures to begin with."""
+        copyfile("notebooks/Playground.ipynb", package / "Playground.ipynb")
+        Path(package, "pictures").mkdir(exist_ok=True)
+        for picture in [*Path("img").glob("*.jpg"), *Path("img").glob("*.png")]:
+            copyfile(picture, package / "pictures" / picture.name)
 
 
 PACKAGES = find_packages(include=["nsfw_*", "theano_compat*", "theano_cpu*"])
@@ -34,6 +42,7 @@ setup(
     package_data={
         "": ["py.typed"],
         "nsfw_command": ["report.css", "report.html", "report.js"],
+        "nsfw_experiments.playground": ["preview.jpg", "front/*", "voila/templates/playground/*"],
         "nsfw_model": ["deploy.prototxt", "LICENSE"],
         "open_nsfw-stubs": ["*.pyi"],
         "theano_compat": ["*.h"],

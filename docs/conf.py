@@ -56,6 +56,9 @@ numpydoc_xref_param_type = False
 myst_enable_extensions = ["fieldlist"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # the notebooks are committed as they were run
+# A widget is shown by its picture, since its script would come from another site
+nb_ipywidgets_js = {}
+nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 
 html_theme = "furo"
 html_copy_source = False

@@ -5,11 +5,12 @@ Its files::
     evolution        pictures painted out of shapes, by DEAP
     explanation      maps of what raises a picture's score, and what lowers it
     inverse          pictures changed invisibly until their score is the one asked for
+    playground       a page to play with: score, why, change, paint
     pillow           Pillow's resize and JPEG, value for value, with gradients
     image_metrics    how far apart two pictures are
     live_figure      a figure in a notebook that is renewed while something runs
 
-Importing this package or one of the four imports none of their modules.
+Importing this package or one of the five imports none of their modules.
 """
 
 import theano_compat  # noqa: F401

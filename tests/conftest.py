@@ -14,6 +14,13 @@ settings.register_profile("deterministic", derandomize=True, deadline=None)
 settings.load_profile("deterministic")
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Say loudly, and once, what a whole set of tests lacked."""
+    reasons = {report.longrepr[2] for report in terminalreporter.stats.get("skipped", []) if report.longrepr}
+    for reason in sorted(reason for reason in reasons if "NOT RUN" in reason):
+        terminalreporter.write_line(reason.removeprefix("Skipped: "), red=True, bold=True)
+
+
 @pytest.fixture(scope="session")
 def yahoo_files():
     """Paths of Yahoo's deploy.prototxt and caffemodel."""

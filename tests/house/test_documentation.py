@@ -45,7 +45,7 @@ MODULES = ["open_nsfw", "third_party.unpack"] + [
 #: Modules whose examples compute with oneDNN, with which alone they work.
 NEED_ONEDNN = {"theano_cpu.ops", "theano_cpu.onednn.rewrites"}
 #: Modules whose examples need a package of an extra.
-NEED_PACKAGES = {"nsfw_command.parquet": "pyarrow"}
+NEED_PACKAGES = {"nsfw_command.parquet": "pyarrow", "nsfw_experiments.playground.page": "anywidget"}
 
 
 def fenced(page, language):

@@ -22,13 +22,26 @@ APART = {
         "theano_cpu.lowering",
         "theano_cpu.ops",
     ],
-    "nsfw_experiments.evolution": ["nsfw_experiments.explanation", "nsfw_experiments.inverse"],
-    "nsfw_experiments.explanation": ["nsfw_experiments.evolution", "nsfw_experiments.inverse"],
-    "nsfw_experiments.inverse": ["nsfw_experiments.evolution", "nsfw_experiments.explanation"],
+    "nsfw_experiments.evolution": [
+        "nsfw_experiments.explanation",
+        "nsfw_experiments.inverse",
+        "nsfw_experiments.playground",
+    ],
+    "nsfw_experiments.explanation": [
+        "nsfw_experiments.evolution",
+        "nsfw_experiments.inverse",
+        "nsfw_experiments.playground",
+    ],
+    "nsfw_experiments.inverse": [
+        "nsfw_experiments.evolution",
+        "nsfw_experiments.explanation",
+        "nsfw_experiments.playground",
+    ],
     "nsfw_experiments.pillow": [
         "nsfw_experiments.evolution",
         "nsfw_experiments.explanation",
         "nsfw_experiments.inverse",
+        "nsfw_experiments.playground",
     ],
 }
 
@@ -60,6 +73,7 @@ FACES = {
     "nsfw_experiments.explanation": set(),
     "nsfw_experiments.inverse": set(),
     "nsfw_experiments.pillow": set(),
+    "nsfw_experiments.playground": set(),
     "nsfw_command.main": {"PIL", "numpy"},
 }
 

@@ -1,0 +1,117 @@
+"""The widget without a browser: what it is told by messages, and what it then shows."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("anywidget")
+
+from nsfw_experiments.playground import Page, playground
+from open_nsfw import nsfw_score
+
+IMG = Path(__file__).parents[2] / "img"
+SECONDS = 300
+
+
+@pytest.fixture(scope="module")
+def ready_page():
+    page = Page()
+    assert page.worker.wait(SECONDS) and page.network == {"error": "", "ready": True}
+    return page
+
+
+@pytest.fixture
+def sent(ready_page, monkeypatch):
+    messages = []
+    monkeypatch.setattr(ready_page, "send", lambda content, buffers=(): messages.append((content, list(buffers))))
+    return messages
+
+
+@pytest.fixture
+def page(ready_page, sent):
+    def tell(do, buffers=(), **arguments):
+        ready_page._handle_custom_msg({"do": do, "number": 7, **arguments}, list(buffers))
+        assert ready_page.worker.wait(SECONDS)
+
+    ready_page.tell = tell
+    return ready_page
+
+
+def test_it_begins_with_a_picture_and_others_to_choose(ready_page):
+    names = [example["name"] for example in ready_page.examples]
+    assert names[0] == "coffee.jpg" and len(names) == 8 and all(example["image"] for example in ready_page.examples)
+    assert ready_page.scored["score"] == nsfw_score(IMG / "coffee.jpg")
+
+
+def test_every_message_is_answered_by_its_number(page, sent):
+    page.tell("hello")
+    page.tell("no such thing")
+    assert [content for content, _ in sent] == [{"heard": 7}, {"heard": 7}]
+
+
+def test_a_file_comes_in_parts(page):
+    rocket = (IMG / "rocket.jpg").read_bytes()
+    half = len(rocket) // 2
+    page.tell("upload", [memoryview(rocket[:half])], name="rocket.jpg", first=True, last=False)
+    assert page.scored["name"] != "rocket.jpg"
+    page.tell("upload", [memoryview(rocket[half:])], name="rocket.jpg", first=False, last=True)
+    assert page.scored["score"] == nsfw_score(rocket)
+
+
+def test_an_upload_that_was_broken_off_is_not_in_the_next(page):
+    coffee = (IMG / "coffee.jpg").read_bytes()
+    page.tell("upload", [b"broken"], name="broken.jpg", first=True, last=False)
+    page.tell("upload", [coffee], name="coffee.jpg", first=True, last=True)
+    assert page.scored["error"] == "" and page.scored["score"] == nsfw_score(coffee)
+
+
+def test_another_picture_takes_away_the_changed_copy_of_the_former(page, sent):
+    page.tell("choose", name="coffee.jpg")
+    page.tell("slide", target=page.scored["score"])
+    assert page.inversion["done"]
+    page.tell("choose", name="rocket.jpg")
+    assert not page.inversion["done"] and "after" not in page.inversion
+    page.tell("save", what="inversion")
+    assert not [content for content, _ in sent if "file" in content]
+
+
+def test_a_file_that_is_no_picture_leaves_all_as_it_was(page):
+    page.tell("choose", name="coffee.jpg")
+    page.tell("slide", target=page.scored["score"])
+    page.tell("upload", [b"Dear diary"], name="diary.jpg", first=True, last=True)
+    assert page.scored["error"].startswith("diary.jpg: ") and page.inversion["done"]
+
+
+def test_a_painting_like_no_picture_is_an_error_of_the_painting(page, monkeypatch):
+    monkeypatch.setattr(page._panels["scored"], "source", None)
+    page.tell("paint", shapes="circles", aim="picture", anew=True)
+    assert page.painting["error"].startswith("Choose a picture first") and not page.painting["running"]
+
+
+def test_what_is_saved_is_sent_with_a_name(page, sent):
+    page.tell("choose", name="coffee.jpg")
+    page.tell("slide", target=page.scored["score"])
+    page.tell("save", what="inversion")
+    [(content, [file])] = [(content, buffers) for content, buffers in sent if buffers]
+    assert content == {"file": "changed.png"} and nsfw_score(file) == page.inversion["score"]
+
+
+def test_without_a_kernel_there_is_a_picture_of_it(page):
+    data, _ = page._repr_mimebundle_()
+    assert data["image/jpeg"].startswith(b"\xff\xd8") and "application/vnd.jupyter.widget-view+json" in data
+
+
+def test_a_network_that_cannot_be_loaded_is_said_above_all(monkeypatch):
+    monkeypatch.setenv("OPEN_NSFW_FOLDER", "/nowhere")
+    page = playground()
+    assert page.worker.wait(SECONDS)
+    assert not page.network["ready"] and "/nowhere" in page.network["error"]
+
+
+def test_a_missing_package_is_one_line_that_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    monkeypatch.delitem(sys.modules, "nsfw_experiments.playground.page")
+    with pytest.raises(ModuleNotFoundError, match=r"needs anywidget: pip install 'open-nsfw-theano\[playground\]'"):
+        importlib.import_module("nsfw_experiments.playground.page")

@@ -1,0 +1,247 @@
+"""What the parts of the page show, without a page: their states while something runs and after it."""
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nsfw_experiments.playground.firmness import FirmnessPanel
+from nsfw_experiments.playground.inversion import TOLERANCE, InversionPanel
+from nsfw_experiments.playground.painting import PaintingPanel
+from nsfw_experiments.playground.scored import ScoredPanel
+from open_nsfw import nsfw_score
+
+IMG = Path(__file__).parents[2] / "img"
+COFFEE = (IMG / "coffee.jpg").read_bytes()
+ROCKET = (IMG / "rocket.jpg").read_bytes()
+
+
+def opened(data):
+    return Image.open(io.BytesIO(data))
+
+
+@pytest.fixture
+def states():
+    return []
+
+
+# --- the picture
+
+
+@pytest.fixture
+def scored(states):
+    panel = ScoredPanel(states.append)
+    panel.choose(COFFEE, "coffee.jpg")
+    return panel
+
+
+def test_the_score_shown_is_that_of_the_file(scored, states):
+    assert states[-1]["score"] == nsfw_score(COFFEE)
+    assert (states[-1]["name"], states[-1]["width"], states[-1]["height"]) == ("coffee.jpg", 600, 400)
+
+
+def test_picture_and_map_lie_on_each_other(scored, states):
+    assert opened(states[-1]["image"]).size == opened(states[-1]["map"]).size == (600, 400)
+
+
+def test_a_file_that_is_no_picture_is_said_in_words_and_the_picture_before_stays(scored, states):
+    scored.choose(b"Dear diary,\n", "diary.jpg")
+    assert states[-1]["error"].startswith("diary.jpg: not a picture") and states[-1]["name"] == "coffee.jpg"
+    assert scored.source == COFFEE
+
+
+def test_the_same_file_chosen_again_is_told_again(scored, states):
+    scored.choose(b"", "empty.jpg")
+    scored.choose(b"", "empty.jpg")
+    assert states[-1]["error"] == states[-2]["error"] and states[-1] != states[-2]
+
+
+def test_the_next_picture_takes_the_error_away(scored, states):
+    scored.choose(b"", "empty.jpg")
+    scored.choose(ROCKET, "rocket.jpg")
+    assert states[-1]["error"] == "" and states[-1]["score"] == nsfw_score(ROCKET)
+
+
+def test_another_method_gives_another_map_of_the_same_picture(scored, states):
+    first = states[-1]
+    scored.explain("input-gradient")
+    assert states[-2]["running"] and states[-2]["wanted"] == "input-gradient"
+    assert not states[-1]["running"] and states[-1]["method"] == "input-gradient"
+    assert states[-1]["map"] != first["map"] and states[-1]["image"] == first["image"]
+
+
+def test_before_the_first_picture_there_is_nothing_to_be_explained(states):
+    ScoredPanel(states.append).explain("occlusion")
+    assert states == []
+
+
+def test_a_phones_photograph_is_shown_upright_with_its_map(states):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    opened(COFFEE).save(file, "JPEG", exif=exif)
+    ScoredPanel(states.append).choose(file.getvalue(), "phone.jpg")
+    orientations = [opened(states[-1][part]).getexif().get(0x0112) for part in ("image", "map")]
+    assert orientations == [6, 6]
+
+
+# --- the change
+
+
+@pytest.fixture
+def inversion(states):
+    return InversionPanel(states.append)
+
+
+def slid(panel, target, source=COFFEE):
+    panel.target = target
+    for _ in panel.slide(source):
+        pass
+    return panel.state
+
+
+def test_what_is_saved_has_the_score_that_is_shown_and_was_asked_for(inversion):
+    state = slid(inversion, 0.5)
+    assert state["done"] and state["reached"] and not state["running"]
+    assert abs(state["score"] - 0.5) <= TOLERANCE
+    assert nsfw_score(inversion.saved) == state["score"]
+    assert opened(inversion.saved).size == (256, 256) and opened(inversion.saved).format == "PNG"
+
+
+def test_the_change_is_shown_with_its_factor_and_psnr(inversion):
+    state = slid(inversion, 0.1)
+    original, changed = (
+        np.asarray(picture.convert("RGB"), int)
+        for picture in (opened(COFFEE).resize((256, 256), Image.Resampling.BILINEAR), opened(inversion.saved))
+    )
+    assert state["largest"] == np.abs(changed - original).max()
+    assert state["factor"] == 127 / state["largest"]
+    assert math.isclose(state["psnr"], 10 * math.log10(255**2 / np.mean((changed - original) ** 2)))
+
+
+def test_the_next_position_goes_on_from_the_present_result(inversion):
+    first = slid(inversion, 0.5)["evaluations"]
+    state = slid(inversion, 0.55)
+    assert state["reached"] and state["evaluations"] < first / 2
+
+
+def test_back_at_the_pictures_own_score_nothing_is_changed(inversion):
+    state = slid(inversion, nsfw_score(COFFEE))
+    assert state["reached"] and state["psnr"] is None and state["largest"] == 0
+
+
+def test_progress_is_shown_before_the_end(inversion, states):
+    slid(inversion, 0.5)
+    live = [state for state in states if state["running"] and "score" in state]
+    assert live and all(opened(state["after"]).size == (256, 256) for state in live)
+    assert len(live) < states[-1]["evaluations"] + 1
+
+
+def test_stop_ends_the_search_with_the_best_so_far(inversion):
+    inversion.target = 0.999
+    for number, _ in enumerate(inversion.slide(COFFEE)):
+        if number == 2:
+            inversion.stop()
+    assert inversion.state["evaluations"] == 3 and inversion.state["done"] and not inversion.state["reached"]
+    assert nsfw_score(inversion.saved) == inversion.state["score"]
+
+
+def test_a_search_that_makes_room_for_other_work_has_a_result(inversion):
+    inversion.target = 0.999
+    steps = inversion.slide(COFFEE)
+    for _ in range(3):
+        next(steps)
+    steps.close()
+    assert inversion.state["done"] and nsfw_score(inversion.saved) == inversion.state["score"]
+
+
+def test_a_search_that_makes_room_for_another_target_has_none(inversion):
+    inversion.target = 0.999
+    steps = inversion.slide(COFFEE)
+    for _ in range(3):
+        next(steps)
+    inversion.target = 0.4
+    steps.close()
+    assert inversion.saved is None and inversion.state["running"]
+
+
+def test_another_picture_begins_anew(inversion):
+    slid(inversion, 0.1)
+    state = slid(inversion, nsfw_score(ROCKET), ROCKET)
+    assert state["psnr"] is None
+
+
+# --- the painting
+
+
+@pytest.fixture
+def painting(states):
+    return PaintingPanel(states.append)
+
+
+def painted(panel, generations, aim="picture", shapes="circles"):
+    steps = panel.paint(shapes, aim, COFFEE)
+    for _ in range(generations):
+        next(steps)
+    steps.close()
+    return panel.state
+
+
+def test_a_painting_advances_and_goes_on_where_it_was_stopped(painting):
+    first = painted(painting, 20)
+    second = painted(painting, 20)
+    assert (first["generation"], second["generation"]) == (19, 39)
+    assert second["value"] > first["value"] and not second["running"]
+
+
+@pytest.mark.parametrize("changed", [dict(aim="score"), dict(shapes="triangles")])
+def test_another_aim_or_shape_is_another_painting(painting, changed):
+    painted(painting, 3)
+    assert painted(painting, 1, **changed)["generation"] == 0
+
+
+def test_one_that_was_discarded_begins_anew_with_other_random_numbers(painting):
+    first = painted(painting, 1)["image"]
+    painting.discard()
+    second = painted(painting, 1)
+    assert second["generation"] == 0 and second["image"] != first
+
+
+def test_stop_ends_a_painting(painting):
+    for number, _ in enumerate(painting.paint("circles", "picture", COFFEE)):
+        if number == 3:
+            painting.stop()
+    assert painting.state["generation"] == 3 and not painting.state["running"]
+
+
+def test_the_files_are_the_painting_that_is_shown(painting):
+    state = painted(painting, 2, aim="score")
+    assert painting.file("png") == state["image"]
+    assert math.isclose(nsfw_score(painting.file("png")), state["value"], rel_tol=1e-4)
+    assert painting.file("svg").count(b"<circle") == 50
+
+
+def test_nothing_is_saved_before_anything_is_painted(painting):
+    assert painting.file("png") is None and painting.file("svg") is None
+
+
+def test_to_be_like_a_picture_takes_a_picture(painting):
+    with pytest.raises(ValueError, match="Choose a picture first"):
+        next(painting.paint("circles", "picture", None))
+
+
+# --- how firm scores are
+
+
+def test_the_reports_have_each_pictures_own_score_and_its_transformations(states):
+    panel = FirmnessPanel(states.append)
+    for _ in panel.measure({"one": COFFEE, "other": ROCKET}):
+        pass
+    one, other = panel.state["reports"]
+    assert (one["label"], other["label"]) == ("one", "other")
+    assert one["score"] == pytest.approx(nsfw_score(COFFEE), rel=1e-5) and one["number"] < 1
+    assert {score["name"] for score in one["scores"]} >= {"JPEG 95", "mirrored", "noise 1"}
+    assert any(state["running"] for state in states) and not panel.state["running"]
