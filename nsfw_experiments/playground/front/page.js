@@ -93,6 +93,7 @@ function showNetwork(page) {
 function render({ model, el }) {
   const root = document.createElement("div");
   root.className = "nsfw-playground";
+  root.dataset.lmSuppressShortcuts = "true"; // JupyterLab would take keys for its own, arrows among them
   root.innerHTML = model.get("markup");
   el.append(root);
   const parts = partsOf(root);
