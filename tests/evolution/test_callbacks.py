@@ -191,6 +191,30 @@ def test_the_live_figure_shows_the_start_from_the_first_evaluation_on(evolution,
     np.testing.assert_array_equal(shown[count - 1][1], shown[count][1])
 
 
+@pytest.mark.parametrize("drawing, pause", [(0.0, 2.0), (0.1, 2.0), (0.5, 10.0)])
+def test_a_figure_that_takes_long_to_draw_is_renewed_less_often(evolution, monkeypatch, drawing, pause):
+    class Clock:
+        now = 0.0
+
+        def monotonic(self):
+            return self.now
+
+    clock, shown = Clock(), []
+
+    def show(view):
+        shown.append(clock.now)
+        clock.now += drawing
+
+    monkeypatch.setattr("nsfw_experiments.live_figure.time", clock)
+    monkeypatch.setattr(LiveEvolution, "show", show)
+    evolution.run(0)
+    view = LiveEvolution(seconds=2)
+    while len(shown) < 3:
+        view(evolution)
+        clock.now += 0.25
+    assert np.diff(shown) == pytest.approx([drawing + pause] * 2, abs=0.25)
+
+
 def test_an_interrupted_start_is_shown_anew(evolution, monkeypatch):
     def show(view):
         drawn.append(len(view._first))
