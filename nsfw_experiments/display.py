@@ -1,4 +1,8 @@
-"""What objects show of themselves in a notebook: pictures as PNG, and HTML that has its pictures in it."""
+"""What objects show of themselves in a notebook: pictures as PNG, and HTML that has its pictures in it.
+
+A notebook that is not trusted yet hides SVG, and nbconvert knows no GIF; an ``<img>`` with its data is shown by both,
+and by code hosts.
+"""
 
 from __future__ import annotations
 
@@ -90,28 +94,48 @@ def png(pictures: Sequence[tuple[Image.Image, str]]) -> bytes:
     >>> Image.open(io.BytesIO(data)).size
     (68, 20)
     """
-    font = ImageFont.load_default()
-    widths = [max(picture.width, math.ceil(font.getlength(caption))) for picture, caption in pictures]
-    line = LINE if any(caption for _, caption in pictures) else 0
-    height = max(picture.height for picture, _ in pictures)
-    strip = Image.new("RGB", (sum(widths) + GAP * (len(widths) - 1), height + line), "white")
-    pen, left = ImageDraw.Draw(strip), 0
-    for (picture, caption), width in zip(pictures, widths):
-        strip.paste(picture, (left, 0))
-        pen.text((left, height + LINE // 4), caption, "black", font)
-        left += width + GAP
     file = io.BytesIO()
-    strip.save(file, "PNG")
+    strip(pictures).save(file, "PNG")
     return file.getvalue()
 
 
-def figures(pictures: Sequence[tuple[Image.Image, str]], text: str = "") -> str:
-    """Give HTML of pictures with captions, side by side, and of a text below.
+def strip(pictures: Sequence[tuple[Image.Image, str]]) -> Image.Image:
+    """Give pictures, side by side, as one picture.
 
     Parameters
     ----------
     pictures : sequence of (PIL.Image.Image, str)
-        Each with its caption, which is escaped.
+        Each with its caption, which is written below; "" is none.
+
+    Returns
+    -------
+    PIL.Image.Image
+
+    Examples
+    --------
+    >>> strip([(Image.new("RGB", (30, 20)), ""), (Image.new("RGB", (30, 10)), "")]).size
+    (68, 20)
+    """
+    font = ImageFont.load_default()
+    widths = [max(picture.width, math.ceil(font.getlength(caption))) for picture, caption in pictures]
+    line = LINE if any(caption for _, caption in pictures) else 0
+    height = max(picture.height for picture, _ in pictures)
+    whole = Image.new("RGB", (sum(widths) + GAP * (len(widths) - 1), height + line), "white")
+    pen, left = ImageDraw.Draw(whole), 0
+    for (picture, caption), width in zip(pictures, widths):
+        whole.paste(picture, (left, 0))
+        pen.text((left, height + LINE // 4), caption, "black", font)
+        left += width + GAP
+    return whole
+
+
+def figures(pictures: Sequence[tuple[Image.Image | bytes | str, str]], text: str = "") -> str:
+    """Give HTML of pictures with captions, side by side, and of a text below.
+
+    Parameters
+    ----------
+    pictures : sequence of (PIL.Image.Image or bytes or str, str)
+        Each a picture, the bytes of a GIF file or the text of an SVG document, with its caption, which is escaped.
     text : str
         Its lines and spaces are kept; escaped too.
 
@@ -126,9 +150,18 @@ def figures(pictures: Sequence[tuple[Image.Image, str]], text: str = "") -> str:
     """
     parts = []
     for picture, caption in pictures:
-        source = f"data:image/png;base64,{base64.b64encode(png([(picture, '')])).decode()}"
-        image = f'<img src="{source}" alt="{escape(caption)}">'
+        image = f'<img src="{_data_uri(picture)}" alt="{escape(caption)}">'
         style = f"display:inline-block;margin:0 {GAP}px 0 0;vertical-align:top"
         parts.append(f'<figure style="{style}">{image}<figcaption>{escape(caption)}</figcaption></figure>')
     below = f"<pre>{escape(text)}</pre>" if text else ""
     return f"<div>{''.join(parts)}{below}</div>"
+
+
+def _data_uri(picture: Image.Image | bytes | str) -> str:
+    if isinstance(picture, str):
+        mimetype, data = "image/svg+xml", picture.encode()
+    elif isinstance(picture, bytes):
+        mimetype, data = "image/gif", picture
+    else:
+        mimetype, data = "image/png", png([(picture, "")])
+    return f"data:{mimetype};base64,{base64.b64encode(data).decode()}"

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __getattr__ = deprecated_names(__name__, {"LiveView": f"{__name__}:LiveFigure"})
 
+#: In seconds, what drawing a figure takes where nothing else runs.
+DRAWING = 0.1
+
 State = TypeVar("State")
 Self = TypeVar("Self", bound="LiveFigure")
 
@@ -27,7 +30,8 @@ class LiveFigure(Generic[State]):
     Parameters
     ----------
     seconds : float
-        Least time between two renewals; drawing takes about a tenth of a second.
+        Least time between two renewals. Where drawing takes longer than a tenth of a second, as on a machine that is
+        busy, the time between two is longer in proportion: of the default, drawing never takes more than a twentieth.
 
     Examples
     --------
@@ -45,7 +49,7 @@ class LiveFigure(Generic[State]):
 
     def __init__(self, seconds: float = 2.0):
         self.seconds = seconds
-        self._renewed = float("-inf")
+        self._next = float("-inf")
         self._handle: Any = None
         self._started = False
 
@@ -74,9 +78,11 @@ class LiveFigure(Generic[State]):
     def __call__(self, state: State) -> None:
         self.take(state)
         self._started = True
-        if time.monotonic() - self._renewed >= self.seconds:
+        begun = time.monotonic()
+        if begun >= self._next:
             self.show()
-            self._renewed = time.monotonic()
+            shown = time.monotonic()
+            self._next = shown + self.seconds * max(1.0, (shown - begun) / DRAWING)
 
     def show(self) -> None:
         """Show the present figure in place of the one before."""

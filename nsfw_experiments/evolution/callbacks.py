@@ -7,15 +7,17 @@ A callback is called with the `Evolution` after each generation::
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
+from nsfw_experiments.display import figures, never_raises, png, reduced, strip
 from nsfw_experiments.evolution.fitness import display_value
 from nsfw_experiments.evolution.individual import Painting
 from nsfw_experiments.evolution.painting import render
@@ -96,7 +98,77 @@ class Snapshots:
         return sorted(path for path in self.folder.glob("*.png") if re.fullmatch(r"\d{6,}", path.stem))
 
 
-def save_animation(pictures: Sequence[Path | Image.Image], path: str | Path, milliseconds: int = 80) -> None:
+#: In milliseconds: the least time that an animation moves and that each of its pictures is shown, and its rest.
+MOVING, SHOWN, REST = 4000, 80, 2000
+
+
+class Animation:
+    """The best painting every so many generations and at the end, with its fitness below, as a notebook shows it.
+
+    Parameters
+    ----------
+    every : int
+        Generations from one picture to the next.
+
+    Raises
+    ------
+    ValueError
+        If `every` is no whole number of at least 1.
+
+    Examples
+    --------
+    >>> animation = Animation(every=20)
+    >>> evolution.run(200, callbacks=[animation])                     # doctest: +SKIP
+    >>> animation                                                     # doctest: +SKIP
+    """
+
+    def __init__(self, every: int = 10):
+        check_whole("every", every, least=1)
+        self.every = every
+        self._frames: dict[int, Image.Image] = {}
+        self._evolution: Evolution | None = None
+
+    def __call__(self, evolution: Evolution) -> None:
+        self._evolution = evolution
+        if evolution.generation % self.every == 0:
+            self._frames[evolution.generation] = _captioned(evolution)
+
+    def frames(self) -> list[Image.Image]:
+        """Give the pictures, oldest first, all of one size.
+
+        Returns
+        -------
+        list of PIL.Image.Image
+        """
+        if self._evolution is None:
+            return []
+        frames = {**self._frames, self._evolution.generation: _captioned(self._evolution)}
+        size = max(frame.size for frame in frames.values())  # captions may be wider than paintings
+        return [ImageOps.pad(frame, size, color="white", centering=(0, 0)) for frame in frames.values()]
+
+    @never_raises
+    def _repr_png_(self) -> bytes | None:
+        return png([(self.frames()[-1], "")]) if self._evolution else None
+
+    @never_raises
+    def _repr_html_(self) -> str:
+        if self._evolution is None:
+            return figures([], "An animation before its first picture.")
+        gif = io.BytesIO()
+        first, options = _animated(self.frames())
+        first.save(gif, "GIF", **options)
+        end = f"generation {self._evolution.generation}, {self._evolution.evaluations} evaluations"
+        return figures([(gif.getvalue(), f"The best painting every {self.every} generations, up to {end}")])
+
+
+def _captioned(evolution: Evolution) -> Image.Image:
+    """The best painting so far, with its fitness and the generation below."""
+    best = f"{evolution.toolbox.fitness.label} {evolution.best_display_value:.6g}"
+    picture = reduced(render(evolution.best, evolution.toolbox.primitive))
+    return strip([(picture, f"{best}, generation {evolution.generation}")])
+
+
+def save_animation(pictures: Sequence[Path | Image.Image], path: str | Path, milliseconds: int | None = None) -> None:
     """Save pictures as an endless animation that rests on the last one.
 
     Parameters
@@ -105,16 +177,28 @@ def save_animation(pictures: Sequence[Path | Image.Image], path: str | Path, mil
         At least one, all of one size.
     path : str or Path
         A file name that ends in .gif or .webp.
-    milliseconds : int
-        How long each picture is shown; the last is shown for two seconds.
+    milliseconds : int, optional
+        How long each picture is shown; if left out, 80, or what makes four seconds of few pictures. The last is shown
+        for two seconds.
 
     Examples
     --------
     >>> save_animation(snapshots.paths(), "out/evolution.gif")        # doctest: +SKIP
     """
+    first, options = _animated(pictures, milliseconds)
+    save_picture(first, path, **options)
+
+
+def _animated(
+    pictures: Sequence[Path | Image.Image], milliseconds: int | None = None
+) -> tuple[Image.Image, dict[str, Any]]:
+    """Give the first picture, and how Pillow saves it with the others."""
     first, *others = (_loaded(picture) for picture in pictures)
-    durations = [milliseconds] * len(others) + [2000]
-    save_picture(first, path, save_all=True, append_images=others, duration=durations, loop=0)
+    if milliseconds is None:
+        # A GIF counts in hundredths of a second
+        milliseconds = max(SHOWN, -(-MOVING // (10 * max(len(others), 1))) * 10)
+    durations = [milliseconds] * len(others) + [REST]
+    return first, dict(save_all=True, append_images=others, duration=durations, loop=0)
 
 
 def _loaded(picture: Path | Image.Image) -> Image.Image:

@@ -83,7 +83,9 @@ class Evolution:
 
     @property
     def best(self) -> Painting:
-        """The best painting of all generations."""
+        """The best painting of all generations; an `IndexError` before the first is complete."""
+        if not self.hall_of_fame:
+            raise IndexError("best: got no complete generation, expected at least the start; run() makes it")
         return self.hall_of_fame[0]
 
     @property

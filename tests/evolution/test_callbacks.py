@@ -1,6 +1,8 @@
 """Callbacks of a run: PNGs, animations, a progress bar, and a live figure in notebooks."""
 
+import base64
 import io
+import re
 import sys
 
 import numpy as np
@@ -13,7 +15,14 @@ from nsfw_experiments.evolution.fitness import Psnr, NsfwScore
 from nsfw_experiments.evolution.painting import render
 from nsfw_experiments.evolution.primitives import Circles
 from nsfw_experiments.evolution.strategies import climbing_toolbox
-from nsfw_experiments.evolution.callbacks import LiveEvolution, ProgressBar, Snapshots, draw_progress, save_animation
+from nsfw_experiments.evolution.callbacks import (
+    Animation,
+    LiveEvolution,
+    ProgressBar,
+    Snapshots,
+    draw_progress,
+    save_animation,
+)
 
 SIZE = (24, 16)
 
@@ -50,6 +59,70 @@ def test_an_animation_shows_every_picture_and_rests_on_the_last(tmp_path, name):
     for frame, picture in zip(frames, pictures):
         assert frame.info["duration"] == (2000 if picture is pictures[2] else 50)
         np.testing.assert_allclose(np.asarray(frame.convert("RGB")), np.asarray(picture), atol=6)
+
+
+@pytest.mark.parametrize("count, shown", [(2, 4000), (9, 500), (44, 100), (51, 80), (200, 80)])
+def test_an_animation_of_few_pictures_moves_for_four_seconds(tmp_path, count, shown):
+    pictures = [Image.new("RGB", SIZE, (index, 255 - index, 0)) for index in range(count)]
+    save_animation(pictures, tmp_path / "run.gif")
+    durations = [frame.info["duration"] for frame in ImageSequence.Iterator(Image.open(tmp_path / "run.gif"))]
+    assert durations == [shown] * (count - 1) + [2000]
+    assert sum(durations[:-1]) >= 4000
+
+
+def test_one_picture_is_an_animation_too(tmp_path):
+    save_animation([Image.new("RGB", SIZE)], tmp_path / "run.gif")
+    assert Image.open(tmp_path / "run.gif").n_frames == 1
+
+
+def shown_gif(animation):
+    return Image.open(io.BytesIO(data_of(animation._repr_html_(), "image/gif")))
+
+
+def data_of(html, mimetype):
+    [data] = re.findall(f'<img src="data:{re.escape(mimetype)};base64,([^"]+)"', html)
+    return base64.b64decode(data)
+
+
+def test_an_animation_shows_every_nth_generation_and_the_end(evolution):
+    animation, expected = Animation(every=4), {}
+    evolution.run(
+        9, callbacks=[animation, lambda run: expected.update({run.generation: render(run.best, Circles(SIZE))})]
+    )
+    frames = animation.frames()
+    assert len(frames) == 4 and len({frame.size for frame in frames}) == 1
+    for frame, generation in zip(frames, (0, 4, 8, 9)):
+        np.testing.assert_array_equal(np.asarray(frame)[:16, :24], np.asarray(expected[generation]))
+        assert np.asarray(frame)[16:].min() < 100  # there is a caption
+    assert f"up to generation 9, {evolution.evaluations} evaluations" in animation._repr_html_()
+    png = Image.open(io.BytesIO(animation._repr_png_()))
+    np.testing.assert_array_equal(np.asarray(png), np.asarray(frames[-1]))
+
+
+def test_the_shown_animation_moves_for_four_seconds_and_rests(evolution):
+    animation = Animation(every=1)
+    evolution.run(8, callbacks=[animation])
+    gif = shown_gif(animation)
+    durations = [frame.info["duration"] for frame in ImageSequence.Iterator(gif)]
+    assert sum(durations[:-1]) >= 4000 and durations[-1] == 2000 and gif.info["loop"] == 0
+
+
+def test_an_animation_goes_on_with_its_run(evolution):
+    animation = Animation(every=4)
+    for generations in (6, 8, 9):
+        evolution.run(generations, callbacks=[animation])
+    assert len(animation.frames()) == 4  # of generations 0, 4, 8 and 9
+
+
+def test_an_animation_without_a_picture_says_so():
+    animation = Animation()
+    assert "before its first picture" in animation._repr_html_()
+    assert animation._repr_png_() is None and animation.frames() == []
+
+
+def test_an_animation_of_less_than_every_generation_is_refused():
+    with pytest.raises(ValueError, match="every: got 0, expected a whole number of at least 1"):
+        Animation(every=0)
 
 
 def test_the_progress_bar_tells_the_best_in_a_terminal(evolution, monkeypatch):
@@ -116,6 +189,30 @@ def test_the_live_figure_shows_the_start_from_the_first_evaluation_on(evolution,
         assert list(values) == sorted(values)
     assert shown[count - 1][2][-1] == evolution.logbook[0]["max"]
     np.testing.assert_array_equal(shown[count - 1][1], shown[count][1])
+
+
+@pytest.mark.parametrize("drawing, pause", [(0.0, 2.0), (0.1, 2.0), (0.5, 10.0)])
+def test_a_figure_that_takes_long_to_draw_is_renewed_less_often(evolution, monkeypatch, drawing, pause):
+    class Clock:
+        now = 0.0
+
+        def monotonic(self):
+            return self.now
+
+    clock, shown = Clock(), []
+
+    def show(view):
+        shown.append(clock.now)
+        clock.now += drawing
+
+    monkeypatch.setattr("nsfw_experiments.live_figure.time", clock)
+    monkeypatch.setattr(LiveEvolution, "show", show)
+    evolution.run(0)
+    view = LiveEvolution(seconds=2)
+    while len(shown) < 3:
+        view(evolution)
+        clock.now += 0.25
+    assert np.diff(shown) == pytest.approx([drawing + pause] * 2, abs=0.25)
 
 
 def test_an_interrupted_start_is_shown_anew(evolution, monkeypatch):

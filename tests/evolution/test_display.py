@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nsfw_experiments.display import figures
 from nsfw_experiments.evolution import Evolution
 from nsfw_experiments.evolution.fitness import PerPicture
 from nsfw_experiments.evolution.individual import Painting
-from nsfw_experiments.evolution.painting import render
+from nsfw_experiments.evolution.painting import render, to_svg
 from nsfw_experiments.evolution.primitives import Circles
 from nsfw_experiments.evolution.settings import Settings
 from nsfw_experiments.evolution.strategies import STRATEGIES, make_toolbox
@@ -77,3 +78,14 @@ def test_a_label_cannot_be_markup():
     evolution.toolbox.fitness.label = '<script>"'
     evolution.run(0)
     assert "&lt;script&gt;&quot;" in evolution._repr_html_() and "<script>" not in evolution._repr_html_()
+
+
+def test_a_gif_and_an_svg_are_embedded_as_they_are_and_need_no_trust():
+    svg, gif = to_svg([(9, 9, 5, 255, 0, 0, 255)], CIRCLES), b"GIF89a..."
+    html = figures([(svg, "an <svg>"), (gif, "a film")])
+    sources = re.findall(r'<img src="data:(image/[a-z+]+);base64,([^"]+)"', html)
+    assert [(mimetype, base64.b64decode(data)) for mimetype, data in sources] == [
+        ("image/svg+xml", svg.encode()),
+        ("image/gif", gif),
+    ]
+    assert "<svg" not in html and "an &lt;svg&gt;" in html  # which JupyterLab would hide

@@ -317,6 +317,23 @@ def test_ctrl_c_in_a_callback_ends_the_run_quietly():
     assert evolution.generation == 0 and evolution.interrupted and evolution.best.fitness.valid
 
 
+def test_a_run_that_is_interrupted_at_its_start_has_no_best_painting_yet_and_begins_anew():
+    calls = itertools.count()
+
+    def warmth_until_interrupted(picture):
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        return warmth(picture)
+
+    evolution = Evolution(small_toolbox(fitness=warmth_until_interrupted))
+    evolution.run(4)
+    assert evolution.interrupted and evolution.generation == -1
+    with pytest.raises(IndexError, match="best: got no complete generation, expected at least the start"):
+        print(evolution.best)
+    evolution.run(4)
+    assert evolution.state()["population"] == run(small_toolbox(), generations=4).state()["population"]
+
+
 def test_callbacks_see_every_generation():
     seen = []
     Evolution(small_toolbox()).run(3, callbacks=[lambda evolution: seen.append(evolution.generation)])
