@@ -7,7 +7,7 @@ Its files::
     scored       the picture, its score and its explanation
     inversion    the picture changed to another score, live
     painting     a painting that evolves, live
-    firmness     how firmly a picture and its changed copy hold their scores
+    fragility     how fragile the scores of a picture and of its changed copy are
     worker       one thread that computes, one thing at a time
     pace         how often something is shown
     examples     pictures to begin with

@@ -18,7 +18,7 @@ from nsfw_experiments.playground.worker import Worker
 
 _HERE = Path(__file__).parent
 #: The page in the browser, one noun a file; together they are one script.
-SCRIPTS = ("elements", "scale", "source", "scored", "inversion", "painting", "firmness", "page")
+SCRIPTS = ("elements", "scale", "source", "scored", "inversion", "painting", "fragility", "page")
 #: Bytes of a file that the page takes.
 LARGEST_FILE = 64 << 20
 #: What the page is called, where it is not alive.
@@ -55,7 +55,7 @@ class Page(anywidget.AnyWidget):
     scored = traitlets.Dict({}).tag(sync=True)
     inversion = traitlets.Dict({}).tag(sync=True)
     painting = traitlets.Dict({}).tag(sync=True)
-    firmness = traitlets.Dict({}).tag(sync=True)
+    fragility = traitlets.Dict({}).tag(sync=True)
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Page(anywidget.AnyWidget):
         from nsfw_experiments.playground.examples import example, thumbnails
 
         self.examples = list(thumbnails())
-        from nsfw_experiments.playground.firmness import FirmnessPanel
+        from nsfw_experiments.playground.fragility import FragilityPanel
         from nsfw_experiments.playground.inversion import InversionPanel
         from nsfw_experiments.playground.painting import PaintingPanel
         from nsfw_experiments.playground.scored import ScoredPanel
@@ -84,7 +84,7 @@ class Page(anywidget.AnyWidget):
             "scored": ScoredPanel,
             "inversion": InversionPanel,
             "painting": PaintingPanel,
-            "firmness": FirmnessPanel,
+            "fragility": FragilityPanel,
         }
         self._panels = {name: panel(self._shower(name)) for name, panel in panels.items()}
         self._panels["scored"].choose(example(BEGIN_WITH), BEGIN_WITH)
@@ -137,7 +137,7 @@ class Page(anywidget.AnyWidget):
         scored.choose(source, name)
         if scored.source != before:
             self._panels["inversion"].clear()
-            self._panels["firmness"].clear()
+            self._panels["fragility"].clear()
 
     def _do_explain(self, method: str) -> None:
         self.worker.do("explanation", lambda: self._panels["scored"].explain(method))
@@ -165,11 +165,11 @@ class Page(anywidget.AnyWidget):
         files = {"the picture": self._source}
         if self._panels["inversion"].saved is not None:
             files["its changed copy"] = self._panels["inversion"].saved
-        self.worker.do("firmness", lambda: self._panels["firmness"].measure(files))
+        self.worker.do("fragility", lambda: self._panels["fragility"].measure(files))
 
     def _do_stop(self) -> None:
         """End what runs, at its next step."""
-        self.worker.drop("inversion", "painting", "firmness")
+        self.worker.drop("inversion", "painting", "fragility")
         for name in ("inversion", "painting"):
             if name in self._panels:
                 self._panels[name].stop()

@@ -196,7 +196,7 @@ def test_the_tabs_are_reached_by_the_keyboard(playground):
     tabs = playground.part("tabs")  # JupyterLab has others
     tabs.get_by_role("tab", name="Paint").click()
     playground.page.keyboard.press("ArrowRight")
-    assert tabs.get_by_role("tab", selected=True).text_content() == "Is it firm?"
+    assert tabs.get_by_role("tab", selected=True).text_content() == "Is it fragile?"
     focused = playground.page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
     assert focused == "solid"
 

@@ -123,7 +123,7 @@ function render({ model, el }) {
   makeScored(page);
   makeInversion(page);
   makePainting(page);
-  makeFirmness(page);
+  makeFragility(page);
   page.send("hello");
   ended.push(followTheme(root), connection.end);
   return () => ended.forEach((end) => end());

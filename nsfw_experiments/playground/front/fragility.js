@@ -26,17 +26,17 @@ function chartOf(reports, width) {
   return chart;
 }
 
-function showFirmness(page) {
+function showFragility(page) {
   const { parts, model } = page;
-  const { error, running, reports = [] } = model.get("firmness");
-  showError(parts["firmness-error"], error);
+  const { error, running, reports = [] } = model.get("fragility");
+  showError(parts["fragility-error"], error);
   parts.measure.disabled = Boolean(running);
   if (reports.length === 0) {
     parts.chart.replaceChildren();
-    parts["firmness-note"].textContent = running ? "measuring …" : "Change its score first to compare both.";
+    parts["fragility-note"].textContent = running ? "measuring …" : "Change its score first to compare both.";
     return;
   }
-  parts["firmness-note"].textContent = running ? "measuring …" : "Lines are the scores as they are, dots those after each change.";
+  parts["fragility-note"].textContent = running ? "measuring …" : "Lines are the scores as they are, dots those after each change.";
   const key = document.createElement("ul");
   key.className = "key";
   reports.forEach(({ label, score, number }, series) => {
@@ -48,7 +48,7 @@ function showFirmness(page) {
   parts.chart.replaceChildren(key, chartOf(reports, parts.chart.clientWidth || 560));
 }
 
-function makeFirmness(page) {
+function makeFragility(page) {
   page.parts.measure.addEventListener("click", () => page.send("measure"));
-  page.on("firmness", () => showFirmness(page));
+  page.on("fragility", () => showFragility(page));
 }

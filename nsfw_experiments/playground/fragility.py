@@ -1,4 +1,4 @@
-"""How firmly a picture, and its changed copy, hold their scores under changes that should not matter."""
+"""How fragile the scores of a picture and of its changed copy are under changes that should not matter."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nsfw_experiments.inverse.stability import Fragility, fragility
 from nsfw_experiments.playground.panel import Panel, State
 
 
-class FirmnessPanel(Panel):
+class FragilityPanel(Panel):
     """The scores of one picture or two after each transformation.
 
     Parameters
@@ -19,7 +19,7 @@ class FirmnessPanel(Panel):
     Examples
     --------
     >>> from pathlib import Path
-    >>> panel = FirmnessPanel(lambda state: None)
+    >>> panel = FragilityPanel(lambda state: None)
     >>> for _ in panel.measure({"as it is": Path("img/coffee.jpg").read_bytes()}):
     ...     pass
     >>> [report["label"] for report in panel.state["reports"]], len(panel.state["reports"][0]["scores"])
