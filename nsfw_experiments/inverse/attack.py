@@ -306,7 +306,7 @@ class Inversion:
         """
         self.interrupted = False
         try:
-            if hasattr(callback, "begin"):
+            if callback is not None and hasattr(callback, "begin"):
                 callback.begin(self)
             for step in self.steps():
                 if callback:
