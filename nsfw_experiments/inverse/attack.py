@@ -301,10 +301,13 @@ class Inversion:
         Parameters
         ----------
         callback : callable, optional
-            Called with a `Step` after each evaluation; see `nsfw_experiments.inverse.callbacks`.
+            Called with a `Step` after each evaluation; see `nsfw_experiments.inverse.callbacks`. One that has a method
+            ``begin`` is called by that with this object before.
         """
         self.interrupted = False
         try:
+            if callback is not None and hasattr(callback, "begin"):
+                callback.begin(self)
             for step in self.steps():
                 if callback:
                     callback(step)

@@ -19,6 +19,8 @@ from theano_compat.deprecation import deprecated_names
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from nsfw_experiments.inverse.attack import Inversion
+
 __getattr__ = deprecated_names(__name__, {"LiveView": f"{__name__}:LiveInverse"})
 
 
@@ -64,8 +66,22 @@ class LiveInverse(LiveFigure):
         super().__init__(seconds)
         self._history: list[Step] = []
 
+    def begin(self, inversion: Inversion) -> None:
+        """Take up the steps of a search that goes on, of which the first is the original.
+
+        Parameters
+        ----------
+        inversion : Inversion
+        """
+        self._history = list(inversion.history)
+
     def take(self, step: Step) -> None:
         """Remember a step, and the pixels of the original, the best and the latest."""
+        if not self._history and step.psnr < math.inf:
+            raise ValueError(
+                f"step: got evaluation {step.evaluation} as the first, expected that of the original; "
+                "call begin(inversion) before a search goes on"
+            )
         self._history.append(step)
         kept = [self._history[0], closest(self._history), step]  # pixels of all would take gigabytes
         for index, earlier in enumerate(self._history):

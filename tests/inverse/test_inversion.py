@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nsfw_experiments.inverse import Inversion, inverse
+from nsfw_experiments.inverse.callbacks import LiveInverse
 from open_nsfw import nsfw_score, resize_image
 
 CHELSEA, COFFEE = "img/chelsea.png", "img/coffee.jpg"
@@ -92,6 +93,19 @@ def test_a_stopped_search_goes_on_as_if_it_had_never_been_stopped(make):
     assert stopped.interrupted and stopped.evaluations == 4
     stopped.run()
     assert not stopped.interrupted and stopped.history == whole.history
+
+
+def test_a_live_view_of_a_search_that_goes_on_shows_its_original_and_all_of_its_steps(make, monkeypatch):
+    monkeypatch.setattr(LiveInverse, "show", lambda self: None)
+    inversion = make(iterations=9)
+    inversion.run(lambda step: step.evaluation == 4 and inversion.stop())
+    view = LiveInverse()
+    inversion.run(view)
+    assert [step.evaluation for step in view._history] == [*range(1, inversion.evaluations + 1)]
+    np.testing.assert_array_equal(view._history[0].pixels, inversion.original)
+    assert len(view.figure().axes[3].lines[0].get_xdata()) == inversion.evaluations
+    with pytest.raises(ValueError, match=r"step: got evaluation \d as the first, expected that of the original"):
+        LiveInverse()(inversion.history[-1])
 
 
 def interrupt_once(function, call):
