@@ -67,7 +67,7 @@ class Page(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """The widget; and a picture of it, for where there is no kernel."""
-        data, metadata = super()._repr_mimebundle_(**kwargs)
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})  # None where nothing can show a widget
         return {**data, "image/jpeg": (_HERE / "preview.jpg").read_bytes(), "text/plain": PREVIEW}, metadata
 
     def _begin(self) -> None:
