@@ -150,7 +150,7 @@ def inverse(
         start_from=start_from,
     )
     try:
-        inversion.run(callback)
+        inversion.run(*([callback] if callback else []))
         return inversion.result()
     except KeyboardInterrupt:  # while the record was made
         return inversion.result()
@@ -295,21 +295,21 @@ class Inversion:
         while not self._stopped and (step := self.step()):
             yield step
 
-    def run(self, callback: Callable[[Step], None] | None = None) -> None:
+    def run(self, *callbacks: Callable[[Step], object]) -> None:
         """Go on to the end, until Ctrl-C, or until `stop` is called.
 
         Parameters
         ----------
-        callback : callable, optional
-            Called with a `Step` after each evaluation; see `nsfw_experiments.inverse.callbacks`. One that has a method
-            ``begin`` is called by that with this object before.
+        *callbacks : callable
+            Each is called with a `Step` after each evaluation; see `nsfw_experiments.inverse.callbacks`. One that has a
+            method ``begin`` is called by that with this object before.
         """
         self.interrupted = False
         try:
-            if callback is not None and hasattr(callback, "begin"):
-                callback.begin(self)
+            for begin in (callback.begin for callback in callbacks if hasattr(callback, "begin")):
+                begin(self)
             for step in self.steps():
-                if callback:
+                for callback in callbacks:
                     callback(step)
             self.interrupted = self._stopped
         except KeyboardInterrupt:

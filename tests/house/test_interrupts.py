@@ -32,7 +32,7 @@ experiment = Inversion("img/coffee.jpg", 0.98, iterations=24)
 
 def go_on():
     with LiveInverse(seconds=0) as figure, ProgressBar(24) as progress:
-        experiment.run(lambda step: (progress(step), figure(step)))
+        experiment.run(progress, figure)
 """
 
 
