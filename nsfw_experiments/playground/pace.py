@@ -24,7 +24,7 @@ class Pace:
     (True, False, True)
     """
 
-    def __init__(self, per_second: float = 10.0, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, per_second: float = 5.0, clock: Callable[[], float] = time.monotonic):
         self._interval, self._clock = 1 / per_second, clock
         self._next = float("-inf")
 
