@@ -34,7 +34,9 @@ def test_a_notebook_runs(path, monkeypatch):
     monkeypatch.setenv("OPEN_NSFW_NOTEBOOK_BUDGET", "tiny")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()
+    NotebookClient(
+        notebook, timeout=600, startup_timeout=300, resources={"metadata": {"path": str(path.parent)}}
+    ).execute()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
