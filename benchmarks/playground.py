@@ -18,11 +18,11 @@ from statistics import median
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
+from chromium import CHROMIUM  # noqa: E402
 from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402
 from served_playground import voila  # noqa: E402
 from tables import write_row  # noqa: E402
 
-CHROMIUM = "/usr/bin/chromium"
 PATIENCE = 300_000
 #: Milliseconds since 1970 at which the page's root was in the document.
 PAINTED = """

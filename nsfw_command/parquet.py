@@ -35,13 +35,12 @@ def check_pyarrow() -> Any:
     """
     try:
         import pyarrow.parquet
-    except ImportError as error:
-        missing = isinstance(error, ModuleNotFoundError)
-        raise type(error)(
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
             f"Parquet needs {error.name}: pip install 'open-nsfw-theano[parquet]', or give --out a .csv or .jsonl"
-            if missing
-            else f"Parquet: {error}; install such a one, or give --out a .csv or .jsonl"
         ) from error
+    except ImportError as error:
+        raise ImportError(f"Parquet: {error}; install such a one, or give --out a .csv or .jsonl") from error
     return pyarrow.parquet
 
 

@@ -50,8 +50,7 @@ def example(name: str) -> bytes:
     """
     if name not in EXAMPLES:
         raise ValueError(f"example: got {name!r}, expected one of {', '.join(EXAMPLES)}")
-    [path, *_] = [folder / name for folder in FOLDERS if (folder / name).is_file()]
-    return path.read_bytes()
+    return _path(name).read_bytes()
 
 
 def thumbnails() -> Iterator[dict[str, str | bytes]]:
@@ -68,7 +67,10 @@ def thumbnails() -> Iterator[dict[str, str | bytes]]:
     ['a cup of coffee', 'an astronaut']
     """
     for name, caption in EXAMPLES.items():
-        [path, *_] = [folder / name for folder in FOLDERS if (folder / name).is_file()]
-        with Image.open(path) as picture:
+        with Image.open(_path(name)) as picture:
             picture.draft("RGB", (2 * THUMBNAIL, 2 * THUMBNAIL))
             yield {"name": name, "caption": caption, "image": shown(picture, THUMBNAIL)}
+
+
+def _path(name: str) -> Path:
+    return next(folder / name for folder in FOLDERS if (folder / name).is_file())

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from PIL import Image
-
 from nsfw_experiments.explanation import METHODS, explain
 from nsfw_experiments.inverse.appearance import Appearance
 from nsfw_experiments.playground.encoding import shown
@@ -66,7 +64,7 @@ class ScoredPanel(Panel):
             width=picture.width,
             height=picture.height,
             score=score,
-            image=shown(_opaque(picture), **self._looks()),
+            image=shown(picture, **self._looks()),
             error="",
             **self._explained(next(iter(METHODS))),
         )
@@ -93,11 +91,6 @@ class ScoredPanel(Panel):
     def _looks(self) -> dict[str, Any]:
         """A phone's photograph is shown upright, though the network looks at the pixels as they are stored."""
         return Appearance.of(self.source).saving() if self.source else {}
-
-
-def _opaque(picture: Image.Image) -> Image.Image:
-    """As the network sees it: without transparency."""
-    return picture.convert("RGB")
 
 
 def _reason(error: PictureError) -> str:

@@ -5,12 +5,12 @@ import hashlib
 import io
 import os
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from chromium import CHROMIUM
 from PIL import Image
 
 from nsfw_command import report as report_module
@@ -20,7 +20,6 @@ from nsfw_command.row import Row, labelled, rows_of_frames
 from nsfw_scale.frames import Frame, FrameScore
 
 IMG = Path(__file__).resolve().parents[2] / "img"
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 class Page(HTMLParser):
@@ -190,12 +189,12 @@ def test_an_empty_page_is_one_too(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 def test_a_browser_runs_its_script_and_none_of_a_stranger(tmp_path):
     """The script fills in how many are shown. What Chromium's console says of the policy goes to standard error."""
     name = tmp_path / '"><img src=x onerror="document.title=1">.jpg'
     page_of([*scored(0.9, 0.2), Row(str(name), 0.5, None), Row(str(IMG / "rocket.jpg"), 0.1, None)], tmp_path)
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
     process = subprocess.run(
         [*command, f"--user-data-dir={tmp_path / 'profile'}", (tmp_path / "report.html").as_uri()],
         capture_output=True,

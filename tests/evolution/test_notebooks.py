@@ -53,29 +53,6 @@ def test_animations_move_for_four_seconds_and_rest_at_the_end(name):
 
 
 @every_notebook
-def test_the_metadata_is_what_jupyterlab_writes_so_that_opening_changes_nothing(name):
-    notebook = read(name)
-    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
-    ids = [cell["id"] for cell in notebook["cells"]]
-    assert len(set(ids)) == len(ids)
-    assert notebook["metadata"]["kernelspec"] == {
-        "display_name": "Python 3 (ipykernel)",
-        "language": "python",
-        "name": "python3",
-    }
-    language = notebook["metadata"]["language_info"]
-    assert re.fullmatch(r"3\.\d+\.\d+", language.pop("version"))
-    assert language == {
-        "codemirror_mode": {"name": "ipython", "version": 3},
-        "file_extension": ".py",
-        "mimetype": "text/x-python",
-        "name": "python",
-        "nbconvert_exporter": "python",
-        "pygments_lexer": "ipython3",
-    }
-
-
-@every_notebook
 def test_a_notebook_says_where_to_go_next(name):
     texts = ["".join(cell["source"]) for cell in read(name)["cells"] if cell["cell_type"] == "markdown"]
     links = {link for text in texts for link in re.findall(r"\]\(((?!https?:)[^)]+)\)", text)}

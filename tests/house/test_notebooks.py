@@ -55,8 +55,21 @@ def test_a_notebook_is_written_as_jupyterlab_writes_it(path):
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
     ids = [cell.id for cell in notebook.cells]
     assert len(set(ids)) == len(ids)
-    assert notebook.metadata.kernelspec.name == "python3"
-    assert set(notebook.metadata.language_info) >= {"name", "version", "mimetype", "file_extension", "pygments_lexer"}
+    assert notebook.metadata.kernelspec == {
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+        "name": "python3",
+    }
+    language = dict(notebook.metadata.language_info)
+    assert re.fullmatch(r"3\.\d+\.\d+", language.pop("version"))
+    assert language == {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+    }
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)

@@ -5,11 +5,11 @@ Pictures of the page are written to the folder OPEN_NSFW_SCREENSHOTS, if that is
 """
 
 import os
-import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from chromium import CHROMIUM
 from served_playground import jupyterlab, voila
 
 from open_nsfw import nsfw_score
@@ -21,7 +21,6 @@ IMG = Path(__file__).parents[2] / "img"
 PATIENCE = 240_000
 LAPTOP, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
 SERVERS = {"voila": voila, "jupyterlab": jupyterlab}
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 #: Roles that people act upon: each needs a name that a screen reader can say.
 CONTROLS = {"button", "combobox", "slider", "tab", "meter", "img", "link", "textbox", "checkbox"}
 

@@ -5,6 +5,7 @@ import socket
 import sys
 
 import pytest
+from ports import free_port
 
 from nsfw_command.main import main
 from nsfw_experiments.playground import server
@@ -46,12 +47,6 @@ def run_instead_of_voila(monkeypatch, code):
 
 
 LISTENS = "import socket, sys, time; kept = socket.create_server((sys.argv[1], int(sys.argv[2]))); time.sleep(600)"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_what_ends_voila_at_once_is_one_line(capsys, monkeypatch, with_the_extra):

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from fresh_python import fresh_python
+from ports import free_port
 
 from open_nsfw import nsfw_score
 
@@ -58,12 +58,6 @@ def server(*command, **environment):
             os.killpg(process.pid, signal.SIGKILL)
         process.stdout.close()
         process.wait()
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 def answers(port, process):

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ports import free_port
+
 import theano_compat  # noqa: F401  puts Theano on the path
 
 import theano
@@ -18,13 +20,6 @@ import theano
 ROOT = Path(__file__).parents[2]
 #: Upper limits in seconds; nothing waits longer than it takes.
 START, END = 180, 60
-
-
-def free_port() -> int:
-    """A port that nobody listens at now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def environment(home: Path) -> dict[str, str]:
