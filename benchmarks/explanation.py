@@ -160,11 +160,10 @@ def captum(paths: list[Path], markdown: bool) -> None:
         },
         times=7,
     )
-    write_row(
-        ("integrated gradients", "seconds", "of processors", "times Captum's", "of processors"), markdown, header=True
-    )
+    header = ("integrated gradients", "seconds", "of processors", "times Captum's", "of processors")
+    write_row(header, markdown, header=True, width=16)
     for name, pair in taken.items():
-        write_row((name, *pair, *np.divide(pair, taken["Captum"]).tolist()), markdown)
+        write_row((name, *pair, *np.divide(pair, taken["Captum"]).tolist()), markdown, width=16)
 
 
 def random(paths: list[Path], markdown: bool) -> None:
