@@ -84,7 +84,7 @@ def run(*command, folder):
 def wheel(tmp_path_factory):
     """The wheel, built of a copy: building leaves files in the checkout."""
     copy, made = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheel")
-    for path in [*PACKAGES, STUB.parent, ROOT / "third_party"]:
+    for path in [*PACKAGES, STUB.parent, *(ROOT / name for name in ("img", "notebooks", "third_party"))]:
         shutil.copytree(path, copy / path.name, ignore=shutil.ignore_patterns("__pycache__", "bundled"))
     for name in ("LICENSE", "README.md", "nsfw.pkl", "open_nsfw.py", "pyproject.toml", "setup.py"):
         shutil.copy(ROOT / name, copy)
@@ -178,7 +178,9 @@ class TestWheel:
             if path.is_file() and "__pycache__" not in path.parts
         }
         names = {name for name in zipfile.ZipFile(wheel).namelist() if not name.startswith("open_nsfw_theano-")}
-        assert names == sources | {"open_nsfw.py", "nsfw_model/nsfw.pkl"}
+        pictures = {f"pictures/{path.name}" for ending in ("jpg", "png") for path in (ROOT / "img").glob(f"*.{ending}")}
+        playground = {f"nsfw_experiments/playground/{name}" for name in {"Playground.ipynb"} | pictures}
+        assert names == sources | {"open_nsfw.py", "nsfw_model/nsfw.pkl"} | playground
 
     def test_every_package_is_marked_as_typed(self, wheel):
         marked = {name for name in zipfile.ZipFile(wheel).namelist() if name.endswith("py.typed")}

@@ -31,7 +31,7 @@ class Float64Scorer:
         logits, values = self._variables(layers)
         variables = {"input": self._input, **dict(zip(layers, values))}
         gradients = T.grad(logits.sum(), [variables[name] for name in gradients_of]) if gradients_of else []
-        return unoptimised.function([self._input], [logits, *values, *gradients])(np.float64(x))
+        return unoptimised.function([self._input], [logits, *values, *gradients])(np.asarray(x, np.float64))
 
     def _variables(self, layers):
         self._input = T.dtensor4()
@@ -39,7 +39,7 @@ class Float64Scorer:
         with change_flags(floatX="float64"):
             outputs = lasagne.layers.get_output(asked, self._input, deterministic=True)
         doubles = {
-            parameter: theano.shared(np.float64(parameter.get_value()))
+            parameter: theano.shared(parameter.get_value().astype(np.float64))
             for parameter in lasagne.layers.get_all_params(self.output)
         }
         classes, *values = theano.clone(outputs, replace=doubles, strict=False)
