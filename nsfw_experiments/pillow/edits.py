@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -353,32 +353,33 @@ class ResizedTo:
 
 
 @dataclass(frozen=True)
-class ShrunkTo:
-    """Pillow's ``resize``, where the longest side is longer than a service takes.
+class LongestSide:
+    """Pillow's ``resize`` to the longest side that a service takes.
 
     Attributes
     ----------
-    longest : int
-        In pixels.
+    pixels : int
     resample : Image.Resampling
         The gradient is always that of BILINEAR.
+    enlarged : bool
+        Whether smaller pictures are made larger.
 
     Examples
     --------
-    >>> ShrunkTo(1600).forward(np.zeros((1200, 3200, 3), np.uint8))[0].shape
+    >>> LongestSide(1600).forward(np.zeros((1200, 3200, 3), np.uint8))[0].shape
     (600, 1600, 3)
     """
 
-    longest: int
+    pixels: int
     resample: Image.Resampling = Image.Resampling.BILINEAR
+    enlarged: bool = False
 
     def __str__(self) -> str:
-        return f"at most {self.longest} pixels{_unless_bilinear(self.resample)}"
+        return f"{'' if self.enlarged else 'at most '}{self.pixels} pixels{_unless_bilinear(self.resample)}"
 
     def forward(self, pixels: np.ndarray) -> tuple[np.ndarray, BilinearResize | None]:
-        scale = min(self.longest / max(pixels.shape[:2]), 1.0)
-        height, width = (max(round(side * scale), 1) for side in pixels.shape[:2])
-        return _resized(pixels, (height, width), self.resample)
+        scale = self.pixels / max(pixels.shape[:2])
+        return Rescaling(scale if self.enlarged else min(scale, 1.0), self.resample).forward(pixels)
 
     def vjp(
         self, gradient: np.ndarray, residuals: BilinearResize | None, straight_through_exponent: float
@@ -404,14 +405,14 @@ def _unless_bilinear(resample: Image.Resampling) -> str:
 
 @dataclass(frozen=True)
 class CodecRoundTrip:
-    """Saving in another format than JPEG and opening again; the gradient is passed straight through.
+    """Saving by Pillow and opening again; the gradient is passed straight through.
 
     Attributes
     ----------
-    codec : {"WebP", "AVIF"}
+    codec : {"WebP", "AVIF", "JPEG"}
     quality : int
         1..100.
-    options : tuple of (str, int)
+    options : tuple of (str, int or str)
         What else ``Image.save`` is told.
 
     Examples
@@ -424,7 +425,7 @@ class CodecRoundTrip:
 
     codec: str
     quality: int
-    options: tuple[tuple[str, int], ...] = field(default=(), compare=False)
+    options: tuple[tuple[str, int | str], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.codec} {self.quality}"
