@@ -22,7 +22,7 @@ from itertools import product
 import numpy as np
 
 from nsfw_experiments.image_metrics import norm_of_psnr, psnr
-from nsfw_experiments.inverse.families import draw_batch, required
+from nsfw_experiments.inverse.families import Batches, required
 from nsfw_experiments.inverse.search import Goal, PixelScorer, rounded
 from nsfw_experiments.inverse.target import CLASSIC
 from nsfw_experiments.inverse.wild import wild_scores
@@ -223,7 +223,13 @@ def robustness_table(scores: dict[Transformation, float]) -> str:
 
 
 def eot_attack(
-    scorer: PixelScorer, original: np.ndarray, goal: Goal, iterations: int, seed: int, start: np.ndarray | None = None, families: Sequence[str] = CLASSIC
+    scorer: PixelScorer,
+    original: np.ndarray,
+    goal: Goal,
+    iterations: int,
+    seed: int,
+    start: np.ndarray | None = None,
+    families: Sequence[str] = CLASSIC,
 ) -> Iterator[tuple[np.ndarray, float, bool]]:
     """Look for small changes that meet the goal after every transformation.
 
@@ -254,7 +260,7 @@ def eot_attack(
     verified : bool
         Whether these were all that are required, or only a few drawn ones.
     """
-    random = np.random.default_rng(seed)
+    batches = Batches(families, BATCH, np.random.default_rng(seed))
     before = original.astype(np.float32)
     difference = np.zeros_like(before) if start is None else start - before
     momentum = np.zeros_like(before)
@@ -262,7 +268,7 @@ def eot_attack(
     candidates: list[_Candidate] = []
     for number in range(iterations):
         pixels = rounded(before + difference)
-        worst, gradient = _expected_gradient(scorer, pixels, goal, random, families)
+        worst, gradient = _expected_gradient(scorer, pixels, goal, batches)
         if number or start is not None:
             candidates.append((psnr(original, pixels), worst, pixels))
             yield pixels, goal.logit + goal.direction * worst, False
@@ -277,10 +283,10 @@ def eot_attack(
 
 
 def _expected_gradient(
-    scorer: PixelScorer, pixels: np.ndarray, goal: Goal, random: np.random.Generator, families: Sequence[str]
+    scorer: PixelScorer, pixels: np.ndarray, goal: Goal, batches: Batches
 ) -> tuple[float, np.ndarray]:
     """The smallest margin over the goal, and the gradient towards it, over a few drawn transformations."""
-    drawn = draw_batch(families, BATCH, random)
+    drawn = batches.draw()
     pipelines = [composition.pipeline(scorer.scorer.input_size) for composition in drawn]
     inputs, residuals = zip(*(pipeline.forward(pixels) for pipeline in pipelines))
     logits, gradients = scorer.scorer.logits_and_gradients(np.stack(inputs))
@@ -291,7 +297,7 @@ def _expected_gradient(
         # Roundings are passed straight through: changes of this size are larger than JPEG's steps.
         weight = goal.direction * score_of(2 * MARGIN - margin)  # of log(sigmoid(margin - 2 * MARGIN))
         total += weight * pipeline.vjp(gradient, residual)
-    return min(margins), total
+    return batches.note(margins), total
 
 
 def _smallest_robust(

@@ -28,6 +28,8 @@ DRAWN_WEBP, DRAWN_AVIF = (50, 95), (45, 80)
 AVIF_SPEED = 9
 #: The hardest corner of the robustness grid, drawn in every step.
 HARDEST_QUALITY, HARDEST_SCALE = 50, 0.75
+#: By how much a margin counts less for each step since it was seen, in logits.
+AGEING = 0.15
 LANCZOS, BILINEAR = Image.Resampling.LANCZOS, Image.Resampling.BILINEAR
 
 
@@ -151,30 +153,80 @@ def draw(families: Sequence[str], random: np.random.Generator) -> Composition:
     return Composition(tuple(step for step in map(steps.get, PLACES) if step))
 
 
-def draw_batch(families: Sequence[str], count: int, random: np.random.Generator) -> list[Composition]:
-    """Draw several compositions, the hardest corner of the robustness grid among them where it belongs to the families.
+class Batches:
+    """What the steps of an EOT attack are taken for: compositions drawn at random, and those that are hardest.
+
+    Where families demand more than the robustness grid, half of each batch are those of what is required whose margins
+    were the smallest when they were last in a batch; margins from long ago count less (online hard example mining
+    [1]_). Otherwise the hardest corner of the robustness grid is always there.
 
     Parameters
     ----------
     families : sequence of str
         Names of `FAMILIES`.
-    count : int
+    size : int
+        Compositions of a batch.
     random : numpy.random.Generator
 
-    Returns
-    -------
-    list of Composition
+    References
+    ----------
+    .. [1] Abhinav Shrivastava, Abhinav Gupta, Ross Girshick, "Training region-based object detectors with online hard
+       example mining", CVPR 2016, arXiv:1604.03540.
 
     Examples
     --------
-    >>> print(*draw_batch(("jpeg", "scale", "mirror"), 2, np.random.default_rng(0)), sep="; ")
-    x0.75, mirrored, JPEG 50; x1.19, JPEG 73
+    >>> batches = Batches(("jpeg", "half"), 2, np.random.default_rng(0))
+    >>> for _ in range(2):
+    ...     batch = batches.draw()
+    ...     batches.note([0.5, 1.5])
+    ...     print(*batch, sep="; ")
+    x0.5, JPEG 75; JPEG 89
+    x0.5 lanczos, JPEG 75; JPEG 79
     """
-    batch = []
-    if {"jpeg", "scale"} <= set(families):
-        flip = FAMILIES["mirror"].draw(random) if "mirror" in families else None
-        batch.append(Composition((Rescaling(HARDEST_SCALE), *([flip] if flip else []), _jpeg(HARDEST_QUALITY))))
-    return batch + [draw(families, random) for _ in range(count - len(batch))]
+
+    def __init__(self, families: Sequence[str], size: int, random: np.random.Generator):
+        self.families, self.size, self.random = families, size, random
+        corners = [Composition(steps, required=True) for steps in _hardest_corners(families)]
+        others = required(families)
+        self._priority = dict.fromkeys([*corners, *others] if others else [], 0.0)
+        self._corners = corners
+        self._hardest: list[Composition] = []
+
+    def draw(self) -> list[Composition]:
+        """Give the next batch; the hardest are its first."""
+        if self._priority:
+            self._hardest = sorted(self._priority, key=self._priority.__getitem__)[: self.size // 2]
+        else:
+            self._hardest = [self._corners[self.random.integers(len(self._corners))]] if self._corners else []
+        return self._hardest + [draw(self.families, self.random) for _ in range(self.size - len(self._hardest))]
+
+    def note(self, margins: Sequence[float]) -> float:
+        """Take the margins of the batch that was drawn last, and give the smallest of them that counts.
+
+        Parameters
+        ----------
+        margins : sequence of float
+            How far each logit lies beyond the goal.
+
+        Returns
+        -------
+        float
+            Of what is required only, if that was mined: what is drawn at random may be much harder.
+        """
+        if not self._priority:
+            return min(margins)
+        for composition in self._priority:
+            self._priority[composition] -= AGEING
+        self._priority.update(zip(self._hardest, margins))
+        return min(margins[: len(self._hardest)])
+
+
+def _hardest_corners(families: Sequence[str]) -> list[tuple[Transform, ...]]:
+    """The steps of the hardest corner of the robustness grid, as it is and mirrored, as far as families have it."""
+    if not {"jpeg", "scale"} <= set(families):
+        return []
+    scaled, coded = Rescaling(HARDEST_SCALE), _jpeg(HARDEST_QUALITY)
+    return [(scaled, coded), *([(scaled, HorizontalFlip(), coded)] if "mirror" in families else [])]
 
 
 def required(families: Sequence[str]) -> tuple[Composition, ...]:
