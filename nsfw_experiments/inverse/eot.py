@@ -40,6 +40,8 @@ __getattr__ = deprecated_names(
         "robust_search": f"{__name__}:eot_attack",
         "survival": f"{__name__}:robustness_grid",
         "survival_table": f"{__name__}:robustness_table",
+        "DRAWN_QUALITIES": "nsfw_experiments.inverse.families:DRAWN_QUALITIES",
+        "DRAWN_SCALES": "nsfw_experiments.inverse.families:DRAWN_SCALES",
     },
 )
 

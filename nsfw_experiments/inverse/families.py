@@ -154,7 +154,7 @@ def draw(families: Sequence[str], random: np.random.Generator) -> Composition:
 
 
 class Batches:
-    """What the steps of an EOT attack are taken for: compositions drawn at random, and those that are hardest.
+    """What each step of an EOT attack is taken for: compositions drawn at random, and those that are hardest.
 
     Where families demand more than the robustness grid, half of each batch are those of what is required whose margins
     were the smallest when they were last in a batch; margins from long ago count less (online hard example mining
@@ -186,16 +186,15 @@ class Batches:
 
     def __init__(self, families: Sequence[str], size: int, random: np.random.Generator):
         self.families, self.size, self.random = families, size, random
-        corners = [Composition(steps, required=True) for steps in _hardest_corners(families)]
-        others = required(families)
-        self._priority = dict.fromkeys([*corners, *others] if others else [], 0.0)
-        self._corners = corners
+        self._corners, others = _hardest_corners(families), required(families)
+        # Their margins when last seen, less what has aged since
+        self._mined = dict.fromkeys([*self._corners, *others] if others else [], 0.0)
         self._hardest: list[Composition] = []
 
     def draw(self) -> list[Composition]:
         """Give the next batch; the hardest are its first."""
-        if self._priority:
-            self._hardest = sorted(self._priority, key=self._priority.__getitem__)[: self.size // 2]
+        if self._mined:
+            self._hardest = sorted(self._mined, key=self._mined.__getitem__)[: self.size // 2]
         else:
             self._hardest = [self._corners[self.random.integers(len(self._corners))]] if self._corners else []
         return self._hardest + [draw(self.families, self.random) for _ in range(self.size - len(self._hardest))]
@@ -213,20 +212,21 @@ class Batches:
         float
             Of what is required only, if that was mined: what is drawn at random may be much harder.
         """
-        if not self._priority:
+        if not self._mined:
             return min(margins)
-        for composition in self._priority:
-            self._priority[composition] -= AGEING
-        self._priority.update(zip(self._hardest, margins))
+        for composition in self._mined:
+            self._mined[composition] -= AGEING
+        self._mined.update(zip(self._hardest, margins))
         return min(margins[: len(self._hardest)])
 
 
-def _hardest_corners(families: Sequence[str]) -> list[tuple[Transform, ...]]:
-    """The steps of the hardest corner of the robustness grid, as it is and mirrored, as far as families have it."""
-    if not {"jpeg", "scale"} <= set(families):
+def _hardest_corners(families: Sequence[str]) -> list[Composition]:
+    """The hardest corner of the robustness grid, as it is and mirrored, as far as families have it."""
+    if "jpeg" not in families:
         return []
-    scaled, coded = Rescaling(HARDEST_SCALE), _jpeg(HARDEST_QUALITY)
-    return [(scaled, coded), *([(scaled, HorizontalFlip(), coded)] if "mirror" in families else [])]
+    scaled = [Rescaling(HARDEST_SCALE)] if "scale" in families else []
+    flips: list[list[Transform]] = [[], [HorizontalFlip()]] if "mirror" in families else [[]]
+    return [Composition((*scaled, *flip, _jpeg(HARDEST_QUALITY)), required=True) for flip in flips]
 
 
 def required(families: Sequence[str]) -> tuple[Composition, ...]:
