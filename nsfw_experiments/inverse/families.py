@@ -176,12 +176,14 @@ class Batches:
     Examples
     --------
     >>> batches = Batches(("jpeg", "half"), 2, np.random.default_rng(0))
-    >>> for _ in range(2):
-    ...     batch = batches.draw()
-    ...     batches.note([0.5, 1.5])
-    ...     print(*batch, sep="; ")
-    x0.5, JPEG 75; JPEG 89
-    x0.5 lanczos, JPEG 75; JPEG 79
+    >>> for margin in (3.0, 1.0, 2.0, 4.0):
+    ...     hardest, at_random = batches.draw()
+    ...     _ = batches.note([margin, -5.0])
+    ...     print(hardest)
+    JPEG 50
+    x0.5, JPEG 75
+    x0.5 lanczos, JPEG 75
+    x0.5, JPEG 75
     """
 
     def __init__(self, families: Sequence[str], size: int, random: np.random.Generator):

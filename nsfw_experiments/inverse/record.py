@@ -122,9 +122,9 @@ class Record:
     @property
     def reached(self) -> bool:
         """Whether the final score is what was asked for, in robust mode after every required transformation too."""
-        grid, wild = self.robustness_grid or {}, self.wild or {}
-        required = [score for tried, score in [*grid.items(), *wild.items()] if tried.required]
-        return all(map(self.meets, [self.final_score, *required]))
+        in_the_grid = [score for tried, score in (self.robustness_grid or {}).items() if tried.required]
+        in_the_wild = [score for tried, score in (self.wild or {}).items() if tried.required]
+        return all(map(self.meets, [self.final_score, *in_the_grid, *in_the_wild]))
 
     @property
     def survival(self) -> dict[Transformation, float] | None:
