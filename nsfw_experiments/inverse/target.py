@@ -134,9 +134,10 @@ def can_be_computed(family: str) -> bool:
     >>> can_be_computed("crop")
     True
     """
-    from PIL import features
+    from PIL import Image
 
-    return family not in ("webp", "avif") or bool(features.check(family))
+    Image.init()
+    return family not in ("webp", "avif") or family.upper() in Image.SAVE
 
 
 def _number(value: float | str) -> float:
