@@ -106,32 +106,32 @@ def wild(paths, markdown):
     """Robust mode, all families: the worst scores after what is required, shown and never drawn; plain and robust"""
     unseen = [part for part in UNSEEN if part.name in UNSEEN_IN_THE_WILD]
     starts = [(path.name, path) for path in safe(paths)] + [(f"{part.name} (unseen)", part.read()) for part in unseen]
-    columns = ("dB", "required", "half size", "never drawn")
-    write_row(
-        ("picture", *(f"{mode} {name}" for mode in ("plain", "robust") for name in columns)), markdown, header=True
-    )
-    survivals = []
+    modes = {"plain": {}, "robust": {"robust": True}}
+    columns = [f"{mode} {name}" for mode in modes for name in ("dB", "required", "half size", "never drawn")]
+    write_row(("picture", *columns), markdown, header=True, width=19)
+    survivals = {mode: [] for mode in modes}
     for name, picture in starts:
-        cells, survival = [name], []
-        for mode in ({}, {"robust": True}):
-            pixels, record = inverse(picture, 0.9, iterations=100, **mode)
+        cells = [name]
+        for mode, options in modes.items():
+            pixels, record = inverse(picture, 0.9, iterations=100, **options)
             scores = {**robustness_grid(np.asarray(pixels)), **wild_scores(np.asarray(pixels))}
-            survival.append(scores)
-            kinds = (
-                [score for tried, score in scores.items() if tried.required],
-                [score for tried, score in scores.items() if tried in SHOWN],
-                [score for tried, score in scores.items() if tried in NEVER_DRAWN],
-            )
-            cells += [f"{record.psnr:.2f}", *(f"{min(kind):.4f}" for kind in kinds)]
-        write_row(cells, markdown)
-        survivals.append(survival)
-    write_row(("lowest score after", "plain", "robust", "required"), markdown, header=True)
-    grid = {"the robustness grid, x0.75 to x2": GRID, "the same at half size": SHOWN}
-    others = {str(tried): (tried,) for tried in compositions(FAMILIES)}
-    for name, tried in {**grid, **others}.items():
-        lowest = [min(mode[each] for mode in modes for each in tried) for modes in zip(*survivals)]
-        required = "yes" if all(each.required for each in tried) else "shown" if tried is SHOWN else "never drawn"
-        write_row((name, *(f"{score:.4f}" for score in lowest), required), markdown)
+            survivals[mode].append(scores)
+            required = [score for tried, score in scores.items() if tried.required]
+            others = [[scores[tried] for tried in group] for group in (SHOWN, NEVER_DRAWN)]
+            cells += [f"{record.psnr:.2f}", *(f"{min(kind):.4f}" for kind in (required, *others))]
+        write_row(cells, markdown, width=19)
+    write_survival(survivals, markdown)
+
+
+def write_survival(survivals, markdown):
+    """The lowest score after each transformation, of all pictures, by mode."""
+    write_row(("lowest score after", *survivals, "required"), markdown, header=True, first=34)
+    rows = {"robustness grid, x0.75 to x2": GRID, "the same at half size": SHOWN}
+    rows |= {str(tried): (tried,) for tried in compositions(FAMILIES)}
+    for name, group in rows.items():
+        lowest = [min(scores[tried] for scores in pictures for tried in group) for pictures in survivals.values()]
+        kind = "yes" if group[0].required else "shown" if group is SHOWN else "never drawn"
+        write_row((name, *(f"{score:.4f}" for score in lowest), kind), markdown, first=34)
 
 
 def lowest_required(record) -> float:

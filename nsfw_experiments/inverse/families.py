@@ -26,7 +26,7 @@ DRAWN_RADII, DRAWN_PERCENT = (0.4, 1.2), (50, 200)
 DRAWN_WEBP, DRAWN_AVIF = (50, 95), (45, 80)
 #: AVIF is slow to write at Pillow's speed of 6.
 AVIF_SPEED = 9
-#: The hardest corner of the robustness grid, drawn in every step.
+#: The hardest corner of the robustness grid, in every step of a search without other families.
 HARDEST_QUALITY, HARDEST_SCALE = 50, 0.75
 #: By how much a margin counts less for each step since it was seen, in logits.
 AGEING = 0.15
