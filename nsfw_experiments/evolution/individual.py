@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 
 from deap import base
 
 from nsfw_experiments.display import figures, never_raises, png, reduced
 from nsfw_experiments.evolution.painting import render
 from nsfw_experiments.evolution.primitives import CHANNEL, COLOUR_GENES, Primitive, Ranges, Shape, clipped, random_shape
+from nsfw_experiments.evolution.pursuit import Pursuit
 from theano_compat.deprecation import renamed_arguments
 
 
@@ -120,10 +121,8 @@ def _palette(rng: random.Random, ranges: Ranges) -> list[Shape]:
     return [random_shape(rng, ranges)[-COLOUR_GENES:] for _ in range(rng.randint(1, 3))]
 
 
-def best_coloured_painting(
-    rng: random.Random, primitive: Primitive, count: int, colours: Callable[[Sequence[Shape]], list[Shape]]
-) -> Painting:
-    """Give a random painting in the best colours.
+def pursued_painting(rng: random.Random, primitive: Primitive, count: int, pursuit: Pursuit) -> Painting:
+    """Give a painting whose shapes were chosen one after the other for what was missing.
 
     Parameters
     ----------
@@ -131,8 +130,8 @@ def best_coloured_painting(
     primitive : Primitive
     count : int
         Shapes in the painting.
-    colours : callable
-        Gives shapes their best colours, see `nsfw_experiments.evolution.colours`.
+    pursuit : Pursuit
+        Of the picture that is to be painted.
 
     Returns
     -------
@@ -141,11 +140,13 @@ def best_coloured_painting(
 
     Examples
     --------
+    >>> from PIL import Image
     >>> from nsfw_experiments.evolution.primitives import Circles
-    >>> len(best_coloured_painting(random.Random(0), Circles(), 50, colours=list))
-    50
+    >>> circles = Circles((64, 48))
+    >>> len(pursued_painting(random.Random(0), circles, 5, Pursuit(circles, Image.new("RGB", (64, 48), "teal"))))
+    5
     """
-    return Painting(colours([random_shape(rng, primitive.ranges) for _ in range(count)]), primitive)
+    return Painting(pursuit.painting(count, rng), primitive)
 
 
 def covered_painting(rng: random.Random, primitive: Primitive, count: int) -> Painting:

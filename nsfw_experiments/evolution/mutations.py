@@ -13,6 +13,7 @@ from typing import Any
 
 from nsfw_experiments.evolution.individual import Painting, clipped, coloured_like, random_shape
 from nsfw_experiments.evolution.primitives import COLOUR_GENES, Ranges, Shape
+from nsfw_experiments.evolution.pursuit import Pursuit
 from theano_compat.deprecation import renamed_arguments
 from theano_compat.deprecation import deprecated_names
 
@@ -228,16 +229,16 @@ def colour_shift(painting: Painting, rng: random.Random, ranges: Ranges) -> None
             painting[index] = clipped([gene + change for gene, change in zip(shape, shift)], ranges)
 
 
-def geometry_mutation(
+def pursuit_mutation(
     painting: Painting,
     rng: random.Random,
     ranges: Ranges,
-    colours: Callable[[Sequence[Shape]], list[Shape]],
-    weights: Sequence[int] = (70, 10, 10, 10),
+    pursuit: Pursuit,
+    weights: Sequence[int] = (60, 15, 8, 8, 9),
     numbers: Sequence[int] = (1, 1, 2),
     sigmas: Sequence[float] = (0.03, 0.1, 0.3),
 ) -> tuple[Painting]:
-    """Change the places, the alphas or the order of some shapes, and give all the best colours.
+    """Replace a shape by what a painting lacks most, or change some shapes but for their colours; then fit these.
 
     Parameters
     ----------
@@ -246,10 +247,11 @@ def geometry_mutation(
     rng : random.Random
     ranges : tuple of (int, int)
         Lowest and highest value of each gene.
-    colours : callable
-        Gives shapes their best colours, see `nsfw_experiments.evolution.colours`.
+    pursuit : Pursuit
+        Of the picture that is to be painted.
     weights : sequence of int
-        How often a shape is moved or resized, replaced, brought to another depth, or given another alpha.
+        How often shapes are moved or resized, one is replaced by a chosen one on top, and others are replaced at
+        random, brought to another depth, or given another alpha.
     numbers : sequence of int
         How many shapes are changed: one of these.
     sigmas : sequence of float
@@ -261,15 +263,23 @@ def geometry_mutation(
 
     Examples
     --------
-    >>> painting = Painting([(1, 2, 3, 4, 5), (5, 6, 7, 8, 9)])
-    >>> (mutant,) = geometry_mutation(painting, random.Random(0), ((0, 9),) * 5, colours=list)
+    >>> from PIL import Image
+    >>> from nsfw_experiments.evolution.primitives import Circles
+    >>> circles = Circles((64, 48))
+    >>> pursuit = Pursuit(circles, Image.new("RGB", (64, 48), "teal"))
+    >>> painting = Painting(pursuit.painting(5, random.Random(0)))
+    >>> (mutant,) = pursuit_mutation(painting, random.Random(0), circles.ranges, pursuit)
     >>> mutant is painting
     True
     """
-    for index in sample_indices(painting, rng, numbers):
-        (change,) = rng.choices((_moved, _replaced, _sunk_or_raised, _let_through), weights)
-        change(painting, index, rng, ranges, rng.choice(sigmas))
-    painting[:] = colours(painting)
+    (change,) = rng.choices((_moved, None, _replaced, _sunk_or_raised, _let_through), weights)
+    if change is None:
+        painting.pop(rng.randrange(len(painting)))
+        painting.append(pursuit.new_shape(painting, rng))
+    else:
+        for index in sample_indices(painting, rng, numbers):
+            change(painting, index, rng, ranges, rng.choice(sigmas))
+    painting[:] = pursuit.best_colours(painting)
     return (painting,)
 
 

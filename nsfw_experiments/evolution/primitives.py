@@ -151,6 +151,22 @@ class Primitive(ABC):
         """
         return random_shape(rng, self.ranges)
 
+    def centred(self, shape: Shape, x: int, y: int) -> Shape:
+        """Give a shape with its centre elsewhere.
+
+        Parameters
+        ----------
+        shape : tuple of int
+        x, y : int
+            The new centre, on the canvas.
+
+        Returns
+        -------
+        tuple of int
+            Within the ranges.
+        """
+        return clipped((x, y, *shape[2:]), self.ranges)
+
     def covering_shapes(self, colour: Sequence[int]) -> list[Shape]:
         """Give shapes that cover the canvas with a colour.
 
@@ -396,6 +412,12 @@ class Polygons(Primitive):
             points += [round(x + distance * math.cos(angle)), round(y + distance * math.sin(angle))]
         colour = [rng.randint(*CHANNEL) for _ in range(COLOUR_GENES - 1)]
         return clipped([*points, *colour, rng.randint(128, 255)], self.ranges)
+
+    def centred(self, shape: Shape, x: int, y: int) -> Shape:
+        corners = shape[:-COLOUR_GENES]
+        shift = [round(place - sum(corners[axis::2]) / self.corners) for axis, place in enumerate((x, y))]
+        moved = [corner + shift[number % 2] for number, corner in enumerate(corners)]
+        return clipped([*moved, *shape[-COLOUR_GENES:]], self.ranges)
 
     def covering_shapes(self, colour: Sequence[int]) -> list[Shape]:
         width, height = self.size

@@ -23,20 +23,20 @@ from typing import Any
 
 from deap import algorithms, base, tools
 
-from nsfw_experiments.evolution.colours import LeastSquaresColours
 from nsfw_experiments.evolution.deap_random import deap_draws_from
 from nsfw_experiments.evolution.fitness import FitnessFunction
 from nsfw_experiments.evolution.individual import (
     Painting,
-    best_coloured_painting,
     clone,
     covered_painting,
     palette_painting,
+    pursued_painting,
     random_shape,
 )
-from nsfw_experiments.evolution.mutations import FINE, geometry_mutation, mixed_mutation, reset_or_swap_mutation
+from nsfw_experiments.evolution.mutations import FINE, mixed_mutation, pursuit_mutation, reset_or_swap_mutation
 from nsfw_experiments.evolution.painting import render_all
 from nsfw_experiments.evolution.primitives import Primitive, Shape
+from nsfw_experiments.evolution.pursuit import Pursuit
 from theano_compat.deprecation import renamed_arguments
 from nsfw_experiments.evolution.settings import POPULATION, SEED, Settings
 from theano_compat.deprecation import deprecated_names
@@ -283,11 +283,12 @@ def least_squares_toolbox(
     seed: int = SEED,
     population: int = POPULATION["least-squares"],
 ) -> PaintingToolbox:
-    """Make the toolbox of a hill climber towards a picture that searches for places and alphas only.
+    """Make the toolbox of a hill climber towards a picture that makes use of knowing it.
 
-    The colours of each painting are those with the least squared error to the target, which is known here: evolution
-    has nothing to find there (`LeastSquaresColours`). Other fitness functions only tell how good a painting is, and
-    do not say what would be better.
+    The colours of each painting are those with the least squared error to the target, so that evolution only looks
+    for places and alphas; and the first paintings, as some of the new shapes later on, are chosen for what is missing
+    (`nsfw_experiments.evolution.pursuit`). What is tried there is compared with the target in blocks of pixels, and is
+    no evaluation. Other fitness functions only tell how good a painting is, and not what would be better.
 
     Parameters
     ----------
@@ -366,11 +367,12 @@ def _register_least_squares(toolbox: PaintingToolbox) -> None:
         raise ValueError(
             f"strategy: got 'least-squares' for {settings.fitness}, expected a fitness with a target picture"
         )
-    colours = LeastSquaresColours(primitive, target)
+    pursuit = Pursuit(primitive, target)
     _register_climb(toolbox)
-    toolbox.register("individual", best_coloured_painting, rng, primitive, settings.count, colours)
+    toolbox.register("individual", pursued_painting, rng, primitive, settings.count, pursuit)
     toolbox.register("population", tools.initRepeat, list, toolbox.individual)
-    toolbox.register("mutate", geometry_mutation, rng=rng, ranges=primitive.ranges, colours=colours)
+    toolbox.register("mutate", pursuit_mutation, rng=rng, ranges=primitive.ranges, pursuit=pursuit)
+    toolbox.register("start", best_of_random, toolbox, size=6 * settings.population, lineages=settings.population)
 
 
 #: What fills the toolbox, by the strategy's name. A new strategy has a line here and in `settings`.
