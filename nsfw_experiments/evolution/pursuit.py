@@ -31,7 +31,7 @@ from nsfw_experiments.evolution.primitives import COLOUR_GENES, Primitive, Shape
 #: Pixels in each direction that are computed as one.
 BLOCK = 4
 #: Draws the colour of a shape that is hardly seen to what it was.
-RIDGE = 2.0
+RIDGE = 0.1
 #: Shapes whose blocks are kept: 16 KB each on a canvas of 256x256.
 KEPT = 1024
 #: Random shapes of which a new one is chosen.
