@@ -16,7 +16,7 @@ STRATEGY = "compact"
 STRATEGY_FOR_TARGET = "least-squares"
 SEED = 0
 #: Paintings in a generation of each strategy, and generations in a run.
-POPULATION = {"climb": 4, "compact": 4, "least-squares": 4, "original": 50}
+POPULATION = {"climb": 4, "compact": 2, "least-squares": 4, "original": 50}
 GENERATIONS = {"climb": 1000, "compact": 1000, "least-squares": 1000, "original": 200}
 #: Of shapes in a painting, and of paintings in a generation; a checkpoint could ask for more than there is memory.
 LARGEST_COUNT = 100_000

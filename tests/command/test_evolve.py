@@ -87,10 +87,10 @@ def test_shapes_and_strategies(tmp_path, target, shapes, strategy):
 @pytest.mark.parametrize(
     "arguments, expected, generations",
     [
-        ([], Settings("compact", Circles((256, 256)), 50, 4, seed=0, fitness="NsfwLogit"), 1000),
+        ([], Settings("compact", Circles((256, 256)), 50, 2, seed=0, fitness="NsfwLogit"), 1000),
         (
             ["--shapes", "ellipses"],
-            Settings("compact", Ellipses((256, 256)), 100, 4, seed=0, fitness="NsfwLogit"),
+            Settings("compact", Ellipses((256, 256)), 100, 2, seed=0, fitness="NsfwLogit"),
             1000,
         ),
         (

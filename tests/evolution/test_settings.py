@@ -20,7 +20,7 @@ def test_settings_are_the_same_after_a_way_through_json_values(strategy, name):
 
 
 def test_what_is_not_given_has_its_default():
-    assert Settings.from_dict({}) == Settings("compact", Circles((256, 256)), count=50, population=4, seed=0)
+    assert Settings.from_dict({}) == Settings("compact", Circles((256, 256)), count=50, population=2, seed=0)
     assert Settings.from_dict({"shapes": "ellipses", "size": [64, 48]}).primitive == Ellipses((64, 48))
 
 
