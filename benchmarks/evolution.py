@@ -56,6 +56,7 @@ class TimedScorer:
 
     def __init__(self):
         self.scorer = open_nsfw.get_scorer()
+        self.input_size = self.scorer.input_size
         self.seconds = 0.0
 
     def logits(self, x):
