@@ -31,9 +31,11 @@ from open_nsfw import nsfw_score  # noqa: E402
 
 HALVES = {"development": DEVELOPMENT, "unseen": UNSEEN}
 #: Longest sides of pictures that are inverted at 256x256, at their own size, and robustly.
-LONGEST = {"plain": 1000, "full size": 400, "robust": 400}
+LONGEST = {"plain": 1000, "full size": 400, "robust": 300}
 #: Rounds over all bases of each kind: every such many parts take part in one.
 ROUNDS, EVERY = 5, {"plain": 1, "full size": 2, "robust": 2}
+#: A search that stops short of its target has inverted the picture too, if the score has moved by this.
+LEAST_MOVE = 0.3
 TARGETS_UP, TARGETS_DOWN = (0.98, 0.9, 0.6), (0.02, 0.1)
 
 
@@ -120,7 +122,7 @@ def _invert(part: Part, half: str, kind: str, number: int, folder: Path) -> None
         "robust": {"iterations": 25, "robust": True},
     }
     changed, record = inverse(picture, target, **options[kind])
-    if record.meets(record.final_score):
+    if abs(record.final_score - record.start_score) >= LEAST_MOVE:
         changed.save(path)
     else:
         failed.touch()
