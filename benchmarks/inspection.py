@@ -27,7 +27,7 @@ from wheel_pictures import UNSEEN  # noqa: E402
 
 from nsfw_experiments.image_metrics import norm_of_psnr, psnr  # noqa: E402
 from nsfw_experiments.inverse import Inspection, inspect, inverse  # noqa: E402
-from nsfw_experiments.inverse.inspection import INVERTED, NOTHING_FOUND, looks  # noqa: E402
+from nsfw_experiments.inverse.inspection import INVERTED, NOTHING_FOUND, looks, moves  # noqa: E402
 from nsfw_experiments.pillow.preprocessing import preprocessing  # noqa: E402
 from nsfw_model.logit import logit_of, score_of  # noqa: E402
 from open_nsfw import get_scorer, resize_image  # noqa: E402
@@ -102,7 +102,7 @@ def evading_attack(original: np.ndarray, iterations: int) -> tuple[np.ndarray | 
     """Look for the smallest change that reaches the score asked for and is not found.
 
     The attacker's gradient is averaged over the inspection's own looks with new noise in each step (expectation over
-    transformation); the denoising's is passed straight through.
+    transformation); that of smoothing is passed straight through.
 
     Returns
     -------
@@ -121,11 +121,7 @@ def evading_attack(original: np.ndarray, iterations: int) -> tuple[np.ndarray | 
         inputs, residuals = zip(*(pipeline.forward(look) for look in looks(pixels, number)))
         logits, gradients = scorer.logits_and_gradients(np.stack(inputs))
         margins = logits - goal
-        found = Inspection(
-            score_of(float(logits[0])),
-            float(np.median(np.abs(logits[1:-1] - logits[0]))),
-            float(abs(logits[-1] - logits[0])),
-        )
+        found = Inspection(score_of(float(logits[0])), *moves(logits))
         passes = margins[0] >= 0 and found.verdict == NOTHING_FOUND
         if passes and psnr(original, pixels) > best_psnr and inspect(pixels).verdict == NOTHING_FOUND:
             best, best_psnr = pixels, psnr(original, pixels)

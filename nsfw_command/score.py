@@ -124,7 +124,7 @@ def _add_scoring(group: Any) -> None:
         "--inspect",
         action="store_true",
         help="also look for signs that a score was put there by a change too small to see: a column with inverted, "
-        "robustly inverted, nothing found, or not inspected (films; of animations the first frame is). Six more "
+        "robustly inverted, nothing found, or not inspected (films; of animations the first frame is). Seven more "
         "evaluations a picture; thresholds are those of the published network",
     )
     group.add_argument(
