@@ -68,22 +68,22 @@ class Measured:
             yield Inspection(*self._known[name])
 
 
-def inspections(folder: Path, half: str, ordinary: int | None) -> dict[str, list[Inspection]]:
+def inspections(folder: Path, half: str, every: int | None) -> dict[str, list[Inspection]]:
     """Inspect the pictures of a half, by kind."""
     measured = Measured(folder / "inspections.json")
-    pictures = islice(ordinary_pictures(half), 0, None, ordinary)
-    kinds = {"ordinary": measured.inspect((f"{half}/ordinary/{at}", it) for at, it in enumerate(pictures))}
+    named = ((f"{half}/ordinary/{at}", picture) for at, picture in enumerate(ordinary_pictures(half)))
+    kinds = {"ordinary": measured.inspect(islice(named, 0, None, every))}
     for kind in KINDS:
         paths = inverted_pictures(folder, half, kind)
         kinds[kind] = measured.inspect((str(path.relative_to(folder)), path) for path in paths)
     return {kind: list(found) for kind, found in kinds.items()}
 
 
-def judge(folder: Path, ordinary: int | None) -> None:
+def judge(folder: Path, every: int | None) -> None:
     """Print what was measured of both halves, and how often something is found."""
     for half in HALVES:
         print(f"\n{half:<12} {'number':>7} {'found':>6} {'rate, %':>8} {'95 %':>14} {'robustly':>9}   noise, smoothing")
-        for kind, found in inspections(folder, half, ordinary).items():
+        for kind, found in inspections(folder, half, every).items():
             if not found:
                 continue
             number = sum(it.verdict != NOTHING_FOUND for it in found)
