@@ -34,8 +34,9 @@ def test_an_ordinary_picture_has_nothing_to_be_found_and_its_own_score():
 
 @pytest.mark.parametrize("full_resolution", [False, True], ids=["256x256", "its own size"])
 def test_an_inverted_picture_is_found(full_resolution):
-    picture, _ = inverse(Image.open(CHELSEA).resize((300, 200)), 0.98, iterations=20, full_resolution=full_resolution)
-    assert inspect(picture).verdict == "inverted"
+    picture, _ = inverse(Image.open(CHELSEA).resize((300, 200)), 0.98, iterations=16, full_resolution=full_resolution)
+    found = inspect(picture)
+    assert found.verdict == "inverted" or (full_resolution and found.verdict == "robustly inverted")
 
 
 @pytest.mark.slow
