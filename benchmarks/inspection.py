@@ -54,13 +54,15 @@ def wilson(found: int, of: int) -> tuple[float, float]:
 class Measured:
     """Inspections by the names of pictures, kept in a file."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, complete: bool):
+        self.path, self.complete = path, complete
         self._known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
 
     def inspect(self, named: Iterable[tuple[str, Any]]) -> Iterator[Inspection]:
-        """Inspect pictures that have not been."""
+        """Inspect pictures that have not been, or pass them over unless all are wanted."""
         for name, picture in named:
+            if name not in self._known and not self.complete:
+                continue
             if name not in self._known:
                 inspection = inspect(picture)
                 self._known[name] = [inspection.score, inspection.noise, inspection.smoothing]
@@ -68,22 +70,22 @@ class Measured:
             yield Inspection(*self._known[name])
 
 
-def inspections(folder: Path, half: str, every: int | None) -> dict[str, list[Inspection]]:
+def inspections(folder: Path, half: str, complete: bool) -> dict[str, list[Inspection]]:
     """Inspect the pictures of a half, by kind."""
-    measured = Measured(folder / "inspections.json")
+    measured = Measured(folder / "inspections.json", complete)
     named = ((f"{half}/ordinary/{at}", picture) for at, picture in enumerate(ordinary_pictures(half)))
-    kinds = {"ordinary": measured.inspect(islice(named, 0, None, every))}
+    kinds = {"ordinary": measured.inspect(named)}
     for kind in KINDS:
         paths = inverted_pictures(folder, half, kind)
         kinds[kind] = measured.inspect((str(path.relative_to(folder)), path) for path in paths)
     return {kind: list(found) for kind, found in kinds.items()}
 
 
-def judge(folder: Path, every: int | None) -> None:
+def judge(folder: Path, complete: bool) -> None:
     """Print what was measured of both halves, and how often something is found."""
     for half in HALVES:
         print(f"\n{half:<12} {'number':>7} {'found':>6} {'rate, %':>8} {'95 %':>14} {'robustly':>9}   noise, smoothing")
-        for kind, found in inspections(folder, half, every).items():
+        for kind, found in inspections(folder, half, complete).items():
             if not found:
                 continue
             number = sum(it.verdict != NOTHING_FOUND for it in found)
@@ -157,7 +159,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="+", choices=("make", "judge", "adaptive"))
     parser.add_argument("--folder", type=Path, required=True, help="of pictures and what was measured of them")
-    parser.add_argument("--every", type=int, metavar="N", help="take each Nth ordinary picture only")
+    parser.add_argument("--as-far", action="store_true", help="judge what is measured, and inspect no further pictures")
     parser.add_argument("--attacked", type=int, default=8, metavar="N", help="pictures of the adaptive attack")
     parser.add_argument("--iterations", type=int, default=60, metavar="N", help="of the adaptive attack")
     args = parser.parse_args()
@@ -166,7 +168,7 @@ def main() -> None:
             make_paintings(args.folder, half)
         make_inverted(args.folder)
     if "judge" in args.parts:
-        judge(args.folder, args.every)
+        judge(args.folder, complete=not args.as_far)
     if "adaptive" in args.parts:
         adaptive(args.attacked, args.iterations)
 
