@@ -12,8 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from nsfw_experiments.pillow.preprocessing import preprocessing  # noqa: E402
 from nsfw_model.logit import logit_of, score_of  # noqa: E402
 from open_nsfw import get_scorer, resize_image  # noqa: E402
 
-KINDS = ("plain", "full size", "robust", "evolved")
+KINDS = ("ordinary", "plain", "full size", "robust", "evolved")
 #: Of the standard normal distribution, for intervals of 95 %.
 Z = 1.96
 #: The adaptive attack: the score that it asks for, its steps as in nsfw_experiments.inverse.eot, and its bounds in dB.
@@ -54,38 +55,40 @@ def wilson(found: int, of: int) -> tuple[float, float]:
 class Measured:
     """Inspections by the names of pictures, kept in a file."""
 
-    def __init__(self, path: Path, complete: bool):
-        self.path, self.complete = path, complete
+    def __init__(self, path: Path):
+        self.path = path
         self._known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
 
     def inspect(self, named: Iterable[tuple[str, Any]]) -> Iterator[Inspection]:
-        """Inspect pictures that have not been, or pass them over unless all are wanted."""
+        """Inspect pictures that have not been."""
         for name, picture in named:
-            if name not in self._known and not self.complete:
-                continue
             if name not in self._known:
                 inspection = inspect(picture)
                 self._known[name] = [inspection.score, inspection.noise, inspection.smoothing]
                 self.path.write_text(json.dumps(self._known))
             yield Inspection(*self._known[name])
 
+    def of(self, folder: str) -> list[Inspection]:
+        """Give what is known of a folder's pictures."""
+        return [Inspection(*numbers) for name, numbers in self._known.items() if name.startswith(f"{folder}/")]
 
-def inspections(folder: Path, half: str, complete: bool) -> dict[str, list[Inspection]]:
-    """Inspect the pictures of a half, by kind."""
-    measured = Measured(folder / "inspections.json", complete)
+
+def measure(measured: Measured, folder: Path, half: str) -> None:
+    """Inspect the pictures of a half."""
     named = ((f"{half}/ordinary/{at}", picture) for at, picture in enumerate(ordinary_pictures(half)))
-    kinds = {"ordinary": measured.inspect(named)}
-    for kind in KINDS:
-        paths = inverted_pictures(folder, half, kind)
-        kinds[kind] = measured.inspect((str(path.relative_to(folder)), path) for path in paths)
-    return {kind: list(found) for kind, found in kinds.items()}
+    paths = (path for kind in KINDS[1:] for path in inverted_pictures(folder, half, kind))
+    deque(measured.inspect(chain(named, ((str(path.relative_to(folder)), path) for path in paths))), maxlen=0)
 
 
 def judge(folder: Path, complete: bool) -> None:
     """Print what was measured of both halves, and how often something is found."""
+    measured = Measured(folder / "inspections.json")
     for half in HALVES:
+        if complete:
+            measure(measured, folder, half)
         print(f"\n{half:<12} {'number':>7} {'found':>6} {'rate, %':>8} {'95 %':>14} {'robustly':>9}   noise, smoothing")
-        for kind, found in inspections(folder, half, complete).items():
+        for kind in KINDS:
+            found = measured.of(f"{half}/{kind}")
             if not found:
                 continue
             number = sum(it.verdict != NOTHING_FOUND for it in found)
