@@ -30,10 +30,10 @@ from nsfw_experiments.inverse import inverse  # noqa: E402
 from open_nsfw import nsfw_score  # noqa: E402
 
 HALVES = {"development": DEVELOPMENT, "unseen": UNSEEN}
-#: Longest sides of pictures that are inverted at 256x256, at their own size, and robustly.
-LONGEST = {"plain": 1000, "full size": 400, "robust": 300}
+#: Longest sides of pictures that are inverted at 256x256, at their own size, and robustly: against JPEG, scaling and mirroring, or all families.
+LONGEST = {"plain": 1000, "full size": 400, "robust": 300, "robust wide": 300}
 #: Rounds over all bases of each kind: every such many parts take part in one.
-ROUNDS, EVERY = 5, {"plain": 1, "full size": 2, "robust": 2}
+ROUNDS, EVERY = 5, {"plain": 1, "full size": 2, "robust": 2, "robust wide": 8}
 #: A search that stops short of its target has inverted the picture too, if the score has moved by this.
 LEAST_MOVE = 0.3
 TARGETS_UP, TARGETS_DOWN = (0.98, 0.9, 0.6), (0.02, 0.1)
@@ -119,7 +119,8 @@ def _invert(part: Part, half: str, kind: str, number: int, folder: Path) -> None
     options: dict[str, dict[str, Any]] = {
         "plain": {"iterations": rng.choice((20, 40, 80))},
         "full size": {"iterations": rng.choice((20, 40)), "full_resolution": True},
-        "robust": {"iterations": 25, "robust": True},
+        "robust": {"iterations": 25, "robust": ("classic",)},
+        "robust wide": {"iterations": 25, "robust": True},
     }
     changed, record = inverse(picture, target, **options[kind])
     if abs(record.final_score - record.start_score) >= LEAST_MOVE:
