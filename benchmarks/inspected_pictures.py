@@ -30,7 +30,7 @@ from nsfw_experiments.inverse import inverse  # noqa: E402
 from open_nsfw import nsfw_score  # noqa: E402
 
 HALVES = {"development": DEVELOPMENT, "unseen": UNSEEN}
-#: Longest sides of pictures that are inverted at 256x256, at their own size, and robustly: against JPEG, scaling and mirroring, or all families.
+#: Longest sides of pictures that are inverted at 256x256, at their own size, and robustly: classic, and all families.
 LONGEST = {"plain": 1000, "full size": 400, "robust": 300, "robust wide": 300}
 #: Rounds over all bases of each kind: every such many parts take part in one.
 ROUNDS, EVERY = 5, {"plain": 1, "full size": 2, "robust": 2, "robust wide": 8}
