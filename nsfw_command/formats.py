@@ -69,9 +69,9 @@ class CsvFormat(RowFormat):
     >>> format = CsvFormat()
     >>> line = format.encode(Row("a.jpg", 0.25, None))
     >>> line
-    b'a.jpg,0.25,,,,,,,,,,,\\r\\n'
+    b'a.jpg,0.25,,,,,,,,,,,,\\r\\n'
     >>> [(row.file, length) for row, length in format.read([line, b"b.jpg,0.2"])]
-    [('a.jpg', 23)]
+    [('a.jpg', 24)]
     """
 
     header = ",".join(Row._fields).encode() + b"\r\n"

@@ -13,7 +13,7 @@ from nsfw_command.terminal import printable
 
 
 def table_lines(rows: Iterable[Row]) -> Iterator[str]:
-    """Lay out a line per row: the score, or ERROR, the label where there is one, and the file.
+    """Lay out a line per row: the score, or ERROR, the label and the inspection where there are some, and the file.
 
     Parameters
     ----------
@@ -29,12 +29,15 @@ def table_lines(rows: Iterable[Row]) -> Iterator[str]:
     ['0.250000  a.jpg', '   ERROR  b.jpg: no such file']
     >>> list(table_lines([Row("a.gif", 0.93, None, "unsafe", 0.8, frames=24, worst_second=1.2)]))
     ['0.930000  unsafe  a.gif (24 frames, worst at 1.2 s)']
+    >>> list(table_lines([Row("a.jpg", 0.98, None, inspection="inverted")]))
+    ['0.980000  inverted           a.jpg']
     """
     for row in rows:
         number = "   ERROR" if row.score is None else f"{row.score:.6f}"
         label = f"  {row.label:<6}" if row.label else ""
         error = "" if row.error is None else f": {printable(row.error)}"
-        yield f"{number}{label}  {printable(row.file)}{error}{_of_frames(row)}"
+        inspection = f"  {row.inspection:<17}" if row.inspection else ""
+        yield f"{number}{label}{inspection}  {printable(row.file)}{error}{_of_frames(row)}"
 
 
 def _of_frames(row: Row) -> str:
@@ -113,9 +116,9 @@ def csv_lines(rows: Iterable[Row]) -> Iterator[str]:
     --------
     >>> header, row = csv_lines([Row("a.gif", 0.25, None, segments=((0.0, 1.5), (3.0, 4.0)))])
     >>> header
-    'file,score,error,label,threshold,frames,second,worst_second,mean,share_above,segments,size,modified_ns'
+    'file,score,error,label,threshold,frames,second,worst_second,mean,share_above,segments,inspection,size,modified_ns'
     >>> row
-    'a.gif,0.25,,,,,,,,,0.0-1.5 3.0-4.0,,'
+    'a.gif,0.25,,,,,,,,,0.0-1.5 3.0-4.0,,,'
     """
     yield ",".join(Row._fields)
     yield from map(csv_text, rows)
@@ -135,7 +138,7 @@ def csv_text(row: Row) -> str:
     Examples
     --------
     >>> csv_text(Row("a,b.jpg", 0.25, None))
-    '"a,b.jpg",0.25,,,,,,,,,,,'
+    '"a,b.jpg",0.25,,,,,,,,,,,,'
     """
     segments = row.segments and " ".join(f"{begin}-{end}" for begin, end in row.segments)
     text = io.StringIO()
@@ -184,7 +187,7 @@ def row_of_csv(texts: list[str]) -> Row:
 
     Examples
     --------
-    >>> row_of_csv("a.gif,0.25,,,,2,,1.5,,,0.0-1.5 3.0-4.0,,".split(",")).segments
+    >>> row_of_csv("a.gif,0.25,,,,2,,1.5,,,0.0-1.5 3.0-4.0,,,".split(",")).segments
     ((0.0, 1.5), (3.0, 4.0))
     """
     if len(texts) != len(Row._fields):

@@ -113,7 +113,7 @@ def _schema() -> Any:
     import pyarrow as pa
 
     types = {
-        **dict.fromkeys(("file", "error", "label"), pa.string()),
+        **dict.fromkeys(("file", "error", "label", "inspection"), pa.string()),
         **dict.fromkeys(("frames", "size", "modified_ns"), pa.int64()),
         "segments": pa.list_(pa.list_(pa.float64())),
     }

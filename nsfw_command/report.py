@@ -209,7 +209,7 @@ def card(row: Row, picture: bytes | None, first: bool = False) -> str:
     shown = f'<span class="folder">{folder}/</span><wbr>{base}' if folder else name
     source = base64.b64encode(picture).decode() if picture else ""
     inside = f'<img src="data:image/jpeg;base64,{source}" alt="" decoding="async">' if picture else ""
-    about = f'<p class="about">{escape(_about(row))}</p>' if row.frames else ""
+    about = f'<p class="about">{escape(_about(row))}</p>' if row.frames or row.inspection else ""
     return (
         f'<li class="card {row.label}" tabindex="{0 if first else -1}" data-score="{row.score}" data-name="{name}">\n'
         f'<div class="thumb">{inside or "<span>no thumbnail</span>"}</div>\n'
@@ -221,9 +221,11 @@ def card(row: Row, picture: bytes | None, first: bool = False) -> str:
 
 
 def _about(row: Row) -> str:
-    """What there is to say of an animation or a film."""
-    second = row.worst_second if row.second is None else row.second
-    parts = [f"{row.frames} frames", f"worst at {second:g} s"]
+    """What there is to say of an animation or a film, and of an inspection."""
+    parts = [row.inspection] if row.inspection else []
+    if row.frames:
+        second = row.worst_second if row.second is None else row.second
+        parts += [f"{row.frames} frames", f"worst at {second:g} s"]
     if row.share_above:
         parts.append(f"{row.share_above:.0%} above")
     if row.segments:

@@ -38,6 +38,8 @@ class Row(NamedTuple):
         Of the frames, those of at least the threshold, in 0..1.
     segments : tuple of (float, float), or None
         From which to which second they are; None where there are none.
+    inspection : str or None
+        What an inspection of the picture, or of its first frame, finds; None where none was asked for.
     size, modified_ns : int or None
         Of the file as it was scored, where the row is stored.
     """
@@ -53,6 +55,7 @@ class Row(NamedTuple):
     mean: float | None = None
     share_above: float | None = None
     segments: tuple[tuple[float, float], ...] | None = None
+    inspection: str | None = None
     size: int | None = None
     modified_ns: int | None = None
 

@@ -26,6 +26,8 @@ from nsfw_scale.cluster import ClusterError, connect
 from open_nsfw import PictureError, model_files, nsfw_scores
 
 FAILURES, REFUSED, FINDINGS = 1, 2, 3
+#: In the column of --inspect.
+NOT_INSPECTED = "not inspected"
 #: The threshold where one is needed and none is given.
 THRESHOLD = 0.8
 
@@ -119,6 +121,13 @@ def _add_scoring(group: Any) -> None:
     group.add_argument("--nsfw-pkl", metavar="FILE", help="weights (default: those installed; see open-nsfw info)")
     group.add_argument("--prototxt", metavar="FILE", help="architecture (default: that installed)")
     group.add_argument(
+        "--inspect",
+        action="store_true",
+        help="also look for signs that a score was put there by a change too small to see: a column with inverted, "
+        "robustly inverted, nothing found, or not inspected (films; of animations the first frame is). Seven more "
+        "evaluations a picture; thresholds are those of the published network",
+    )
+    group.add_argument(
         "--precision", choices=("float32", "bfloat16"), default="float32", help="of the convolutions (default: float32)"
     )
     group.add_argument(
@@ -172,8 +181,24 @@ def _check(args: Namespace) -> None:
         args.refuse(f"--report: got {args.report}, expected a name that ends in .html")
     if (args.resume or args.force or args.retry) and not args.out:
         args.refuse("--resume, --force, --retry: got no --out, whose file they are about")
+    if args.inspect:
+        _check_inspection(args)
     if args.threshold is None and (args.only or args.exit_code or args.report):
         args.threshold = THRESHOLD
+
+
+def _check_inspection(args: Namespace) -> None:
+    """Refuse what an inspection cannot be asked together with."""
+    if STANDARD_INPUT in args.paths:
+        args.refuse("--inspect: got a picture on standard input, which is read only once; expected files")
+    if args.frames == "all":
+        args.refuse("--inspect: got --frames all, of whose rows only the first would be inspected")
+    if args.cluster:
+        args.refuse("--inspect: got --cluster, whose workers score only")
+    if args.nsfw_pkl or args.prototxt:
+        args.refuse(
+            "--inspect: got --nsfw-pkl or --prototxt, expected the installed network that its thresholds are for"
+        )
 
 
 def _listing(args: Namespace, results: Results | None) -> list[Found]:
@@ -200,7 +225,9 @@ def _results(args: Namespace) -> Results:
         "--precision": args.precision,
         "--frames": args.frames,
         "--every": args.every,
-        "--resist": args.resist or None,  # as runs have it that knew of no such thing
+        # None as runs have it that knew of no such thing
+        "--resist": args.resist or None,
+        "--inspect": args.inspect or None,
     }
     return Results(args.out, settings, args.threshold, resume=args.resume, force=args.force, retry=args.retry)
 
@@ -317,15 +344,28 @@ def _score(files: list[Found], args: Namespace) -> Generator[list[Row] | str, No
                 yield score.kind
             elif isinstance(score, PictureError):
                 yield [failed_row(file, _reason(file, score), args.threshold)]
-            elif isinstance(score, float):
-                yield [labelled(Row(file, score, None), args.threshold)]
             else:
-                yield rows_of_frames(file, score, args.frames, args.threshold)
+                rows = (
+                    [labelled(Row(file, score, None), args.threshold)]
+                    if isinstance(score, float)
+                    else rows_of_frames(file, score, args.frames, args.threshold)
+                )
+                yield [row._replace(inspection=_inspection(file)) for row in rows] if args.inspect else rows
 
 
 def _picture(found: Found) -> Any:
     """What is to be scored: the file of a name, or what standard input has."""
     return sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if found.file == STANDARD_INPUT else found.file
+
+
+def _inspection(file: str) -> str:
+    """What an inspection finds in a picture or the first frame of an animation; films have no such frame."""
+    from nsfw_experiments.inverse import inspect
+
+    try:
+        return inspect(file).verdict
+    except PictureError:
+        return NOT_INSPECTED
 
 
 def _reason(file: str, error: PictureError) -> str:

@@ -14,6 +14,7 @@ Its files::
     comparison   a picture, what was made of it, and their difference
     callbacks    a progress bar and a live view
     stability    how firmly a picture holds its score under transformations
+    inspection   was a picture's score put there?
     surrogate    the original's way: a learned surrogate of JPEG (BPDA)
 
 This face imports nothing until a name is asked for.
@@ -25,16 +26,23 @@ from theano_compat.deprecation import deprecated_names, lazy_dir, lazy_names
 
 if TYPE_CHECKING:
     from nsfw_experiments.inverse.attack import Inversion, inverse, read_pixels
+    from nsfw_experiments.inverse.inspection import Inspection, inspect
 
 _ATTACK = "nsfw_experiments.inverse.attack"
 # `nsfw_experiments.inverse` was the module that is now `attack`.
 _ONCE_HERE = ("LARGEST_AREA", "LARGEST_ROBUST_AREA", "SMALLEST_SIDE")
 
-__all__ = ["Inversion", "inverse", "read_pixels"]
+_INSPECTION = "nsfw_experiments.inverse.inspection"
+_HOMES = {
+    **dict.fromkeys(("Inversion", "inverse", "read_pixels"), _ATTACK),
+    **dict.fromkeys(("Inspection", "inspect"), _INSPECTION),
+}
+
+__all__ = ["Inspection", "Inversion", "inspect", "inverse", "read_pixels"]
 
 __getattr__ = deprecated_names(
     __name__,
     {name: f"{_ATTACK}:{name}" for name in _ONCE_HERE},
-    otherwise=lazy_names(__name__, dict.fromkeys(__all__, _ATTACK)),
+    otherwise=lazy_names(__name__, _HOMES),
 )
 __dir__ = lazy_dir(__name__)

@@ -562,3 +562,63 @@ def test_parquet_without_its_package_is_refused_before_anything_is_scored(scores
     assert main(["score", "safe.png", "--out", str(tmp_path / "out.parquet")]) == 2
     assert "pip install 'open-nsfw-theano[parquet]'" in capsys.readouterr().err
     assert scores.calls == [] and os.listdir(tmp_path) == []
+
+
+def test_inspect_adds_a_column(tmp_path, capsys):
+    from nsfw_experiments.inverse import inverse
+
+    changed, _ = inverse(ROCKET, 0.98, iterations=16)
+    changed.save(tmp_path / "changed.png")
+    (tmp_path / "no.jpg").write_text("text")
+    assert main(["score", "--inspect", "--csv", ROCKET, *map(str, sorted(tmp_path.iterdir()))]) == 1
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [row["inspection"] for row in rows] == ["nothing found", "inverted", ""]
+    assert main(["score", "--inspect", str(tmp_path / "changed.png")]) == 0
+    assert re.fullmatch(r"0\.98\d+  inverted +\S+changed\.png\n", capsys.readouterr().out)
+    assert main(["score", "--jsonl", ROCKET]) == 0
+    assert "inspection" not in json.loads(capsys.readouterr().out)
+
+
+def test_of_an_animation_the_first_frame_is_inspected_and_a_film_is_not(tmp_path, capsys):
+    frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert main(["score", "--inspect", "--jsonl", str(tmp_path / "a.gif")]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert (row["frames"], row["inspection"]) == (2, "nothing found")
+    assert score._inspection(str(tmp_path / "film.mp4")) == "not inspected"
+
+
+@pytest.mark.parametrize("extension", ["csv", "jsonl", "parquet"])
+def test_an_inspected_run_goes_on_only_as_such(extension, tmp_path, capsys):
+    if extension == "parquet":
+        pytest.importorskip("pyarrow")
+    out = ["--out", str(tmp_path / f"rows.{extension}")]
+    assert main(["score", ROCKET, "--inspect", *out]) == 0
+    assert main(["score", ROCKET, "--inspect", *out, "--resume", "--csv"]) == 0
+    (row,) = csv.DictReader(capsys.readouterr().out.splitlines())
+    assert row["inspection"] == "nothing found"
+    assert main(["score", ROCKET, *out, "--resume"]) == 2
+    assert "--inspect: got None, its rows were made with True" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, reason",
+    [
+        (["-"], "standard input"),
+        ([ROCKET, "--frames", "all"], "--frames all"),
+        ([ROCKET, "--cluster", "tcp://localhost:1"], "--cluster"),
+        ([ROCKET, "--nsfw-pkl", "other.pkl"], "--nsfw-pkl"),
+    ],
+)
+def test_inspect_refuses_what_it_cannot_do(arguments, reason, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["score", "--inspect", *arguments])
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert "--inspect: got" in said and reason in said
+
+
+def test_the_report_says_what_was_found(tmp_path):
+    from nsfw_command.report import card
+
+    assert "robustly inverted" in card(Row("a.jpg", 0.9, None, "unsafe", 0.8, inspection="robustly inverted"), None)
