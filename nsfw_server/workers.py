@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import tempfile
+import threading
 from contextlib import contextmanager
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsfw_server.limits import Limits, variable
 
-#: Seconds in which a worker has to show that it lives. For one that was killed while it was asked, uvicorn waits as long.
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+#: Seconds in which a worker has to show that it lives. uvicorn waits as long for one that is killed while it is asked.
 HEALTHCHECK_SECONDS = 10
 
 
@@ -35,7 +41,7 @@ def run(host: str, port: int, workers: int, limits: Limits, json_logs: bool = Fa
     os.environ.update({variable(name): str(value) for name, value in asdict(limits).items()})  # for the workers
     with _shared_metrics(workers):
         uvicorn.run(
-            "nsfw_server.app:create_app",
+            "nsfw_server.workers:create_worker",
             factory=True,
             host=host,
             port=port,
@@ -48,6 +54,32 @@ def run(host: str, port: int, workers: int, limits: Limits, json_logs: bool = Fa
             timeout_graceful_shutdown=limits.shutdown_seconds,
             timeout_worker_healthcheck=HEALTHCHECK_SECONDS,
         )
+
+
+def create_worker() -> FastAPI:
+    """Make the application of a process that ends with the one that started it.
+
+    Returns
+    -------
+    fastapi.FastAPI
+
+    Examples
+    --------
+    >>> create_worker().title
+    'Open NSFW'
+    """
+    from nsfw_server.app import create_app
+
+    if multiprocessing.parent_process() is not None:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    return create_app()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager

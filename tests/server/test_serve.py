@@ -28,8 +28,8 @@ PATIENCE = 120
 
 
 @contextlib.contextmanager
-def served(*options, command=("nsfw_command.main", "serve", "--port", "{port}"), **environment):
-    """Run the service until the end of the block; nothing of it is left."""
+def served(*options, command=("nsfw_command.main", "serve", "--port", "{port}"), code=0, **environment):
+    """Run the service until the end of the block; it ends with this code, and nothing of it is left."""
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", *(part.format(port=port) for part in command), *options],
@@ -48,7 +48,7 @@ def served(*options, command=("nsfw_command.main", "serve", "--port", "{port}"),
             time.sleep(0.1)
         yield port, process, log
         process.terminate()
-        assert process.wait(PATIENCE) == 0, b"".join(log).decode()
+        assert process.wait(PATIENCE) == code, b"".join(log).decode()
         until(lambda: not processes_of(process.pid), 10)  # those that watch for the end of others end a little later
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -271,6 +271,12 @@ def test_a_killed_worker_loses_its_own_requests_only_and_is_replaced():
         text = ask(port, "GET", "/metrics")[2].decode()
         [counted] = [line for line in text.splitlines() if line.startswith('open_nsfw_pictures_total{label="safe"}')]
         assert float(counted.split()[-1]) >= found[200]
+
+
+@pytest.mark.slow
+def test_workers_end_with_the_process_that_watches_them():
+    with served("--workers", "2", "--decoders", "1", code=-signal.SIGKILL) as (_, process, _):
+        process.kill()
 
 
 def has_children(group, number):
