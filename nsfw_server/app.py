@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from nsfw_server import metrics as prometheus
 from nsfw_server.limits import Limits
-from nsfw_server.logs import RequestLog
+from nsfw_server.logs import GONE, RequestLog
 from nsfw_server.metrics import Metrics
 from nsfw_server.problem import Problem
 from nsfw_server.schemas import Explanation, Failure, FileScore, Health, Model, ScoreOptions, Scores
@@ -247,6 +247,10 @@ def _add_errors(app: FastAPI) -> None:
         kind = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
         body = Problem(kind, str(error.detail)).as_json()
         return JSONResponse(body, error.status_code, error.headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=GONE)  # which nobody reads
 
     @app.exception_handler(Exception)
     async def fault(request: Request, error: Exception) -> JSONResponse:

@@ -11,6 +11,8 @@ from nsfw_server.metrics import Metrics
 
 #: Gets a record for each request, with `facts`.
 requests = logging.getLogger("open_nsfw.requests")
+#: nginx's number of a client that went before its answer.
+GONE = 499
 
 
 class RequestLog:
@@ -30,7 +32,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = time.perf_counter(), 499  # nginx's number of a client that went before its answer
+        began, status = time.perf_counter(), GONE
 
         async def noting(message: Any) -> None:
             nonlocal status

@@ -12,6 +12,8 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from nsfw_server.limits import Limits
 from nsfw_server.problem import Problem
 
+#: Bytes of a request's head.
+MAX_HEAD_BYTES = 1 << 16
 #: Beyond so many times the limit of connections not even an error is answered.
 REFUSED_TIMES = 2
 
@@ -23,6 +25,7 @@ class LimitedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     """
 
     _timer: asyncio.TimerHandle | None = None
+    _head_bytes: int | None = None  # of a head that is not whole; only httptools tells
 
     def connection_made(self, transport: Any) -> None:
         """Count the connection, and refuse it where there are too many."""
@@ -37,7 +40,21 @@ class LimitedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     def data_received(self, data: bytes) -> None:
         """Take what a client sends."""
         super().data_received(data)
+        if self._head_bytes is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.transport.abort()
         self._watch()
+
+    def on_message_begin(self) -> None:
+        """Count the bytes of a request's head: httptools has no limit for them, and h11 has."""
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """End counting."""
+        self._head_bytes = None
+        super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""

@@ -193,6 +193,18 @@ def test_a_head_that_lies_is_refused_and_the_service_goes_on(service, head):
 
 
 @pytest.mark.slow
+def test_a_head_without_an_end_is_cut(service):
+    with socket.create_connection(("127.0.0.1", service[0]), timeout=PATIENCE) as endless:
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            endless.sendall(b"POST /v1/score HTTP/1.1\r\nHost: a\r\nX: ")
+            while sent < 1 << 26:
+                endless.sendall(b"x" * 4096)
+                sent += 4096
+        assert sent < 1 << 26
+
+
+@pytest.mark.slow
 def test_too_many_connections_are_told_so_and_far_too_many_are_closed(service):
     port = service[0]
     until(lambda: status(port, "GET", "/healthz") == 200)
