@@ -67,11 +67,6 @@ class Batcher:
             self._changed.notify()
         self._thread.join()
 
-    @property
-    def waiting(self) -> int:
-        """How many frames wait."""
-        return len(self._waiting)
-
     def expect(self, count: int) -> None:
         """Tell that more pictures are on their way, or fewer.
 

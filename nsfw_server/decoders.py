@@ -43,6 +43,8 @@ class Decoders:
     limits : Limits
     input_size : (int, int)
         Width and height of the network's input.
+    observe : callable, optional
+        Told how many pictures stand aside, whenever that changes.
 
     Examples
     --------
@@ -57,8 +59,14 @@ class Decoders:
     (3, 224, 224)
     """
 
-    def __init__(self, count: int, limits: Limits, input_size: tuple[int, int]):
-        self._limits, self._input_size = limits, input_size
+    def __init__(
+        self,
+        count: int,
+        limits: Limits,
+        input_size: tuple[int, int],
+        observe: Callable[[int], None] = lambda slow: None,
+    ):
+        self._limits, self._input_size, self._observe = limits, input_size, observe
         self._places = asyncio.Semaphore(count)
         self._count = count + limits.slow_pictures
         self._free: asyncio.LifoQueue[_Process] = asyncio.LifoQueue()
@@ -150,9 +158,13 @@ class Decoders:
         if self._slow >= self._limits.slow_pictures:
             process.give_up("busy", "too many pictures that take long are being decoded")
             return
-        self._slow += 1
+        self._count_slow(1)
         process.stand_aside()
         self._places.release()
+
+    def _count_slow(self, more: int) -> None:
+        self._slow += more
+        self._observe(self._slow)
 
     def _take_back(self, process: _Process) -> None:
         """Let a process decode the next picture as soon as it is done with this one."""
@@ -172,7 +184,7 @@ class Decoders:
     def _done(self, process: _Process) -> None:
         process.when_done()
         if process.is_aside:
-            self._slow -= 1
+            self._count_slow(-1)
         else:
             self._places.release()
         if process.is_running and not process.is_aside:

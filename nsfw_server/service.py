@@ -66,7 +66,9 @@ class Service:
         float32 = self._scorers["float32"]
         self.input_size: tuple[int, int] = float32.input_size
         self._known = prepare(known_picture(), self.input_size)
-        self._decoders = Decoders(self.limits.decoders or default_workers(), self.limits, self.input_size)
+        self._decoders = Decoders(
+            self.limits.decoders or default_workers(), self.limits, self.input_size, self.metrics.slow.set
+        )
         self._room = asyncio.Semaphore(AHEAD * self.limits.batch)
         networks: dict[str, Any] = {name: partial(_score_list, scorer) for name, scorer in self._scorers.items()}
         self._can_explain = await asyncio.to_thread(_can_explain, float32)

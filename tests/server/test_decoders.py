@@ -21,17 +21,22 @@ def slow():
     return encoded(Image.new("RGB", (9400, 9400)), "PNG")
 
 
+#: How many pictures stood aside, each time that this changed.
+seen_slow = []
+
+
 def run(work, count=1, **limits):
     """What comes of `work` with a pool of its own; none of its processes is left."""
 
     async def in_a_pool():
-        decoders = Decoders(count, Limits(**limits), (224, 224))
+        decoders = Decoders(count, Limits(**limits), (224, 224), seen_slow.append)
         await decoders.start()
         try:
             return await work(decoders)
         finally:
             await decoders.stop()
 
+    seen_slow.clear()
     before = children()
     result = asyncio.run(in_a_pool())
     assert children() <= before
@@ -73,6 +78,7 @@ def test_others_pass_a_slow_picture(slow):
         return await late, decoders.slow
 
     assert run(work, seconds=100.0, quick_seconds=0.2, slow_pictures=3) == ([0.0], 0)
+    assert seen_slow == [1, 0]
 
 
 def test_beyond_so_many_slow_pictures_the_next_are_given_up(slow):
