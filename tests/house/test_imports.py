@@ -11,7 +11,7 @@ from fresh_python import fresh_python
 ROOT = Path(__file__).resolve().parents[2]
 
 #: Each may import those before it.
-LAYERS = ["theano_compat", "theano_cpu", "nsfw_model", "nsfw_scale", "open_nsfw", "nsfw_experiments", "nsfw_command"]
+LAYERS = ["theano_compat", "theano_cpu", "nsfw_model", "nsfw_scale", "open_nsfw", "nsfw_experiments", "nsfw_server", "nsfw_command"]
 
 #: Inside a package: these modules, and what they must not import.
 APART = {
