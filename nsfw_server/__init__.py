@@ -10,7 +10,6 @@ Its files::
     decoders    those processes: each can be ended
     batcher     the network's thread, and the batches that pictures of many requests share
     service     from an upload to its scores
-    readiness   whether a known picture scores right
     metrics     what is counted, for Prometheus
     logs        a line for each request
     app         the endpoints

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections import deque
@@ -16,7 +15,7 @@ import numpy as np
 class _Waiting(NamedTuple):
     network: str
     array: np.ndarray
-    score: Future[float]
+    result: Future[Any]
 
 
 class Batcher:
@@ -27,7 +26,7 @@ class Batcher:
     Parameters
     ----------
     networks : dict of str to callable
-        Each gives the scores of network input of shape (n, 3, height, width).
+        Each gives a list of n results, such as scores, for network input of shape (n, 3, height, width).
     batch : int
         Pictures at once, at most.
     seconds : float
@@ -36,7 +35,7 @@ class Batcher:
 
     Examples
     --------
-    >>> batcher = Batcher({"float32": lambda x: x[:, 0, 0, 0]}, 8, 0.001)
+    >>> batcher = Batcher({"float32": lambda x: x[:, 0, 0, 0].tolist()}, 8, 0.001)
     >>> batcher.start()
     >>> batcher.submit("float32", np.full((3, 2, 2), 0.25, np.float32)).result()
     0.25
@@ -45,7 +44,7 @@ class Batcher:
 
     def __init__(
         self,
-        networks: dict[str, Callable[[np.ndarray], np.ndarray]],
+        networks: dict[str, Callable[[np.ndarray], list[Any]]],
         batch: int,
         seconds: float,
         observe: Callable[[int, float], None] = lambda size, seconds: None,
@@ -79,51 +78,39 @@ class Batcher:
         Parameters
         ----------
         count : int
-            How many; below 0 for those that have come, or do not come.
+            How many; below 0 for those that do not come, or have come.
         """
         with self._changed:
             self._coming += count
             if self._coming <= 0:
                 self._changed.notify()
 
-    def submit(self, network: str, array: np.ndarray, first: bool = False) -> Future[float]:
+    def submit(self, network: str, array: np.ndarray, *, came: int = 0, first: bool = False) -> Future[Any]:
         """Put a frame before a network.
 
         Parameters
         ----------
         network : str
         array : ndarray of float32, shape (3, height, width)
+        came : int
+            How many of the pictures that were on their way are no more.
         first : bool
             Before all others that wait.
 
         Returns
         -------
         concurrent.futures.Future
-            Of its score.
+            Of its result.
         """
         waiting = _Waiting(network, array, Future())
         with self._changed:
+            self._coming -= came
             if first:
                 self._waiting.appendleft(waiting)
             else:
                 self._waiting.append(waiting)
             self._changed.notify()
-        return waiting.score
-
-    async def score(self, network: str, array: np.ndarray, first: bool = False) -> float:
-        """Put a frame before a network, and wait for its score.
-
-        Parameters
-        ----------
-        network : str
-        array : ndarray of float32, shape (3, height, width)
-        first : bool
-
-        Returns
-        -------
-        float
-        """
-        return await asyncio.wrap_future(self.submit(network, array, first))
+        return waiting.result
 
     def _run(self) -> None:
         while batch := self._next_batch():
@@ -146,16 +133,16 @@ class Batcher:
         return len(self._waiting) >= self._batch or self._coming <= 0
 
     def _score(self, batch: list[_Waiting]) -> None:
-        wanted = [waiting for waiting in batch if waiting.score.set_running_or_notify_cancel()]
+        wanted = [waiting for waiting in batch if waiting.result.set_running_or_notify_cancel()]
         if not wanted:
             return
         began = time.perf_counter()
         try:
-            scores: Any = self._networks[wanted[0].network](np.stack([waiting.array for waiting in wanted])).tolist()
+            results = self._networks[wanted[0].network](np.stack([waiting.array for waiting in wanted]))
         except Exception as error:
             for waiting in wanted:
-                waiting.score.set_exception(error)
+                waiting.result.set_exception(error)
             return
         self._observe(len(wanted), time.perf_counter() - began)
-        for waiting, score in zip(wanted, scores):
-            waiting.score.set_result(score)
+        for waiting, result in zip(wanted, results):
+            waiting.result.set_result(result)

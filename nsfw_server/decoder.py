@@ -1,12 +1,14 @@
 """The program of a process that decodes pictures of strangers, and computes nothing else.
 
-It reads requests from standard input, each a line of JSON and a picture's bytes, and writes frames to standard output,
-each a line of JSON and the network's input. Its parent may kill it at any time. It ends when its parent does.
+Its parent puts a picture's bytes into memory that both share, and writes a line of JSON to its standard input. For each
+frame it puts the network's input into that memory and writes a line to its standard output; it goes on when it is told
+to. The parent may kill it at any time, and it ends when its parent does.
 """
 
 from __future__ import annotations
 
 import json
+import mmap
 import signal
 import sys
 import warnings
@@ -19,16 +21,21 @@ from PIL import Image
 from nsfw_model.picture import NotAPictureError, PictureError, picture_name
 from nsfw_model.preprocess import prepare
 from nsfw_scale.frames import read_frames
+from nsfw_scale.pipeline import BLOCK_BYTES, KEPT_BLOCKS
 
 #: Seconds that a picture may take longer than its parent allows, if the parent is no more.
-GRACE = 5
+GRACE = 5.0
+#: What the parent writes to have the next frame.
+NEXT = b"next\n"
 
 
-def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+def serve(memory: mmap.mmap, requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer requests until there are no more.
 
     Parameters
     ----------
+    memory : mmap.mmap
+        Shared with who asks: first the network's input, then a picture's bytes.
     requests, answers : binary file
 
     Examples
@@ -36,27 +43,32 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     >>> import io
     >>> with open("img/coffee.jpg", "rb") as file:
     ...     data = file.read()
+    >>> frame_bytes = 4 * 3 * 224 * 224
+    >>> memory = mmap.mmap(-1, frame_bytes + len(data))
+    >>> memory[frame_bytes:] = data
     >>> asked = {"bytes": len(data), "frames": "first", "every": None, "size": [224, 224], "most": 1, "seconds": 9}
     >>> answers = io.BytesIO()
-    >>> serve(io.BytesIO(json.dumps(asked).encode() + b"\\n" + data), answers)
-    >>> answers.getvalue()[:15], len(answers.getvalue())
-    (b'{"seconds": 0.0', 602142)
+    >>> serve(memory, io.BytesIO(json.dumps(asked).encode() + b"\\n"), answers)
+    >>> answers.getvalue()
+    b'{"seconds": 0.0}\\n'
     """
     while line := requests.readline():
         asked = json.loads(line)
-        data = requests.read(asked["bytes"])
+        frame_bytes = 4 * 3 * asked["size"][0] * asked["size"][1]
+        data = memory[frame_bytes : frame_bytes + asked["bytes"]]
         for head, frame in _answers(data, asked):
-            _allow(0)  # the parent may be slow to take it
-            answers.write(json.dumps(head).encode() + b"\n")
+            _allow(0)
             if frame is not None:
-                answers.write(memoryview(frame).cast("B"))
+                memory[:frame_bytes] = frame.tobytes()
+            answers.write(json.dumps(head).encode() + b"\n")
             answers.flush()
+            if frame is None or asked["frames"] == "first" or requests.readline() != NEXT:
+                break
             _allow(asked["seconds"] + GRACE)
-        _allow(0)
 
 
 def _allow(seconds: float) -> None:
-    """Be ended by the kernel after so many seconds: what decodes in C heeds nothing else."""
+    """Be ended by the kernel after so many seconds: what decodes in C heeds nothing else. 0 stands for any time."""
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
@@ -66,14 +78,12 @@ def _answers(data: bytes, asked: dict[str, Any]) -> Iterator[tuple[dict[str, Any
         for count, (seconds, frame) in enumerate(_frames(data, asked)):
             if count == asked["most"]:
                 yield {"problem": "too_many_frames", "message": f"expected at most {count} frames"}, None
-                return
             yield {"seconds": seconds}, frame
     except NotAPictureError as error:
         yield {"problem": "not_a_picture", "message": _message(error, data)}, None
     except PictureError as error:
         yield {"problem": "unreadable", "message": _message(error, data)}, None
-    else:
-        yield {"end": True}, None
+    yield {"end": True}, None
 
 
 def _frames(data: bytes, asked: dict[str, Any]) -> Iterator[tuple[float, np.ndarray]]:
@@ -90,8 +100,10 @@ def _message(error: PictureError, data: bytes) -> str:
 
 
 def main() -> None:
-    """Serve on the standard streams, with the limit of pixels that is the argument."""
+    """Serve on the standard streams. Arguments: number of the shared memory's file, its bytes, the limit of pixels."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     warnings.simplefilter("ignore")
-    Image.MAX_IMAGE_PIXELS = int(sys.argv[1])
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    number, size, Image.MAX_IMAGE_PIXELS = map(int, sys.argv[1:])
+    Image.core.set_block_size(BLOCK_BYTES)
+    Image.core.set_blocks_max(KEPT_BLOCKS)
+    serve(mmap.mmap(number, size), sys.stdin.buffer, sys.stdout.buffer)

@@ -1,25 +1,32 @@
-"""Processes that decode pictures side by side: one that takes too long is killed, and others pass one that is slow."""
+"""Processes that decode pictures side by side: one that takes too long is killed, and others pass one that is slow.
+
+A thread that decodes a picture in C cannot be ended, and many strangers could leave many behind. A process can; it has
+no lock in common with the network; and what makes a decoder crash ends nothing else.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
+import mmap
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from nsfw_server.decoder import NEXT
 from nsfw_server.limits import Limits
 from nsfw_server.problem import Problem
 
 _PROGRAM = "from nsfw_server.decoder import main; main()"
 #: How much politer than others a process is whose picture stands aside.
 SLOW_NICENESS = 10
-#: Bytes of a pipe's buffer, where the system allows them.
-PIPE_BYTES = 1 << 20
+#: Bytes of a picture that a process may keep until the next one.
+KEPT_BYTES = 1 << 20
 
 
 class Decoders:
@@ -28,6 +35,7 @@ class Decoders:
     Parameters
     ----------
     count : int
+        How many decode at once, besides those whose pictures stand aside.
     limits : Limits
     input_size : (int, int)
         Width and height of the network's input.
@@ -46,23 +54,26 @@ class Decoders:
     """
 
     def __init__(self, count: int, limits: Limits, input_size: tuple[int, int]):
-        self._count, self._limits, self._input_size = count, limits, input_size
+        self._limits, self._input_size = limits, input_size
+        self._places = asyncio.Semaphore(count)
+        self._count = count + limits.slow_pictures
         self._free: asyncio.LifoQueue[_Process] = asyncio.LifoQueue()
         self._all: set[_Process] = set()
         self._slow = 0
-        self._starting: set[asyncio.Task] = set()
+        self._background: set[asyncio.Task[None]] = set()
+        self._ends = False
 
     async def start(self) -> None:
-        """Start all processes."""
+        """Start all processes; some of them stand by, for the places of those that are slow."""
         await asyncio.gather(*(self._add() for _ in range(self._count)))
 
     async def stop(self) -> None:
         """End all processes, whatever they are doing."""
-        for task in self._starting:
-            task.cancel()
-        await asyncio.gather(*self._starting, return_exceptions=True)
-        for process in list(self._all):
-            await process.end()
+        self._ends = True
+        for process in self._all:
+            process.kill()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.gather(*(process.end() for process in self._all))
         self._all.clear()
 
     @property
@@ -80,6 +91,7 @@ class Decoders:
         data : bytes
         frames : {"first", "max", "mean"}
         every : float, optional
+            Seconds from one frame to the next.
 
         Yields
         ------
@@ -91,20 +103,33 @@ class Decoders:
         Problem
             If it is no picture, or takes too long.
         """
-        process = await self._free.get()
+        process = await self._taken()
+        process.ask(data, self._question(len(data), frames, every), frames != "first")
         timer = asyncio.get_running_loop().call_later(self._limits.quick_seconds, self._let_others_pass, process)
-        whole = False
+        process.when_done = timer.cancel
+        if frames == "first":
+            try:
+                answer = await process.answer()
+            finally:  # another picture may have it, whatever becomes of this one
+                self._take_back(process)
+            assert answer is not None  # or there would be a Problem
+            yield answer
+            return
         try:
-            await process.ask(data, self._question(len(data), frames, every))
-            while (answer := await process.answer(self._limits.seconds, self._input_size)) is not None:
+            while (answer := await process.answer()) is not None:
                 yield answer
-            whole = True
-        except Problem as problem:
-            whole = problem.kind not in ("overtime", "busy", "internal")
-            raise
         finally:
-            timer.cancel()
-            self._take_back(process, whole)
+            self._take_back(process)
+
+    async def _taken(self) -> _Process:
+        await self._places.acquire()
+        try:
+            while not (process := await self._free.get()).is_running:  # somebody else has killed it
+                self._replace(process)
+        except BaseException:
+            self._places.release()
+            raise
+        return process
 
     def _question(self, size: int, frames: str, every: float | None) -> bytes:
         most = 1 if frames == "first" else self._limits.frames
@@ -117,84 +142,135 @@ class Decoders:
             return
         self._slow += 1
         process.stand_aside()
-        self._replace()
+        self._places.release()
 
-    def _take_back(self, process: _Process, whole: bool) -> None:
+    def _take_back(self, process: _Process) -> None:
+        """Let a process decode the next picture as soon as it is done with this one."""
+        if process.is_busy:
+            self._in_background(self._finish(process))
+        else:
+            self._done(process)
+
+    async def _finish(self, process: _Process) -> None:
+        """Wait for the end of what nobody waits for any more: a new process would cost more than most pictures."""
+        process.stop()
+        with contextlib.suppress(Problem):
+            while await process.answer() is not None:
+                pass
+        self._done(process)
+
+    def _done(self, process: _Process) -> None:
+        process.when_done()
         if process.is_aside:
             self._slow -= 1
-        if whole and not process.is_aside and process.is_running:
+        else:
+            self._places.release()
+        if process.is_running and not process.is_aside:
             self._free.put_nowait(process)
-            return
+        else:
+            self._replace(process)
+
+    def _replace(self, process: _Process) -> None:
         process.kill()
         self._all.discard(process)
-        if not process.is_aside:
-            self._replace()
+        self._in_background(process.end())
+        if not self._ends:
+            self._in_background(self._add())
 
-    def _replace(self) -> None:
-        task = asyncio.ensure_future(self._add())
-        self._starting.add(task)
-        task.add_done_callback(self._starting.discard)
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _add(self) -> None:
-        process = await _Process.start(self._limits.pixels)
+        process = await _Process.start(self._limits, self._input_size)
         self._all.add(process)
+        if self._ends:
+            process.kill()
         self._free.put_nowait(process)
 
 
 class _Process:
-    """One of the processes."""
+    """One of the processes, and the memory that it shares with this one."""
 
-    def __init__(self, process: asyncio.subprocess.Process):
-        self._process = process
+    def __init__(self, process: asyncio.subprocess.Process, memory: mmap.mmap, size: tuple[int, int], seconds: float):
+        self._process, self._memory, self._seconds = process, memory, seconds
+        self._shape = 3, size[1], size[0]
+        self._frame_bytes = 4 * 3 * size[0] * size[1]
         self._why: Problem | None = None
-        self.is_aside = False
+        self._has_several = self._is_stopped = self._awaits_word = False
+        self.is_aside = self.is_busy = False
+        self.when_done: Callable[[], None] = lambda: None
 
     @classmethod
-    async def start(cls, pixels: int) -> _Process:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            _PROGRAM,
-            str(pixels),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=_environment(),
-            limit=PIPE_BYTES,
-        )
-        for stream in (process.stdin, process.stdout):
-            _widen(stream)
-        return cls(process)
+    async def start(cls, limits: Limits, size: tuple[int, int]) -> _Process:
+        number = os.memfd_create("open_nsfw picture")
+        try:
+            length = 4 * 3 * size[0] * size[1] + limits.picture_bytes
+            os.ftruncate(number, length)  # takes no memory before it is written to
+            memory = mmap.mmap(number, length)
+            arguments = map(str, (number, length, limits.pixels))
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", _PROGRAM, *arguments),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                pass_fds=(number,),
+                env=_environment(),
+            )
+        finally:
+            os.close(number)
+        return cls(process, memory, size, limits.seconds)
 
     @property
     def is_running(self) -> bool:
-        return self._process.returncode is None
+        return self._process.returncode is None and self._why is None
 
-    async def ask(self, data: bytes, question: bytes) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(question)
-        self._process.stdin.write(data)
-        with contextlib.suppress(ConnectionError):  # it has ended, which the answer tells
-            await self._process.stdin.drain()
+    def ask(self, data: bytes, question: bytes, has_several: bool) -> None:
+        self._memory[self._frame_bytes : self._frame_bytes + len(data)] = data
+        self._has_several, self._is_stopped, self._awaits_word, self.is_busy = has_several, False, False, True
+        self._write(question)
+        self._picture_bytes = len(data)
 
-    async def answer(self, seconds: float, size: tuple[int, int]) -> tuple[float, np.ndarray] | None:
+    async def answer(self) -> tuple[float, np.ndarray] | None:
         """The next frame; None behind the last."""
-        timer = asyncio.get_running_loop().call_later(
-            seconds, self.give_up, "overtime", f"not decoded within {seconds:g} s"
-        )
-        output = self._process.stdout
-        assert output is not None
-        try:
-            head = json.loads(await output.readuntil(b"\n"))
-            if "problem" in head:
-                raise Problem(head["problem"], head["message"])
-            if "seconds" not in head:
+        if self._awaits_word:
+            self._awaits_word = False
+            self._write(NEXT if not self._is_stopped else b"stop\n")
+            if self._is_stopped:
+                self._done()
                 return None
-            frame = np.frombuffer(await output.readexactly(4 * 3 * size[0] * size[1]), np.float32)
-            return head["seconds"], frame.reshape(3, size[1], size[0])
+        timer = asyncio.get_running_loop().call_later(
+            self._seconds, self.give_up, "overtime", f"not decoded within {self._seconds:g} s"
+        )
+        assert self._process.stdout is not None
+        try:
+            head = json.loads(await self._process.stdout.readuntil(b"\n"))
         except (asyncio.IncompleteReadError, ConnectionError) as error:
-            raise self._why or Problem("unreadable", "the process that decoded it has crashed") from error
+            self._done()
+            self._why = self._why or Problem("unreadable", "the process that decoded it has crashed")
+            raise self._why from error
         finally:
             timer.cancel()
+        if "problem" in head:
+            self._done()
+            raise Problem(head["problem"], head["message"])
+        self._awaits_word = self._has_several and "seconds" in head
+        if not self._awaits_word:
+            self._done()
+        if "seconds" not in head:
+            return None
+        return head["seconds"], self._frame()
+
+    def _frame(self) -> np.ndarray:
+        return np.frombuffer(self._memory[: self._frame_bytes], np.float32).reshape(self._shape)
+
+    def _done(self) -> None:
+        self.is_busy = False
+        if self._picture_bytes > KEPT_BYTES and hasattr(mmap, "MADV_REMOVE"):
+            self._memory.madvise(mmap.MADV_REMOVE)
+
+    def stop(self) -> None:
+        self._is_stopped = True
 
     def stand_aside(self) -> None:
         self.is_aside = True
@@ -212,21 +288,14 @@ class _Process:
     async def end(self) -> None:
         self.kill()
         await self._process.wait()
+        self._memory.close()
+
+    def _write(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line)
 
 
 def _environment() -> dict[str, str]:
     path = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     return {**os.environ, **threads, "PYTHONPATH": os.pathsep.join(path), "PYTHONSAFEPATH": "1"}
-
-
-def _widen(stream: asyncio.StreamWriter | asyncio.StreamReader | None) -> None:
-    """Give a pipe room for a whole picture, so that both sides need not take turns."""
-    transport = getattr(stream, "_transport", None)
-    pipe = transport.get_extra_info("pipe") if transport else None
-    if pipe is None or not hasattr(os, "set_blocking"):
-        return
-    import fcntl
-
-    with contextlib.suppress(OSError, AttributeError):
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)

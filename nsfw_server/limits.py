@@ -6,12 +6,13 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 #: What environment variables begin with, before the name of a limit in capitals.
 PREFIX = "OPEN_NSFW_"
 
 
-def _limit(default: float, what: str):
+def _limit(default: Any, what: str) -> Any:
     return field(default=default, metadata={"what": what})
 
 
@@ -39,9 +40,10 @@ class Limits:
         Of the bodies of all requests that are not answered.
     connections : int
         That are open.
-    head_seconds, body_seconds, idle_seconds : float
+    head_seconds, body_seconds : float
+    idle_seconds : int
         In which a client has to send the head of a request, and its body; how long a connection may be idle.
-    shutdown_seconds : float
+    shutdown_seconds : int
         For what is accepted to be answered when the service is told to end.
     batch : int
         Pictures that go through the network at once.
@@ -74,8 +76,8 @@ class Limits:
     connections: int = _limit(512, "open connections")
     head_seconds: float = _limit(10.0, "seconds for the head of a request to arrive")
     body_seconds: float = _limit(30.0, "seconds for the body of a request to arrive")
-    idle_seconds: float = _limit(30.0, "seconds that a connection may be idle between requests")
-    shutdown_seconds: float = _limit(30.0, "seconds for accepted requests to be answered when the service ends")
+    idle_seconds: int = _limit(30, "seconds that a connection may be idle between requests")
+    shutdown_seconds: int = _limit(30, "seconds for accepted requests to be answered when the service ends")
     batch: int = _limit(8, "pictures that go through the network at once")
     batch_milliseconds: float = _limit(3.0, "milliseconds that a picture waits for others that are being decoded")
     decoders: int = _limit(0, "processes that decode; 0: as many as there are cores")
@@ -115,7 +117,7 @@ class Limits:
         Traceback (most recent call last):
         ValueError: OPEN_NSFW_QUEUE: got 'many', expected a number
         """
-        told: dict[str, float] = {}
+        told: dict[str, Any] = {}
         for each in fields(cls):
             text = environment.get(variable(each.name))
             if text is None or each.name in others:
