@@ -46,7 +46,7 @@ if not os.path.exists(_download.get_default_weights_path()):
     opennsfw2.make_open_nsfw_model = random
     _inference.make_open_nsfw_model = lambda weights_path=None: random()
 sys.path.insert(0, sys.argv[2])
-uvicorn.run("app.main:app", port=int(sys.argv[1]), access_log=False)
+uvicorn.run("app.main:app", port=int(sys.argv[1]), log_level="warning")
 """
 
 
