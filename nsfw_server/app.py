@@ -19,7 +19,7 @@ from nsfw_server.limits import Limits
 from nsfw_server.logs import RequestLog
 from nsfw_server.metrics import Metrics
 from nsfw_server.problem import Problem
-from nsfw_server.schemas import Failure, FileScore, Health, Model, ScoreOptions, Scores
+from nsfw_server.schemas import Explanation, Failure, FileScore, Health, Model, ScoreOptions, Scores
 from nsfw_server.service import Service
 from nsfw_server.uploads import Upload, read_uploads
 
@@ -44,7 +44,7 @@ def create_app(limits: Limits | None = None) -> FastAPI:
     Examples
     --------
     >>> sorted(create_app().openapi()["paths"])
-    ['/healthz', '/metrics', '/readyz', '/v1/model', '/v1/score']
+    ['/healthz', '/metrics', '/readyz', '/v1/explain', '/v1/model', '/v1/score']
     """
     from open_nsfw import __version__
 
@@ -75,6 +75,7 @@ def create_app(limits: Limits | None = None) -> FastAPI:
 
 
 def _failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """How OpenAPI describes answers that are errors."""
     return {status: {"model": Failure, "description": _DESCRIPTIONS[status]} for status in statuses}
 
 
@@ -124,23 +125,42 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
         The answer is 200 if one was scored; each of the others has an error of its own. If there is none, the status is
         that of the first error.
         """
-        if not service.is_ready:
-            raise Problem("not_ready", "starting, or about to end")
+        _check_ready(service)
         service.check_precision(options.precision)
         with service.accepted(), service.held_bytes() as admit:
             uploads = await _uploads(request, service.limits, admit)
             with service.accepted(len(uploads) - 1):
                 results = await _unless_gone(request, _scores(service, uploads, options))
-        errors = [result.error for result in results if result.error is not None]
-        if len(errors) == len(results):
-            raise (
-                Problem(errors[0].kind, errors[0].message) if len(results) == 1 else _Failed(results, service, options)
-            )
-        return _scored(results, service, options)
+        scored = Scores(
+            model=service.model["model"], precision=options.precision, threshold=options.threshold, results=results
+        )
+        return scored if any(result.error is None for result in results) else _all_failed(scored)
+
+    @app.post(
+        "/v1/explain",
+        response_model=Explanation,
+        responses=_failures(400, 408, 413, 415, 422, 500, 501, 503),
+        openapi_extra=_PICTURES,
+        summary="Say where a picture's score comes from",
+        tags=["scores"],
+    )
+    async def explain(request: Request) -> Any:
+        """Give the class activation map of one picture, or of its first frame."""
+        _check_ready(service)
+        with service.accepted(), service.held_bytes() as admit:
+            upload, *others = await _uploads(request, service.limits, admit)
+            if others:
+                raise Problem("bad_request", f"got {1 + len(others)} pictures, expected one")
+            return await _unless_gone(request, service.explain(upload))
 
     @app.get("/v1/model", response_model=Model, summary="What computes the scores, and its limits", tags=["scores"])
     async def model() -> Any:
         return {**service.model, "limits": dataclasses.asdict(service.limits)}
+
+
+def _check_ready(service: Service) -> None:
+    if not service.is_ready:
+        raise Problem("not_ready", "starting, or about to end")
 
 
 def _add_operation(app: FastAPI, service: Service) -> None:
@@ -201,24 +221,12 @@ async def _unless_gone(request: Request, work: Any) -> Any:
         gone.cancel()
 
 
-def _scored(results: list[FileScore], service: Service, options: ScoreOptions) -> Scores:
-    return Scores(
-        model=service.model["model"], precision=options.precision, threshold=options.threshold, results=results
-    )
-
-
-class _Failed(Problem):
-    """None of several pictures could be scored."""
-
-    def __init__(self, results: list[FileScore], service: Service, options: ScoreOptions):
-        error = results[0].error
-        assert error is not None
-        super().__init__(error.kind, error.message)
-        self.scored = _scored(results, service, options)
-
-    def as_json(self) -> dict[str, Any]:
-        """Give the body of the answer: the first error, and what became of each."""
-        return {**super().as_json(), **self.scored.model_dump()}
+def _all_failed(scored: Scores) -> JSONResponse:
+    """The answer with the status of the first error."""
+    error = scored.results[0].error
+    assert error is not None
+    problem = Problem(error.kind, error.message)
+    return JSONResponse({**problem.as_json(), **scored.model_dump()}, problem.status, problem.headers)
 
 
 def _add_errors(app: FastAPI) -> None:

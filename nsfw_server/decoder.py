@@ -50,8 +50,9 @@ def serve(memory: mmap.mmap, requests: BinaryIO, answers: BinaryIO) -> None:
     >>> answers = io.BytesIO()
     >>> serve(memory, io.BytesIO(json.dumps(asked).encode() + b"\\n"), answers)
     >>> answers.getvalue()
-    b'{"seconds": 0.0}\\n'
+    b'{"ready": true}\\n{"seconds": 0.0}\\n'
     """
+    _write(answers, {"ready": True})
     while line := requests.readline():
         asked = json.loads(line)
         frame_bytes = 4 * 3 * asked["size"][0] * asked["size"][1]
@@ -60,11 +61,15 @@ def serve(memory: mmap.mmap, requests: BinaryIO, answers: BinaryIO) -> None:
             _allow(0)
             if frame is not None:
                 memory[:frame_bytes] = frame.tobytes()
-            answers.write(json.dumps(head).encode() + b"\n")
-            answers.flush()
+            _write(answers, head)
             if frame is None or asked["frames"] == "first" or requests.readline() != NEXT:
                 break
             _allow(asked["seconds"] + GRACE)
+
+
+def _write(answers: BinaryIO, head: dict[str, Any]) -> None:
+    answers.write(json.dumps(head).encode() + b"\n")
+    answers.flush()
 
 
 def _allow(seconds: float) -> None:

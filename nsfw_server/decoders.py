@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import mmap
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ from nsfw_server.problem import Problem
 _PROGRAM = "from nsfw_server.decoder import main; main()"
 #: How much politer than others a process is whose picture stands aside.
 SLOW_NICENESS = 10
+#: Seconds until it is tried again to start one.
+RETRY_SECONDS = 1.0
 #: Bytes of a picture that a process may keep until the next one.
 KEPT_BYTES = 1 << 20
 
@@ -64,8 +68,14 @@ class Decoders:
         self._ends = False
 
     async def start(self) -> None:
-        """Start all processes; some of them stand by, for the places of those that are slow."""
-        await asyncio.gather(*(self._add() for _ in range(self._count)))
+        """Start all processes; some of them stand by, for the places of those that are slow.
+
+        Raises
+        ------
+        OSError
+            If one cannot be started.
+        """
+        await asyncio.gather(*(self._add(patience=0) for _ in range(self._count)))
 
     async def stop(self) -> None:
         """End all processes, whatever they are doing."""
@@ -155,8 +165,8 @@ class Decoders:
         """Wait for the end of what nobody waits for any more: a new process would cost more than most pictures."""
         process.stop()
         with contextlib.suppress(Problem):
-            while await process.answer() is not None:
-                pass
+            while process.is_busy:
+                await process.answer()
         self._done(process)
 
     def _done(self, process: _Process) -> None:
@@ -182,8 +192,16 @@ class Decoders:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _add(self) -> None:
-        process = await _Process.start(self._limits, self._input_size)
+    async def _add(self, patience: float = math.inf) -> None:
+        began = time.monotonic()
+        while True:
+            try:
+                process = await _Process.start(self._limits, self._input_size)
+                break
+            except OSError:  # no memory for it, or no more processes
+                if time.monotonic() - began >= patience or self._ends:
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)
         self._all.add(process)
         if self._ends:
             process.kill()
@@ -219,11 +237,17 @@ class _Process:
             )
         finally:
             os.close(number)
-        return cls(process, memory, size, limits.seconds)
+        started = cls(process, memory, size, limits.seconds)
+        assert process.stdout is not None
+        if not await process.stdout.readline():  # what it imports takes no time of a picture's
+            await started.end()
+            raise ChildProcessError(f"a process that decodes ended with code {process.returncode} before it began")
+        return started
 
     @property
     def is_running(self) -> bool:
-        return self._process.returncode is None and self._why is None
+        assert self._process.stdout is not None
+        return self._why is None and not self._process.stdout.at_eof()
 
     def ask(self, data: bytes, question: bytes, has_several: bool) -> None:
         self._memory[self._frame_bytes : self._frame_bytes + len(data)] = data
@@ -287,6 +311,8 @@ class _Process:
 
     async def end(self) -> None:
         self.kill()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
         await self._process.wait()
         self._memory.close()
 

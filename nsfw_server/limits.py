@@ -27,7 +27,7 @@ class Limits:
     files : int
         Pictures in a request.
     pixels : int
-        Of a picture, or of each frame.
+        Of a picture, or of each frame; at least 65,536.
     frames : int
         Of an animation or a film whose frames are all scored.
     seconds, quick_seconds : float
@@ -84,7 +84,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            value, least = getattr(self, each.name), 0 if each.name in _MAY_BE_0 else 1
+            value, least = getattr(self, each.name), _LEAST.get(each.name, 1)
             if each.type == "int" and (type(value) is not int or value < least):
                 raise ValueError(f"{each.name}: got {value!r}, expected a whole number of at least {least}")
             if each.type == "float" and not 0 < value < math.inf:
@@ -129,7 +129,8 @@ class Limits:
         return cls(**{**told, **others})
 
 
-_MAY_BE_0 = {"decoders", "slow_pictures"}
+#: Yahoo's preprocessing has a picture of 256x256 pixels between, whatever is sent.
+_LEAST = {"decoders": 0, "slow_pictures": 0, "pixels": 1 << 16}
 
 
 def variable(name: str) -> str:

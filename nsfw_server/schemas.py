@@ -53,10 +53,23 @@ class FileScore(BaseModel):
 class Scores(BaseModel):
     """What became of the pictures of a request, in their order."""
 
-    model: str = Field(description="A hash of weights and architecture.", examples=["1d3e…"])
+    model: str = Field(description="A hash of weights and architecture.", examples=["7f281a34583c"])
     precision: Precision
     threshold: float
     results: list[FileScore]
+
+
+class Explanation(BaseModel):
+    """Where the score of a picture comes from: its class activation map."""
+
+    model: str = Field(description="A hash of weights and architecture.")
+    score: float = Field(ge=0, le=1)
+    logit: float = Field(description="log(score / (1 - score)): the mean of all cells, plus the bias.")
+    bias: float
+    cells: list[list[float]] = Field(description="Rows of equal parts of what is seen: above 0 raises the score.")
+    seen: tuple[float, float, float, float] = Field(
+        description="Left, top, right and bottom of what the network sees, in shares of the picture."
+    )
 
 
 class Model(BaseModel):

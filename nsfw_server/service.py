@@ -12,7 +12,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from nsfw_model.preprocess import prepare
+from nsfw_model.logit import score_of
+from nsfw_model.preprocess import RESIZED, centre, prepare
 from nsfw_scale.facts import TOLERANCES, known_picture
 from nsfw_scale.frames import FrameScore, summary
 from nsfw_scale.pipeline import default_workers
@@ -21,7 +22,7 @@ from nsfw_server.decoders import Decoders
 from nsfw_server.limits import Limits
 from nsfw_server.metrics import Metrics
 from nsfw_server.problem import Problem
-from nsfw_server.schemas import Error, FileScore, Precision, ScoreOptions
+from nsfw_server.schemas import Error, Explanation, FileScore, Precision, ScoreOptions
 from nsfw_server.uploads import Upload
 
 #: How many batches of pictures are decoded, or being decoded, before the network.
@@ -29,6 +30,8 @@ AHEAD = 4
 #: What `nsfw_scale.facts.known_picture` scores, by the hash of weights and architecture. With others it is what it
 #: scores at the start.
 KNOWN_SCORES = {"7f281a34583c": 0.49988}
+#: What the batcher calls the network that explains.
+EXPLANATION = "explanation"
 UNSAFE, SAFE, FAILED = "unsafe", "safe", "failed"
 
 
@@ -65,8 +68,10 @@ class Service:
         self._known = prepare(known_picture(), self.input_size)
         self._decoders = Decoders(self.limits.decoders or default_workers(), self.limits, self.input_size)
         self._room = asyncio.Semaphore(AHEAD * self.limits.batch)
+        networks: dict[str, Any] = {name: partial(_score_list, scorer) for name, scorer in self._scorers.items()}
+        self._can_explain = await asyncio.to_thread(_can_explain, float32)
         self._batcher = Batcher(
-            {precision: partial(_score_list, scorer) for precision, scorer in self._scorers.items()},
+            {**networks, EXPLANATION: partial(_explain_list, float32)},
             self.limits.batch,
             self.limits.batch_milliseconds / 1e3,
             self.metrics.observe_batch,
@@ -201,6 +206,36 @@ class Service:
                     self._batcher.expect(-1)
             return scores + [FrameScore(second, await score) for second, score in pending]
 
+    async def explain(self, upload: Upload) -> Explanation:
+        """Say where the score of a picture, or of its first frame, comes from.
+
+        Parameters
+        ----------
+        upload : Upload
+
+        Returns
+        -------
+        Explanation
+
+        Raises
+        ------
+        Problem
+            If it cannot be read, or the network has no class activation map.
+        """
+        if not self._can_explain:
+            raise Problem("unsupported", "this network has no class activation map")
+        async with self._room:
+            async for _, frame in self._decoders.frames(upload.data, "first"):
+                cells, logit, bias = await asyncio.wrap_future(self._batcher.submit(EXPLANATION, frame))
+        return Explanation(
+            model=self.model["model"],
+            score=score_of(logit),
+            logit=logit,
+            bias=bias,
+            cells=cells.tolist(),
+            seen=seen_part(self.input_size),
+        )
+
     async def check(self) -> None:
         """Score the known picture, before all that waits.
 
@@ -221,6 +256,50 @@ class Service:
 
 def _score_list(scorer: Any, x: np.ndarray) -> list[float]:
     return scorer.scores(x).tolist()
+
+
+def _can_explain(scorer: Any) -> bool:
+    """Whether there is a class activation map; it is compiled."""
+    from nsfw_experiments.explanation.activation import NoLinearEndError
+
+    try:
+        _explain_list(scorer, np.zeros((1, 3, *scorer.input_size[::-1]), np.float32))
+    except NoLinearEndError:
+        return False
+    return True
+
+
+def _explain_list(scorer: Any, x: np.ndarray) -> list[Any]:
+    from nsfw_experiments.explanation.activation import class_activation_map
+
+    return [class_activation_map(scorer, each) for each in x]
+
+
+def seen_part(input_size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Say which part of a picture the network sees.
+
+    Parameters
+    ----------
+    input_size : (int, int)
+        Width and height of its input.
+
+    Returns
+    -------
+    left, top, right, bottom : float
+        In shares of the picture's width and height.
+
+    Examples
+    --------
+    >>> seen_part((224, 224))
+    (0.0625, 0.0625, 0.9375, 0.9375)
+    """
+    rows, columns = centre(input_size)
+    return (
+        columns.start / RESIZED[0],
+        rows.start / RESIZED[1],
+        columns.stop / RESIZED[0],
+        rows.stop / RESIZED[1],
+    )
 
 
 def _scorers() -> dict[str, Any]:
