@@ -199,16 +199,19 @@ def overload(photographs: Path, rate: float, seconds: float, precision: str) -> 
         server.load(photographs, clients=CLIENTS, count=200)
         before = server.megabytes()
         usual = 2 * statistics.quantiles(alone, n=20)[18]
-        result = server.load(
-            photographs, clients=CONNECTIONS, rate=OVERLOAD * rate, seconds=seconds, usual=usual
-        )
+        result = server.load(photographs, clients=CONNECTIONS, rate=OVERLOAD * rate, seconds=seconds, usual=usual)
         after = server.megabytes()
     counts = result["statuses"]
     others = sum(counts.values()) - counts.get("200", 0) - counts.get("503", 0)
     offered = (sum(counts.values()) + result["without_client"]) / result["wall"] / rate
     what = f"{offered:.1f} times as many requests for {seconds:g} s"
     row(f"{what}: answers 200, beside 503", str(counts.get("200", 0)), str(counts.get("503", 0)), f"{others} others")
-    row(f"{what}: pictures/s, beside without", f"{answered(result):.1f}", f"{rate:.1f}", f"{answered(result) / rate:.2f}x")
+    row(
+        f"{what}: pictures/s, beside without",
+        f"{answered(result):.1f}",
+        f"{rate:.1f}",
+        f"{answered(result) / rate:.2f}x",
+    )
     row(f"{what}: MB, beside those before", f"{after:.0f}", f"{before:.0f}", f"{100 * (after / before - 1):+.1f} %")
     row(f"{what}: s until one client waits as before", f"{result['recovery']:.2f}")
 
