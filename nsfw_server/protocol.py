@@ -24,17 +24,13 @@ class LimitedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
 
     _timer: asyncio.TimerHandle | None = None
 
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self._limits = _limits()
-
     def connection_made(self, transport: Any) -> None:
         """Count the connection, and refuse it where there are too many."""
         super().connection_made(transport)
-        if len(self.connections) > REFUSED_TIMES * self._limits.connections:
+        if len(self.connections) > REFUSED_TIMES * _limits().connections:
             transport.abort()
             return
-        if len(self.connections) > self._limits.connections:
+        if len(self.connections) > _limits().connections:
             self.app = _answer_busy
         self._watch()
 
@@ -53,7 +49,7 @@ class LimitedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         if self.cycle is not None and not self.cycle.response_complete:
             self._unset()
         elif self._timer is None:
-            self._timer = self.loop.call_later(self._limits.head_seconds, self.transport.abort)
+            self._timer = self.loop.call_later(_limits().head_seconds, self.transport.abort)
 
     def _unset(self) -> None:
         if self._timer is not None:

@@ -12,8 +12,8 @@ from typing import Any
 
 from nsfw_server.limits import Limits, variable
 
-#: Seconds in which a worker has to show that it lives; the network is compiled in less.
-HEALTHCHECK_SECONDS = 60
+#: Seconds in which a worker has to show that it lives. For one that was killed while it was asked, uvicorn waits as long.
+HEALTHCHECK_SECONDS = 10
 
 
 def run(host: str, port: int, workers: int, limits: Limits, json_logs: bool = False, log_level: str = "info") -> None:
