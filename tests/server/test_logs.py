@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("prometheus_client")
 
-from nsfw_server.logs import JsonFormatter, TextFormatter  # noqa: E402
+from nsfw_server.logs import JsonFormatter, TextFormatter
 
 
 @pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
