@@ -108,9 +108,14 @@ class TextFormatter(logging.Formatter):
         -------
         str
         """
-        facts = "".join(f" {name}={value}" for name, value in getattr(record, "facts", {}).items())
+        facts = "".join(f" {name}={_one_line(value)}" for name, value in getattr(record, "facts", {}).items())
         begin = f"{_moment(record)} {record.levelname.lower()} {record.getMessage()}{facts}"
         return begin + (f"\n{self.formatException(record.exc_info)}" if record.exc_info else "")
+
+
+def _one_line(value: object) -> str:
+    """What a client has sent forges no line, and commands no terminal."""
+    return str(value).encode("unicode_escape").decode()
 
 
 def _moment(record: logging.LogRecord) -> str:

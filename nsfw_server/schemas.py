@@ -79,7 +79,7 @@ class Model(BaseModel):
     version: str
     weights: str = Field(description="SHA-256 of the file.")
     architecture: str = Field(description="SHA-256 of the file.")
-    input_size: tuple[int, int] = Field(description="Width and height that the network sees.")
+    input_size: list[int] = Field(min_length=2, max_length=2, description="Width and height that the network sees.")
     precisions: list[Precision] = Field(description="Those that this processor has.")
     engine: str
     formats: list[str] = Field(description="Of pictures that are read.")

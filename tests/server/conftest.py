@@ -69,3 +69,14 @@ def serve():
     pytest.importorskip("fastapi")
     pytest.importorskip("httpx")
     return serving
+
+
+@pytest.fixture(scope="session")
+def service():
+    """``open-nsfw serve`` as it is started, for tests that leave it as it was."""
+    pytest.importorskip("uvicorn")
+    pytest.importorskip("fastapi")
+    from running_service import running_service
+
+    with running_service("--quick-seconds", "60", "--seconds", "120") as running:
+        yield running
