@@ -130,9 +130,11 @@ def _invert(args: Namespace) -> int:
             callback=progress_bar,
         )
     options: dict[str, Any] = {**appearance.saving(), **({"quality": 95} if extension in LOSSY else {})}
-    if record.interrupted and not record.reached and (args.out.exists() or record.psnr == math.inf):
-        complain(f"interrupted; {args.out} is not written", "open-nsfw inverse")
-        return INTERRUPTED
+    unchanged = record.psnr == math.inf
+    if not record.reached and (unchanged or (record.interrupted and args.out.exists())):
+        reason = "interrupted" if record.interrupted else "no change that was tried came closer to the target"
+        complain(f"{reason}; {args.out} is not written", "open-nsfw inverse")
+        return INTERRUPTED if record.interrupted else NOT_REACHED
     save_picture(picture, args.out, **options)
     written = nsfw_score(args.out)
     print(record)

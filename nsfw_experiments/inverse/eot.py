@@ -237,7 +237,7 @@ def eot_attack(
             yield pixels, goal.logit + goal.direction * worst, False
         momentum = MOMENTUM * momentum + gradient / np.maximum(np.linalg.norm(gradient), 1e-30)
         step = STEP * norm * (1 - 0.9 * number / iterations)
-        difference += step / np.linalg.norm(momentum) * momentum
+        difference += step / np.maximum(np.linalg.norm(momentum), 1e-30) * momentum
         if number > iterations // 3:
             norm = min(norm * (1 - NORM_CHANGE if worst > MARGIN else 1 + NORM_CHANGE), largest)
         difference *= min(norm / np.maximum(np.linalg.norm(difference), 1e-30), 1.0)
@@ -272,6 +272,26 @@ def _expected_gradient(
     return min(margins), total
 
 
+def verified_logit(scorer: PixelScorer, pixels: np.ndarray, goal: Goal) -> float:
+    """Give the logit of a picture's worst score over the whole robustness grid.
+
+    Parameters
+    ----------
+    scorer : PixelScorer
+        Its evaluations are counted.
+    pixels : ndarray of uint8, shape (height, width, 3)
+    goal : Goal
+        Tells which score is the worst.
+
+    Returns
+    -------
+    float
+    """
+    scores = robustness_grid(pixels, scorer.scorer, GRID).values()
+    scorer.evaluations += len(GRID)
+    return logit_of(min(scores) if goal.direction > 0 else max(scores))
+
+
 def _smallest_robust(
     scorer: PixelScorer, candidates: list[_Candidate], goal: Goal
 ) -> Iterator[tuple[np.ndarray, float, bool]]:
@@ -282,10 +302,7 @@ def _smallest_robust(
     while high - low > 1:
         middle = (low + high + 1) // 2
         pixels = promising[middle][2]
-        scores = robustness_grid(pixels, scorer.scorer, GRID).values()
-        scorer.evaluations += len(GRID)
-        worst = min(scores) if goal.direction > 0 else max(scores)
-        logit = logit_of(worst)
+        logit = verified_logit(scorer, pixels, goal)
         yield pixels, logit, True
         if goal.margin(logit) >= 0:
             high = middle
