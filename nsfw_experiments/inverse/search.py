@@ -41,8 +41,12 @@ __getattr__ = deprecated_names(
 )
 
 # Norms and steps of the difference, in grey levels over all values of a 256x256 picture (300 is 51 dB).
-FIRST_NORM, FIRST_GROWTH, NORM_CHANGE = 300.0, 0.07, 0.05
+FIRST_NORM, FIRST_GROWTH, FIRST_CHANGE, LAST_CHANGE = 300.0, 0.07, 0.05, 0.01
 FAR_STEP, FIRST_STEP, LAST_STEP = 100.0, 60.0, 4.0
+#: The least step, as a share of the norm: a difference that had to grow far is not turned by the steps above.
+FIRST_SHARE, LAST_SHARE = 0.15, 0.03
+#: The norm's change grows by this from step to step on the same side of the goal, up to the largest.
+FASTER, LARGEST_CHANGE = 1.5, 0.3
 #: Steps of `advance`; what is not reached by so many is not near.
 MOST_ADVANCES = 8
 #: An upper tolerance of less than this, in logits, is hit by the boundary search only.
@@ -50,7 +54,7 @@ TIGHT = 0.2
 #: Changes of an MCU whose effects `greedy_correction` predicts.
 VARIANTS = 48
 #: Straight-through exponents of `Jpeg.vjp` before and after the goal is first met.
-FAR_EXPONENT, NEAR_EXPONENT = 2.0, 6.0
+FAR_EXPONENT, NEAR_EXPONENT = 0.0, 4.0
 
 
 class Evidence(IntEnum):
@@ -385,8 +389,8 @@ def search(
     """Look for small changes that meet the goal: decoupled direction and norm (DDN).
 
     Each step goes along the normalised gradient, then scales the difference to a norm that shrinks when the
-    goal was met and grows when not [1]_. Until the goal is first met steps are longer and JPEG's
-    rounding edges are weighted less, to get there soon; after that only coefficients close to an edge count.
+    goal was met and grows when not [1]_. Until the goal is first met steps are longer and all of JPEG's
+    coefficients count, to get there soon; after that only those close to a rounding edge do.
 
     Parameters
     ----------
@@ -413,11 +417,13 @@ def search(
     scale = math.sqrt(original.size / (256 * 256 * 3))
     start = original.astype(np.float32)
     difference = np.zeros_like(start)
-    norm, near = FIRST_NORM * scale, False
+    norm, largest = FIRST_NORM * scale, 255 * math.sqrt(original.size)
+    near, run = False, 0
     for number in range(evaluations if gradient.any() else 0):
         annealed = 0.5 * (1 - math.cos(math.pi * number / evaluations))
         step = FIRST_STEP + (LAST_STEP - FIRST_STEP) * annealed if near else FAR_STEP
-        difference += goal.direction * step * scale / np.maximum(np.linalg.norm(gradient), 1e-30) * gradient
+        step = max(step * scale, norm * (FIRST_SHARE + (LAST_SHARE - FIRST_SHARE) * annealed))
+        difference += goal.direction * step / np.maximum(np.linalg.norm(gradient), 1e-30) * gradient
         difference *= norm / np.maximum(np.linalg.norm(difference), 1e-30)
         difference = np.clip(start + difference, 0, 255) - start
         pixels = rounded(start + difference)
@@ -425,7 +431,10 @@ def search(
         yield pixels, logit
         met = goal.margin(logit) >= 0
         near = near or met
-        norm *= 1 - NORM_CHANGE if met else 1 + (NORM_CHANGE if near else FIRST_GROWTH)
+        run = max(run, 0) + 1 if met else min(run, 0) - 1  # steps beyond the goal, or short of it, one after another
+        change = FIRST_CHANGE + (LAST_CHANGE - FIRST_CHANGE) * annealed
+        change = min(change * FASTER ** min(abs(run) - 1, 9), LARGEST_CHANGE)
+        norm = min(norm * (1 - change if met else 1 + (change if near else FIRST_GROWTH)), largest)
 
 
 def advance(
