@@ -129,7 +129,7 @@ def inverse(
     Notes
     -----
     Whatever ends the search, Ctrl-C (KeyboardInterrupt) or its last iteration, the picture closest to the target is
-    returned; of those within tolerance, the one with the smallest change.
+    returned; of those within tolerance, the one with the smallest change; the original, where nothing came closer.
 
     Examples
     --------
