@@ -38,9 +38,7 @@ ATTACKS: dict[str, Attack] = {
     "DDN": lambda model, x, labels, steps: ddn(
         model, x, labels, targeted=True, steps=steps, init_norm=0.5, levels=None
     ),
-    "FMN": lambda model, x, labels, steps: fmn(
-        model, x, labels, norm=2, targeted=True, steps=steps, α_init=0.1
-    ),
+    "FMN": lambda model, x, labels, steps: fmn(model, x, labels, norm=2, targeted=True, steps=steps, α_init=0.1),
     "ALMA": lambda model, x, labels, steps: alma(
         model, x, labels, targeted=True, num_steps=steps, α=0.5, init_lr_distance=0.2
     ),

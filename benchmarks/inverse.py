@@ -158,7 +158,7 @@ LIMITS = ("camera", "coffee", "chelsea", "brick")
 
 
 def attacks(names, markdown):
-    """Score to 0.98 or more, PSNR in dB of the smallest change that 100 gradients found; the unseen pictures of wheels"""
+    """Score to 0.98 or more, PSNR in dB of the smallest change that 100 gradients found; unseen pictures of wheels"""
     from adversarial_peers import ATTACKS, smallest_change
 
     columns = ("inverse", *ATTACKS)

@@ -30,7 +30,8 @@ def add_parser(subparsers) -> None:
         help="change a picture's score without visible change",
         description="Change a picture as little as possible so that its score becomes the one asked for.",
         epilog=f"exit code: 0 target reached, {FAILED} the picture could not be read or written,"
-        f" {REFUSED} wrong arguments, {NOT_REACHED} target not reached (the closest result is written),"
+        f" {REFUSED} wrong arguments, {NOT_REACHED} target not reached (the closest result is written, if any came"
+        " closer),"
         f" {NOT_WRITTEN} it could not be written, {INTERRUPTED} interrupted before the target was reached"
         " (an existing file stays)",
     )

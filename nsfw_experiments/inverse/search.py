@@ -7,8 +7,8 @@ Three searches follow each other, each yielding the pictures it tries and their 
 - `boundary_search` takes changes back until the score is at the goal;
 - `greedy_correction` takes back single changes whose effect is predicted, where the tolerance is tight.
 
-A `Goal` tells by how much a logit misses what each of them is after. Candidates are compared by `best_of` alone, whatever
-they are to miss as little as possible. What is tried is noted in a `Progress`, which knows the best of all.
+A `Goal` tells by how much a logit misses what each of them is after. Candidates are compared by `best_of` alone,
+whatever they are to miss as little as possible. What is tried is noted in a `Progress`, which knows the best of all.
 """
 
 from __future__ import annotations

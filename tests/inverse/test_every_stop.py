@@ -51,7 +51,9 @@ def test_what_was_pruned_for_the_result_is_no_worse(target, scorer_giving):
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_robust_search_gives_the_best_of_those_of_which_it_knows_most(target, two_transformations, monkeypatch, scorer_giving):
+def test_a_robust_search_gives_the_best_of_those_of_which_it_knows_most(
+    target, two_transformations, monkeypatch, scorer_giving
+):
     seen = []
     inversion = Inversion(SMALL, target, iterations=5, robust=True, full_resolution=True, scorer=scorer_giving(0.3))
     note = inversion._progress.note
