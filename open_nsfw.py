@@ -29,13 +29,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from math import nan
 from pathlib import Path
 from threading import TIMEOUT_MAX
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -53,6 +53,7 @@ from nsfw_model.preprocess import (
     read_picture,
     resize_image,
 )
+from nsfw_model.views import prepare_views, resisting_scores
 from nsfw_scale.frames import Frame, FrameScore, read_frames, summary
 from nsfw_scale.pipeline import Prepared, default_workers, score_frames
 from theano_compat.forks import ForkSafeLock
@@ -99,6 +100,7 @@ def nsfw_score(
     *,
     precision: Literal["float32", "bfloat16"] = "float32",
     frames: Literal["first", "max", "mean"] = "first",
+    resist: bool = False,
 ) -> float:
     """Score a picture; an animation is judged by its first frame, as in Yahoo's code, unless `frames` says more.
 
@@ -112,6 +114,9 @@ def nsfw_score(
         Of the convolutions, see `get_scorer`.
     frames : {"first", "max", "mean"}
         Which frames of an animation or a film count: the first (no film is opened for it), the worst, or all.
+    resist : bool
+        Take the median over five views of the picture, at five times the network's work: most changes that were made to
+        mislead the network do not survive that, see `nsfw_model.views`. It is not Yahoo's number.
 
     Returns
     -------
@@ -137,10 +142,23 @@ def nsfw_score(
     if frames not in ("first", "max", "mean"):
         raise ValueError(f"frames: got {frames!r}, expected 'first', 'max' or 'mean'")
     if frames != "first":
-        scores = frame_scores(img, None, nsfw_pkl_path, deploy_prototxt_path, precision=precision)
+        scores = frame_scores(img, None, nsfw_pkl_path, deploy_prototxt_path, precision=precision, resist=resist)
         return summary(list(scores), frames)
-    scorer = get_scorer(nsfw_pkl_path, deploy_prototxt_path, precision)
-    return float(scorer.scores(prepare(img, scorer.input_size)[np.newaxis])[0])
+    way = _way_of(get_scorer(nsfw_pkl_path, deploy_prototxt_path, precision), resist)
+    return float(way.scores(way.prepare(img)[np.newaxis])[0])
+
+
+class _Way(NamedTuple):
+    """From a picture to what the network is given, and from several of these to scores."""
+
+    prepare: Callable[[Picture], np.ndarray]
+    scores: Callable[[np.ndarray], np.ndarray]
+
+
+def _way_of(scorer: Scorer, resist: bool) -> _Way:
+    if resist:
+        return _Way(partial(prepare_views, size=scorer.input_size), partial(resisting_scores, scorer))
+    return _Way(partial(prepare, size=scorer.input_size), scorer.scores)
 
 
 def frame_scores(
@@ -151,6 +169,7 @@ def frame_scores(
     *,
     batch_size: int = 8,
     precision: Literal["float32", "bfloat16"] = "float32",
+    resist: bool = False,
 ) -> Iterator[FrameScore]:
     """Score the frames of an animation or a film, lazily and in order.
 
@@ -160,7 +179,7 @@ def frame_scores(
         The film, or any picture that `nsfw_score` takes.
     every : float, optional
         Seconds from one frame to the next. Left out, all frames of an animation count, and one a second of a film.
-    nsfw_pkl_path, deploy_prototxt_path, precision
+    nsfw_pkl_path, deploy_prototxt_path, precision, resist
         As for `nsfw_score`.
     batch_size : int
         How many frames go through the network at once, at least 1.
@@ -186,15 +205,15 @@ def frame_scores(
     """
     check_whole("batch_size", batch_size, least=1)
     _check_every(every)
-    scorer = get_scorer(nsfw_pkl_path, deploy_prototxt_path, precision)
-    return _frame_scores(read_frames(img, every), scorer, batch_size)
+    way = _way_of(get_scorer(nsfw_pkl_path, deploy_prototxt_path, precision), resist)
+    return _frame_scores(read_frames(img, every), way, batch_size)
 
 
-def _frame_scores(frames: Iterator[Frame], scorer: Scorer, batch_size: int) -> Iterator[FrameScore]:
+def _frame_scores(frames: Iterator[Frame], way: _Way, batch_size: int) -> Iterator[FrameScore]:
     def prepared(frame: Frame) -> Iterator[Prepared]:
-        yield frame.seconds, prepare(frame.picture, scorer.input_size)
+        yield frame.seconds, way.prepare(frame.picture)
 
-    results = score_frames(frames, prepared, scorer.scores, batch_size=batch_size, workers=default_workers())
+    results = score_frames(frames, prepared, way.scores, batch_size=batch_size, workers=default_workers())
     for result in results:
         if isinstance(result, PictureError):
             raise result
@@ -214,6 +233,7 @@ def nsfw_scores(
     frames: Literal["first", "max", "mean", "all"] = "first",
     every: float | None = None,
     client: Any = None,
+    resist: bool = False,
 ) -> Iterator[float | list[FrameScore] | PictureError]:
     """Score many pictures, lazily and in order.
 
@@ -224,7 +244,7 @@ def nsfw_scores(
         most; of pictures in memory no more are held than twice as many as there are workers.
     batch_size : int
         How many pictures go through the network at once, at least 1.
-    nsfw_pkl_path, deploy_prototxt_path, precision
+    nsfw_pkl_path, deploy_prototxt_path, precision, resist
         As for `nsfw_score`.
     on_error : {"raise", "return", "nan"}
         What becomes of a picture that cannot be scored: its `PictureError` is raised, after the
@@ -282,13 +302,13 @@ def nsfw_scores(
         raise ValueError(f"seconds: got {seconds!r}, expected a number above 0 and at most {TIMEOUT_MAX:g}")
     files = nsfw_pkl_path, deploy_prototxt_path, precision
     if client is not None:
-        ways = dict(batch_size=batch_size, seconds=seconds, frames=frames, every=every)
+        ways = dict(batch_size=batch_size, seconds=seconds, frames=frames, every=every, resist=resist)
         return _with_errors(_cluster_scores(client, images, workers, files, ways), on_error)
-    scorer = get_scorer(*files)
+    way = _way_of(get_scorer(*files), resist)
     results = score_frames(
         iter(images),
-        partial(_prepared_frames, size=scorer.input_size, frames=frames, every=every),
-        scorer.scores,
+        partial(_prepared_frames, prepare=way.prepare, frames=frames, every=every),
+        way.scores,
         batch_size=batch_size,
         workers=default_workers() if workers is None else workers,
         seconds=seconds,
@@ -308,12 +328,14 @@ def _is_single_picture(images: object) -> bool:
     return isinstance(images, (str, bytes, bytearray, os.PathLike, Image.Image)) or hasattr(images, "read")
 
 
-def _prepared_frames(img: Picture, size: tuple[int, int], frames: str, every: float | None) -> Iterator[Prepared]:
+def _prepared_frames(
+    img: Picture, prepare: Callable[[Picture], np.ndarray], frames: str, every: float | None
+) -> Iterator[Prepared]:
     if frames == "first":
-        yield 0.0, prepare(img, size)
+        yield 0.0, prepare(img)
     else:
         for seconds, picture in read_frames(img, every):
-            yield seconds, prepare(picture, size)
+            yield seconds, prepare(picture)
 
 
 def _summaries(

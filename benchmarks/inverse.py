@@ -2,10 +2,10 @@
 
     python benchmarks/inverse.py [PART ...] [--pictures NAME ...] [--markdown]
 
-Parts, all by default but the last four: first, up, down, between, full, robust, seconds, surrogate; development,
+Parts, all by default but the last four: first, up, down, between, full, robust, wild, seconds, surrogate; development,
 unseen (the two halves of `wheel_pictures`), limit, attacks. Scores are always those of the result saved as PNG, through
-the real preprocessing. Pictures that score 0.5 or more are left out of "first", "up", "full" and "robust"; "down"
-starts from paintings that were evolved for a high score.
+the real preprocessing. Pictures that score 0.5 or more are left out of "first", "up", "full", "robust" and "wild";
+"down" starts from paintings that were evolved for a high score.
 """
 
 from __future__ import annotations
@@ -24,8 +24,14 @@ from tables import write_row  # noqa: E402
 from wheel_pictures import DEVELOPMENT, UNSEEN  # noqa: E402
 
 from nsfw_experiments.inverse import inverse, read_pixels  # noqa: E402
-from nsfw_experiments.inverse.eot import robustness_table  # noqa: E402
+from nsfw_experiments.inverse.eot import GRID, SHOWN, robustness_grid, robustness_table  # noqa: E402
+from nsfw_experiments.inverse.target import FAMILIES  # noqa: E402
+from nsfw_experiments.inverse.wild import NEVER_DRAWN, compositions, wild_scores  # noqa: E402
 from open_nsfw import get_scorer, nsfw_score, prepare  # noqa: E402
+
+
+#: Pictures that no constant was chosen on, which "wild" takes as well.
+UNSEEN_IN_THE_WILD = ("motorcycle_left", "ihc", "moon", "grace_hopper")
 
 
 def main() -> int:
@@ -94,10 +100,42 @@ def full(paths, markdown):
 
 
 def robust(paths, markdown):
-    """Robust mode: the worst score over JPEG 50-95, scale 0.75-2 and mirroring"""
-    rows = run([(path.name, path) for path in safe(paths)], 0.9, markdown, iterations=100, robust=True)
+    """Robust mode, classic: the worst score over JPEG 50-95, scale 0.75-2 and mirroring"""
+    rows = run([(path.name, path) for path in safe(paths)], 0.9, markdown, iterations=100, robust="classic")
     worst = min((record for _, record in rows), key=lowest_required)
     print(robustness_table(worst.robustness_grid))
+
+
+def wild(paths, markdown):
+    """Robust mode, all families: the worst scores after what is required, shown and never drawn; plain and robust"""
+    unseen = [part for part in UNSEEN if part.name in UNSEEN_IN_THE_WILD]
+    starts = [(path.name, path) for path in safe(paths)] + [(f"{part.name} (unseen)", part.read()) for part in unseen]
+    modes = {"plain": {}, "robust": {"robust": True}}
+    columns = [f"{mode} {name}" for mode in modes for name in ("dB", "required", "half size", "never drawn")]
+    write_row(("picture", *columns), markdown, header=True, width=19)
+    survivals = {mode: [] for mode in modes}
+    for name, picture in starts:
+        cells = [name]
+        for mode, options in modes.items():
+            pixels, record = inverse(picture, 0.9, iterations=100, **options)
+            scores = {**robustness_grid(np.asarray(pixels)), **wild_scores(np.asarray(pixels))}
+            survivals[mode].append(scores)
+            required = [score for tried, score in scores.items() if tried.required]
+            others = [[scores[tried] for tried in group] for group in (SHOWN, NEVER_DRAWN)]
+            cells += [f"{record.psnr:.2f}", *(f"{min(kind):.4f}" for kind in (required, *others))]
+        write_row(cells, markdown, width=19)
+    write_survival(survivals, markdown)
+
+
+def write_survival(survivals, markdown):
+    """The lowest score after each transformation, of all pictures, by mode."""
+    write_row(("lowest score after", *survivals, "required"), markdown, header=True, first=34)
+    rows = {"robustness grid, x0.75 to x2": GRID, "the same at half size": SHOWN}
+    rows |= {str(tried): (tried,) for tried in compositions(FAMILIES)}
+    for name, group in rows.items():
+        lowest = [min(scores[tried] for scores in pictures for tried in group) for pictures in survivals.values()]
+        kind = "yes" if group[0].required else "shown" if group is SHOWN else "never drawn"
+        write_row((name, *(f"{score:.4f}" for score in lowest), kind), markdown, first=34)
 
 
 def lowest_required(record) -> float:
@@ -185,7 +223,7 @@ def chosen(parts, names):
 
 PARTS: dict[str, Callable] = {
     part.__name__: part
-    for part in (first, up, down, between, full, robust, seconds, surrogate, development, unseen, limit, attacks)
+    for part in (first, up, down, between, full, robust, wild, seconds, surrogate, development, unseen, limit, attacks)
 }
 
 

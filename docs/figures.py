@@ -1,4 +1,4 @@
-"""Draw the README's pictures, docs/*.png: ``python docs/figures.py [gallery] [evolution] [inverse] [explanation]``."""
+"""Draw the README's pictures, docs/*.png: ``python docs/figures.py [NAME ...]``, all of `FIGURES` by default."""
 
 from __future__ import annotations
 
@@ -75,6 +75,37 @@ def inverse() -> None:
     draw_table(pictures, "inverse.png", columns=3)
 
 
+def survival() -> None:
+    """Scores in the wild of a picture that was changed plainly and robustly."""
+    from matplotlib.figure import Figure
+
+    from nsfw_experiments.inverse import inverse as invert
+    from nsfw_experiments.inverse.eot import GRID, SHOWN, robustness_grid
+    from nsfw_experiments.inverse.wild import wild_scores
+
+    figure = Figure(figsize=(8, 8), layout="constrained")
+    axes = figure.subplots()
+    for mode, robust, colour in (("plain", False, "#4477aa"), ("robust", True, "#cc3311")):
+        changed, record = invert(ROOT / "img" / "coffee.jpg", 0.9, robust=robust)
+        grid, wild = robustness_grid(np.asarray(changed)), wild_scores(np.asarray(changed))
+        rows = {
+            "JPEG 50-95, x0.75-x2, the lowest": (min(grid[each] for each in GRID), True),
+            **{str(each): (score, each.required) for each, score in wild.items()},
+            "JPEG 50-95, x0.5, the lowest": (min(grid[each] for each in SHOWN), False),
+        }
+        scores = [score for score, _ in rows.values()]
+        axes.plot(scores, range(len(rows)), "o", color=colour, label=f"{mode}, {record.psnr:.1f} dB")
+    axes.axhspan(sum(required for _, required in rows.values()) - 0.5, len(rows) - 0.5, color="#eeeeee", zorder=0)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set(
+        xlim=(-0.02, 1.02),
+        xlabel="score; on grey, what was neither required nor drawn so",
+        ylim=(len(rows) - 0.5, -0.5),
+    )
+    axes.legend(loc="center")
+    figure.savefig(ROOT / "docs" / "survival.png", dpi=90)
+
+
 def explanation() -> None:
     """Pictures beside what three methods make of them."""
     from nsfw_experiments.explanation import explain
@@ -106,7 +137,7 @@ def draw_table(pictures: Sequence[tuple[Image.Image, str, bool]], name: str, col
     table.save(ROOT / "docs" / name, optimize=True)
 
 
-FIGURES = {figure.__name__: figure for figure in (gallery, evolution, inverse, explanation)}
+FIGURES = {figure.__name__: figure for figure in (gallery, evolution, inverse, survival, explanation)}
 
 if __name__ == "__main__":
     for chosen in sys.argv[1:] or FIGURES:

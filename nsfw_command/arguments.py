@@ -8,6 +8,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from threading import TIMEOUT_MAX
+from typing import TypeVar
+
+Value = TypeVar("Value")
 
 
 #: Exit code of all commands if a file cannot be written (EX_IOERR of sysexits.h).
@@ -130,7 +133,7 @@ def seconds(text: str) -> float | None:
     return None if value > TIMEOUT_MAX else value
 
 
-def checked(check: Callable[[str], float]) -> Callable[[str], float]:
+def checked(check: Callable[[str], Value]) -> Callable[[str], Value]:
     """Make an argument's type of a function that reads a value or raises ValueError, to keep its message.
 
     Parameters
@@ -149,7 +152,7 @@ def checked(check: Callable[[str], float]) -> Callable[[str], float]:
     0.9
     """
 
-    def read(text: str) -> float:
+    def read(text: str) -> Value:
         try:
             return check(text)
         except ValueError as error:

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 from nsfw_command.arguments import NOT_WRITTEN, number, positive
 from nsfw_command.terminal import complain, printable
 from nsfw_experiments.evolution.primitives import CANVAS, PRIMITIVES
-from nsfw_experiments.evolution.settings import GENERATIONS, POPULATION, SEED, SHAPES, STRATEGY, Settings
+from nsfw_experiments.evolution.settings import (
+    GENERATIONS,
+    POPULATION,
+    SEED,
+    SHAPES,
+    STRATEGY,
+    STRATEGY_FOR_TARGET,
+    Settings,
+)
 from nsfw_model.outputs import sole_writer
 
 if TYPE_CHECKING:
@@ -48,7 +56,7 @@ def add_parser(subparsers: Any) -> None:
     add("--count", type=positive, metavar="N", help=f"number of shapes (default: {counts})")
     add("--size", type=canvas_size, metavar="WxH", help=f"canvas in pixels (default: {CANVAS[0]}x{CANVAS[1]})")
     add("--target", metavar="PICTURE", help="paint this picture instead of aiming at a high NSFW score")
-    add("--strategy", choices=tuple(GENERATIONS), help=f"default: {STRATEGY}")
+    add("--strategy", choices=tuple(GENERATIONS), help=f"default: {STRATEGY}; with --target {STRATEGY_FOR_TARGET}")
     paintings = f"paintings in a generation (default: {POPULATION[STRATEGY]}; original: as the default of --count)"
     add("--population", type=positive, metavar="N", help=paintings)
     add("--seed", type=int, metavar="N", help=f"the same seed gives the same picture (default: {SEED})")
@@ -142,7 +150,10 @@ def _make_evolution(args: Namespace) -> Evolution:
         settings = checkpoint.settings()
         _refuse_other_settings(given, settings.to_dict())
     else:
-        settings = Settings.from_dict(given)
+        default = STRATEGY if args.target is None else STRATEGY_FOR_TARGET
+        settings = Settings.from_dict({"strategy": default, **given})
+    if settings.strategy == STRATEGY_FOR_TARGET and args.target is None:
+        raise ValueError(f"--target: got none, expected the picture that {STRATEGY_FOR_TARGET!r} is to paint")
     fitness: FitnessFunction
     if args.target is not None:
         fitness = Psnr(args.target, settings.primitive.size)

@@ -9,7 +9,7 @@ from typing import Any
 
 from nsfw_command.arguments import NOT_WRITTEN, checked, positive, unwritable
 from nsfw_command.terminal import complain, printable
-from nsfw_experiments.inverse.target import check_target, check_tolerance
+from nsfw_experiments.inverse.target import CLASSIC, FAMILIES, check_robust, check_target, check_tolerance
 from nsfw_model.checks import check_whole
 
 #: File name extensions of formats that keep every pixel's value.
@@ -46,7 +46,17 @@ def add_parser(subparsers) -> None:
         metavar="FILE",
         help=f"result, one of {', '.join(LOSSLESS)}; with --robust also .jpg",
     )
-    parser.add_argument("--robust", action="store_true", help="make the change survive JPEG, scaling and mirroring")
+    parser.add_argument(
+        "--robust",
+        action="store_true",
+        help="make the change survive what happens to pictures: JPEG, scaling, crops ...",
+    )
+    parser.add_argument(
+        "--against",
+        type=checked(check_robust),
+        metavar="FAMILY,...",
+        help=f"--robust, against some only: {', '.join(FAMILIES)}; classic is the first {len(CLASSIC)}",
+    )
     parser.add_argument("--full-resolution", action="store_true", help="keep the size (default: 256x256)")
     parser.add_argument("--iterations", type=positive, default=100, metavar="N", help="default: 100")
     parser.add_argument(
@@ -96,7 +106,7 @@ def _output_problem(args: Namespace) -> str | None:
     extension = args.out.suffix.lower()
     if extension not in LOSSLESS + LOSSY:
         return f"{args.out}: expected a name ending in {', '.join(LOSSLESS)} (with --robust also .jpg)"
-    if extension in LOSSY and not args.robust:
+    if extension in LOSSY and not (args.robust or args.against):
         return f"{args.out}: saving as JPEG would undo the change; take {', '.join(LOSSLESS)}, or --robust"
     if args.out.is_dir():
         return f"{args.out}: is a folder"
@@ -109,12 +119,13 @@ def _invert(args: Namespace) -> int:
     from nsfw_experiments.inverse.appearance import Appearance
     from nsfw_experiments.inverse.callbacks import ProgressBar
     from nsfw_experiments.inverse.eot import robustness_table
+    from nsfw_experiments.inverse.wild import wild_table
     from nsfw_model.outputs import save_picture
     from nsfw_model.picture import open_picture
     from open_nsfw import nsfw_score
 
-    source = open_picture(args.picture)
-    read_pixels(source, args.full_resolution, args.robust)  # a bad picture is told before the network is loaded
+    source, robust = open_picture(args.picture), args.against or args.robust
+    read_pixels(source, args.full_resolution, bool(robust))  # a bad picture is told before the network is loaded
     appearance, extension = Appearance.of(source), args.out.suffix.lower()
     flaw = appearance.flaw_in(extension)
     if flaw:
@@ -126,7 +137,7 @@ def _invert(args: Namespace) -> int:
             iterations=args.iterations,
             tolerance=args.tolerance,
             full_resolution=args.full_resolution,
-            robust=args.robust,
+            robust=robust,
             seed=args.seed,
             callback=progress_bar,
         )
@@ -141,6 +152,8 @@ def _invert(args: Namespace) -> int:
     print(record)
     if record.robustness_grid:
         print(robustness_table(record.robustness_grid))
+    if record.wild:
+        print(wild_table(record.wild))
     print(f"written     {printable(str(args.out))}, scored again: {written:.6f}")
     if record.reached and record.meets(written):
         return 0

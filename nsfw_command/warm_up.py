@@ -311,10 +311,10 @@ def _invert() -> str:
 def _evolve() -> str:
     from nsfw_experiments.evolution import Evolution
     from nsfw_experiments.evolution.fitness import NsfwLogit, NsfwScore
-    from nsfw_experiments.evolution.settings import POPULATION, Settings
+    from nsfw_experiments.evolution.settings import Settings
     from nsfw_experiments.evolution.strategies import make_toolbox
 
-    for strategy, fitness in zip(POPULATION, (NsfwLogit(), NsfwScore())):
+    for strategy, fitness in (("compact", NsfwLogit()), ("original", NsfwScore())):
         settings = Settings.from_dict({"strategy": strategy, "count": 4, "population": 2})
         evolution = Evolution(make_toolbox(settings, fitness))
         evolution.run(generations=1)

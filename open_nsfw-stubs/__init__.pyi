@@ -60,6 +60,7 @@ def nsfw_score(
     *,
     precision: Literal["float32", "bfloat16"] = "float32",
     frames: Literal["first", "max", "mean"] = "first",
+    resist: bool = False,
 ) -> float: ...
 def frame_scores(
     img: Picture,
@@ -69,6 +70,7 @@ def frame_scores(
     *,
     batch_size: int = 8,
     precision: Literal["float32", "bfloat16"] = "float32",
+    resist: bool = False,
 ) -> Iterator[FrameScore]: ...
 @overload
 def nsfw_scores(
@@ -84,6 +86,7 @@ def nsfw_scores(
     frames: Literal["first", "max", "mean"] = "first",
     every: float | None = None,
     client: Any = None,
+    resist: bool = False,
 ) -> Iterator[float]: ...
 @overload
 def nsfw_scores(
@@ -99,6 +102,7 @@ def nsfw_scores(
     frames: Literal["first", "max", "mean"] = "first",
     every: float | None = None,
     client: Any = None,
+    resist: bool = False,
 ) -> Iterator[float | PictureError]: ...
 @overload
 def nsfw_scores(
@@ -114,6 +118,7 @@ def nsfw_scores(
     frames: Literal["all"],
     every: float | None = None,
     client: Any = None,
+    resist: bool = False,
 ) -> Iterator[list[FrameScore]]: ...
 @overload
 def nsfw_scores(
@@ -129,6 +134,7 @@ def nsfw_scores(
     frames: Literal["first", "max", "mean", "all"] = "first",
     every: float | None = None,
     client: Any = None,
+    resist: bool = False,
 ) -> Iterator[float | list[FrameScore] | PictureError]: ...
 def build_nsfw_net(
     input_var: Any = None, nsfw_pkl_path: str | Path | None = None, deploy_prototxt_path: str | Path | None = None

@@ -34,6 +34,10 @@ class FitnessFunction(Protocol):
         Names the number that people read.
     identity : str
         Tells saved runs of different fitness functions apart.
+    promising : float, optional
+        What a run should have reached after some hundred evaluations; the strategy "compact" starts anew otherwise.
+    target : PIL.Image.Image, optional
+        The picture that is to be painted, of the canvas's size; the strategy "least-squares" asks for it.
 
     Examples
     --------
@@ -136,6 +140,7 @@ class NsfwLogit(_Displayed):
     """
 
     label = "NSFW score"
+    promising = 1.2
 
     def __init__(
         self,
@@ -191,6 +196,8 @@ class NsfwScore(NsfwLogit):
     >>> 0 < score < 0.2
     True
     """
+
+    promising = score_of(NsfwLogit.promising)
 
     def __call__(self, pictures: Sequence[Image.Image]) -> list[float]:
         """Give the score of each picture."""

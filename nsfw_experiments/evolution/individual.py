@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from deap import base
 
 from nsfw_experiments.display import figures, never_raises, png, reduced
 from nsfw_experiments.evolution.painting import render
-from nsfw_experiments.evolution.primitives import COLOUR_GENES, Primitive, Ranges, Shape
+from nsfw_experiments.evolution.primitives import CHANNEL, COLOUR_GENES, Primitive, Ranges, Shape, clipped, random_shape
+from nsfw_experiments.evolution.pursuit import Pursuit
 from theano_compat.deprecation import renamed_arguments
 
 
@@ -86,27 +87,6 @@ def clone(painting: Painting) -> Painting:
     return copy
 
 
-def random_shape(rng: random.Random, ranges: Ranges) -> Shape:
-    """Draw every gene of a shape from its range.
-
-    Parameters
-    ----------
-    rng : random.Random
-    ranges : tuple of (int, int)
-        Lowest and highest value of each gene.
-
-    Returns
-    -------
-    tuple of int
-
-    Examples
-    --------
-    >>> random_shape(random.Random(0), ((5, 5), (7, 7)))
-    (5, 7)
-    """
-    return tuple(rng.randint(low, high) for low, high in ranges)
-
-
 @renamed_arguments(kind="primitive")
 def palette_painting(rng: random.Random, primitive: Primitive, count: int) -> Painting:
     """Give a random painting in one to three colours and their neighbours.
@@ -132,9 +112,72 @@ def palette_painting(rng: random.Random, primitive: Primitive, count: int) -> Pa
     50
     """
     ranges = primitive.ranges
-    palette = [random_shape(rng, ranges)[-COLOUR_GENES:] for _ in range(rng.randint(1, 3))]
+    palette = _palette(rng, ranges)
     shapes = (coloured_like(random_shape(rng, ranges), rng.choice(palette), rng, ranges) for _ in range(count))
     return Painting(shapes, primitive)
+
+
+def _palette(rng: random.Random, ranges: Ranges) -> list[Shape]:
+    return [random_shape(rng, ranges)[-COLOUR_GENES:] for _ in range(rng.randint(1, 3))]
+
+
+def pursued_painting(rng: random.Random, primitive: Primitive, count: int, pursuit: Pursuit) -> Painting:
+    """Give a painting whose shapes were chosen one after the other for what was missing.
+
+    Parameters
+    ----------
+    rng : random.Random
+    primitive : Primitive
+    count : int
+        Shapes in the painting.
+    pursuit : Pursuit
+        Of the picture that is to be painted.
+
+    Returns
+    -------
+    Painting
+        Without a fitness.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> from nsfw_experiments.evolution.primitives import Circles
+    >>> circles = Circles((64, 48))
+    >>> len(pursued_painting(random.Random(0), circles, 5, Pursuit(circles, Image.new("RGB", (64, 48), "teal"))))
+    5
+    """
+    return Painting(pursuit.painting(count, rng), primitive)
+
+
+def covered_painting(rng: random.Random, primitive: Primitive, count: int) -> Painting:
+    """Give a random painting of compact shapes in a palette, above others that cover the canvas, if such there are.
+
+    Parameters
+    ----------
+    rng : random.Random
+    primitive : Primitive
+    count : int
+        Shapes in the painting.
+
+    Returns
+    -------
+    Painting
+        Without a fitness.
+
+    Examples
+    --------
+    >>> from nsfw_experiments.evolution.primitives import Polygons
+    >>> painting = covered_painting(random.Random(0), Polygons(3), count=50)
+    >>> len(painting), painting[0][:6], painting[1][:6]
+    (50, (0, 0, 256, 0, 0, 256), (256, 256, 256, 0, 0, 256))
+    """
+    ranges = primitive.ranges
+    palette = _palette(rng, ranges)
+    brightness = rng.choice((1.0, rng.random()))
+    shapes = primitive.covering_shapes([round(rng.randint(*CHANNEL) * brightness) for _ in range(COLOUR_GENES - 1)])
+    while len(shapes) < count:
+        shapes.append(coloured_like(primitive.compact_shape(rng), rng.choice(palette), rng, ranges))
+    return Painting(shapes[:count], primitive)
 
 
 def coloured_like(shape: Shape, model: Shape, rng: random.Random, ranges: Ranges) -> Shape:
@@ -159,23 +202,3 @@ def coloured_like(shape: Shape, model: Shape, rng: random.Random, ranges: Ranges
     """
     colour = [round(rng.gauss(channel, 28)) for channel in model[-COLOUR_GENES:-1]]
     return clipped([*shape[:-COLOUR_GENES], *colour, shape[-1]], ranges)
-
-
-def clipped(genes: Sequence[int], ranges: Ranges) -> Shape:
-    """Bring genes back into their ranges.
-
-    Parameters
-    ----------
-    genes : sequence of int
-    ranges : tuple of (int, int)
-
-    Returns
-    -------
-    tuple of int
-
-    Examples
-    --------
-    >>> clipped([-3, 300], ((0, 10), (0, 255)))
-    (0, 255)
-    """
-    return tuple(min(high, max(low, gene)) for gene, (low, high) in zip(genes, ranges))

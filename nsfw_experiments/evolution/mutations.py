@@ -7,12 +7,13 @@ Evolutionary Computing", 2nd edition, Springer 2015, chapter 4.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from nsfw_experiments.evolution.individual import Painting, clipped, coloured_like, random_shape
 from nsfw_experiments.evolution.primitives import COLOUR_GENES, Ranges, Shape
+from nsfw_experiments.evolution.pursuit import Pursuit
 from theano_compat.deprecation import renamed_arguments
 from theano_compat.deprecation import deprecated_names
 
@@ -82,6 +83,7 @@ def mixed_mutation(
     weights: Sequence[int] = (70, 20, 8, 2),
     numbers: Sequence[int] = (1, 1, 2, 3),
     sigmas: Sequence[float] = (0.03, 0.1, 0.3),
+    new_shape: Callable[[random.Random], Shape] | None = None,
 ) -> tuple[Painting]:
     """Mutate boldly, by one of four operators.
 
@@ -98,6 +100,8 @@ def mixed_mutation(
         How many shapes `gaussian_mutation` changes: one of these.
     sigmas : sequence of float
         How far it moves them: one of these standard deviations, in parts of a gene's range.
+    new_shape : callable, optional
+        As for `replacement_mutation`.
 
     Returns
     -------
@@ -111,7 +115,8 @@ def mixed_mutation(
     True
     """
     gaussian = partial(gaussian_mutation, numbers=numbers, sigmas=sigmas)
-    (mutate,) = rng.choices((gaussian, replacement_mutation, swap_mutation, colour_shift), weights)
+    replacement = partial(replacement_mutation, new_shape=new_shape)
+    (mutate,) = rng.choices((gaussian, replacement, swap_mutation, colour_shift), weights)
     mutate(painting, rng, ranges)
     return (painting,)
 
@@ -148,7 +153,9 @@ def gaussian_mutation(
         painting[index] = add_gaussian_noise(painting[index], rng.choice((geometry, colour)), sigma, rng, ranges)
 
 
-def replacement_mutation(painting: Painting, rng: random.Random, ranges: Ranges) -> None:
+def replacement_mutation(
+    painting: Painting, rng: random.Random, ranges: Ranges, new_shape: Callable[[random.Random], Shape] | None = None
+) -> None:
     """Reset one to three shapes at random, every other to about the colour of a shape that is there.
 
     Parameters
@@ -158,6 +165,8 @@ def replacement_mutation(painting: Painting, rng: random.Random, ranges: Ranges)
     rng : random.Random
     ranges : tuple of (int, int)
         Lowest and highest value of each gene.
+    new_shape : callable, optional
+        Draws a shape; left out, every gene is drawn from its range.
 
     Examples
     --------
@@ -167,7 +176,7 @@ def replacement_mutation(painting: Painting, rng: random.Random, ranges: Ranges)
     False
     """
     for index in sample_indices(painting, rng, (1, 1, 2, 3)):
-        shape = random_shape(rng, ranges)
+        shape = new_shape(rng) if new_shape else random_shape(rng, ranges)
         if rng.random() < 0.5:
             shape = coloured_like(shape, rng.choice(painting), rng, ranges)
         painting[index] = shape
@@ -218,6 +227,80 @@ def colour_shift(painting: Painting, rng: random.Random, ranges: Ranges) -> None
     for index, shape in enumerate(painting):
         if rng.random() < share:
             painting[index] = clipped([gene + change for gene, change in zip(shape, shift)], ranges)
+
+
+def pursuit_mutation(
+    painting: Painting,
+    rng: random.Random,
+    ranges: Ranges,
+    pursuit: Pursuit,
+    weights: Sequence[int] = (60, 15, 8, 8, 9),
+    numbers: Sequence[int] = (1, 1, 2),
+    sigmas: Sequence[float] = (0.03, 0.1, 0.3),
+) -> tuple[Painting]:
+    """Replace a shape by what a painting lacks most, or change some shapes but for their colours; then fit these.
+
+    Parameters
+    ----------
+    painting : Painting
+        Changed in place.
+    rng : random.Random
+    ranges : tuple of (int, int)
+        Lowest and highest value of each gene.
+    pursuit : Pursuit
+        Of the picture that is to be painted.
+    weights : sequence of int
+        How often shapes are moved or resized, one is replaced by a chosen one on top, and others are replaced at
+        random, brought to another depth, or given another alpha.
+    numbers : sequence of int
+        How many shapes are changed: one of these.
+    sigmas : sequence of float
+        How far they are moved: one of these standard deviations, in parts of a gene's range.
+
+    Returns
+    -------
+    (Painting,)
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> from nsfw_experiments.evolution.primitives import Circles
+    >>> circles = Circles((64, 48))
+    >>> pursuit = Pursuit(circles, Image.new("RGB", (64, 48), "teal"))
+    >>> painting = Painting(pursuit.painting(5, random.Random(0)))
+    >>> (mutant,) = pursuit_mutation(painting, random.Random(0), circles.ranges, pursuit)
+    >>> mutant is painting
+    True
+    """
+    (change,) = rng.choices((_moved, None, _replaced, _sunk_or_raised, _let_through), weights)
+    if change is None:
+        painting.pop(rng.randrange(len(painting)))
+        painting.append(pursuit.new_shape(painting, rng))
+    else:
+        for index in sample_indices(painting, rng, numbers):
+            change(painting, index, rng, ranges, rng.choice(sigmas))
+    painting[:] = pursuit.best_colours(painting)
+    return (painting,)
+
+
+def _moved(painting: Painting, index: int, rng: random.Random, ranges: Ranges, sigma: float) -> None:
+    """All of a shape's geometry, or two neighbouring genes of it: a centre, a corner, an extent."""
+    geometry = range(len(ranges) - COLOUR_GENES)
+    first = rng.randrange(0, len(geometry), 2)
+    genes = rng.choice((geometry, geometry[first : first + 2]))
+    painting[index] = add_gaussian_noise(painting[index], genes, sigma, rng, ranges)
+
+
+def _replaced(painting: Painting, index: int, rng: random.Random, ranges: Ranges, sigma: float) -> None:
+    painting[index] = random_shape(rng, ranges)
+
+
+def _sunk_or_raised(painting: Painting, index: int, rng: random.Random, ranges: Ranges, sigma: float) -> None:
+    painting.insert(rng.randrange(len(painting)), painting.pop(index))
+
+
+def _let_through(painting: Painting, index: int, rng: random.Random, ranges: Ranges, sigma: float) -> None:
+    painting[index] = (*painting[index][:-1], rng.randint(*ranges[-1]))
 
 
 def sample_indices(painting: Painting, rng: random.Random, numbers: Sequence[int]) -> list[int]:

@@ -16,6 +16,8 @@ A new shape is a subclass of `Primitive` and a line in `PRIMITIVES`, all in this
 
 from __future__ import annotations
 
+import math
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,6 +39,50 @@ CANVAS = (256, 256)
 LARGEST_CANVAS = 1 << 24
 #: Of a polygon.
 LARGEST_CORNERS = 10_000
+#: Of a compact polygon: the least and the largest radius, in parts of the canvas's shorter side; the standard
+#: deviations of a corner's angle, in radians over the number of corners, and of its radius's logarithm.
+COMPACT_RADII, ANGLE_DEVIATION, RADIUS_DEVIATION = (1 / 32, 0.35), 1.0, 0.25
+
+
+def random_shape(rng: random.Random, ranges: Ranges) -> Shape:
+    """Draw every gene of a shape from its range.
+
+    Parameters
+    ----------
+    rng : random.Random
+    ranges : tuple of (int, int)
+        Lowest and highest value of each gene.
+
+    Returns
+    -------
+    tuple of int
+
+    Examples
+    --------
+    >>> random_shape(random.Random(0), ((5, 5), (7, 7)))
+    (5, 7)
+    """
+    return tuple(rng.randint(low, high) for low, high in ranges)
+
+
+def clipped(genes: Sequence[int], ranges: Ranges) -> Shape:
+    """Bring genes back into their ranges.
+
+    Parameters
+    ----------
+    genes : sequence of int
+    ranges : tuple of (int, int)
+
+    Returns
+    -------
+    tuple of int
+
+    Examples
+    --------
+    >>> clipped([-3, 300], ((0, 10), (0, 255)))
+    (0, 255)
+    """
+    return tuple(min(high, max(low, gene)) for gene, (low, high) in zip(genes, ranges))
 
 
 class Primitive(ABC):
@@ -91,6 +137,50 @@ class Primitive(ABC):
     @property
     @abstractmethod
     def small_ranges(self) -> Ranges: ...
+
+    def compact_shape(self, rng: random.Random) -> Shape:
+        """Draw a shape at random that is about as wide as it is high, and at least half opaque.
+
+        Parameters
+        ----------
+        rng : random.Random
+
+        Returns
+        -------
+        tuple of int
+        """
+        return random_shape(rng, self.ranges)
+
+    def centred(self, shape: Shape, x: int, y: int) -> Shape:
+        """Give a shape with its centre elsewhere.
+
+        Parameters
+        ----------
+        shape : tuple of int
+        x, y : int
+            The new centre, on the canvas.
+
+        Returns
+        -------
+        tuple of int
+            Within the ranges.
+        """
+        return clipped((x, y, *shape[2:]), self.ranges)
+
+    def covering_shapes(self, colour: Sequence[int]) -> list[Shape]:
+        """Give shapes that cover the canvas with a colour.
+
+        Parameters
+        ----------
+        colour : sequence of int
+            Red, green and blue, 0..255.
+
+        Returns
+        -------
+        list of tuple of int
+            Empty where no few shapes do.
+        """
+        return []
 
     @abstractmethod
     def paint(self, canvas: Image.Image, pen: ImageDraw.ImageDraw, shape: Shape) -> None:
@@ -308,6 +398,33 @@ class Polygons(Primitive):
     @cached_property
     def small_ranges(self) -> Ranges:
         return (*self.ranges[:-1], (0, 128))
+
+    def compact_shape(self, rng: random.Random) -> Shape:
+        # A polygon of corners anywhere is large and pointed, and mixes with what is there; this is a regular one, more
+        # or less.
+        shortest = min(self.size)
+        x, y, turn = *(rng.randint(0, side) for side in self.size), rng.uniform(0, 2 * math.pi)
+        radius = math.exp(rng.uniform(*(math.log(shortest * part) for part in COMPACT_RADII)))
+        points: list[int] = []
+        for corner in range(self.corners):
+            angle = turn + (2 * math.pi * corner + rng.gauss(0, ANGLE_DEVIATION)) / self.corners
+            distance = radius * math.exp(rng.gauss(0, RADIUS_DEVIATION))
+            points += [round(x + distance * math.cos(angle)), round(y + distance * math.sin(angle))]
+        colour = [rng.randint(*CHANNEL) for _ in range(COLOUR_GENES - 1)]
+        return clipped([*points, *colour, rng.randint(128, 255)], self.ranges)
+
+    def centred(self, shape: Shape, x: int, y: int) -> Shape:
+        corners = shape[:-COLOUR_GENES]
+        shift = [round(place - sum(corners[axis::2]) / self.corners) for axis, place in enumerate((x, y))]
+        moved = [corner + shift[number % 2] for number, corner in enumerate(corners)]
+        return clipped([*moved, *shape[-COLOUR_GENES:]], self.ranges)
+
+    def covering_shapes(self, colour: Sequence[int]) -> list[Shape]:
+        width, height = self.size
+        opaque = (*colour, 255)
+        if self.corners == 3:
+            return [(0, 0, width, 0, 0, height, *opaque), (width, height, width, 0, 0, height, *opaque)]
+        return [(0, 0, width, 0, width, height, *(0, height) * (self.corners - 3), *opaque)]
 
     def paint(self, canvas: Image.Image, pen: ImageDraw.ImageDraw, shape: Shape) -> None:
         points, colour = shape[:-COLOUR_GENES], shape[-COLOUR_GENES:]

@@ -161,13 +161,14 @@ class Evolution:
         """Give a function that takes the state back to what it is now."""
         random, population = self.toolbox.rng.getstate(), self.population
         generation, evaluations, records = self.generation, self.evaluations, len(self.logbook)
-        fame = self.hall_of_fame
+        fame, memory = self.hall_of_fame, dict(self.toolbox.memory)
         paintings, fitnesses = list(fame.items), list(fame.keys)
 
         def undo() -> None:
             self.toolbox.rng.setstate(random)
             self.population, self.generation, self.evaluations = population, generation, evaluations
             fame.items[:], fame.keys[:] = paintings, fitnesses
+            self.toolbox.memory = memory
             while len(self.logbook) > records:
                 self.logbook.pop()
 
@@ -190,6 +191,7 @@ class Evolution:
             "population": [_painting_state(painting) for painting in self.population],
             "hall_of_fame": [_painting_state(painting) for painting in self.hall_of_fame],
             "logbook": list(self.logbook),
+            **({"memory": dict(self.toolbox.memory)} if self.toolbox.memory else {}),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -220,6 +222,9 @@ class Evolution:
         for name, paintings in (("population", population), ("hall_of_fame", best)):
             if generation >= 0 and not paintings:
                 raise ValueError(f"{name}: got no painting in generation {generation}, expected at least one")
+        memory = {str(name): number for name, number in state.get("memory", {}).items()}
+        for name, number in memory.items():
+            check_whole(name, number, least=0, most=LARGEST_NUMBER)
         logbook = tools.Logbook()
         for record in state["logbook"]:
             logbook.record(**record)
@@ -228,7 +233,7 @@ class Evolution:
             raise ValueError(f"random: got {gauss!r:.100} as the next number, expected a float or none")
         self.toolbox.rng.setstate((version, tuple(numbers), gauss))
         # nothing can fail from here on: a state is taken up whole or not at all
-        self.population, self.logbook = population, logbook
+        self.population, self.logbook, self.toolbox.memory = population, logbook, memory
         self.generation, self.evaluations = generation, evaluations
         self.hall_of_fame.clear()
         self.hall_of_fame.update(best[::-1])  # of equals, the last that comes is put first

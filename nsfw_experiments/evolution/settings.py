@@ -11,11 +11,13 @@ from nsfw_model.checks import check_whole
 
 #: Defaults, beside the number of shapes, which is the primitive's.
 SHAPES = "circles"
-STRATEGY = "climb"
+STRATEGY = "compact"
+#: Where a picture is to be painted.
+STRATEGY_FOR_TARGET = "least-squares"
 SEED = 0
 #: Paintings in a generation of each strategy, and generations in a run.
-POPULATION = {"climb": 4, "original": 50}
-GENERATIONS = {"climb": 1000, "original": 200}
+POPULATION = {"climb": 4, "compact": 2, "least-squares": 4, "original": 50}
+GENERATIONS = {"climb": 1000, "compact": 1000, "least-squares": 1000, "original": 200}
 #: Of shapes in a painting, and of paintings in a generation; a checkpoint could ask for more than there is memory.
 LARGEST_COUNT = 100_000
 
@@ -26,7 +28,7 @@ class Settings:
 
     Parameters
     ----------
-    strategy : {"climb", "original"}
+    strategy : {"climb", "compact", "least-squares", "original"}
         See `nsfw_experiments.evolution.strategies`.
     primitive : Primitive
         What the shapes are, and the size of the canvas.

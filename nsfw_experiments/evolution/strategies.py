@@ -1,4 +1,4 @@
-"""Two ways to evolve a painting, each a DEAP toolbox with all its parts in sight.
+"""Four ways to evolve a painting, each a DEAP toolbox with all its parts in sight.
 
 A strategy is a function that fills a toolbox [1]_. Whatever is registered there can be registered anew:
 ``toolbox.register("map", pool.map)`` spreads the work over processes, ``toolbox.register("mate", tools.cxUniform,
@@ -18,22 +18,34 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from deap import algorithms, base, tools
 
 from nsfw_experiments.evolution.deap_random import deap_draws_from
 from nsfw_experiments.evolution.fitness import FitnessFunction
-from nsfw_experiments.evolution.individual import Painting, clone, palette_painting, random_shape
-from nsfw_experiments.evolution.mutations import FINE, mixed_mutation, reset_or_swap_mutation
+from nsfw_experiments.evolution.individual import (
+    Painting,
+    clone,
+    covered_painting,
+    palette_painting,
+    pursued_painting,
+    random_shape,
+)
+from nsfw_experiments.evolution.mutations import FINE, mixed_mutation, pursuit_mutation, reset_or_swap_mutation
 from nsfw_experiments.evolution.painting import render_all
 from nsfw_experiments.evolution.primitives import Primitive, Shape
+from nsfw_experiments.evolution.pursuit import Pursuit
 from theano_compat.deprecation import renamed_arguments
 from nsfw_experiments.evolution.settings import POPULATION, SEED, Settings
 from theano_compat.deprecation import deprecated_names
 
 __getattr__ = deprecated_names(__name__, {"assess": f"{__name__}:evaluate_invalid", "unite": f"{__name__}:recombine"})
+
+
+#: Evaluations after which a run of "compact" is to be promising.
+TRIED = 900
 
 
 class PaintingToolbox(base.Toolbox):
@@ -52,6 +64,8 @@ class PaintingToolbox(base.Toolbox):
     fitness : FitnessFunction
     rng : random.Random
         The only source of randomness of a run.
+    memory : dict of str to int
+        What a strategy has to know besides its population; saved with the run.
 
     Examples
     --------
@@ -66,6 +80,7 @@ class PaintingToolbox(base.Toolbox):
         self.primitive = settings.primitive
         self.fitness = fitness
         self.rng = random.Random(settings.seed)
+        self.memory: dict[str, int] = {}
         self.register("clone", clone)
         self.register("map", map)
         self.register("batches", batches, size=8)
@@ -212,6 +227,103 @@ def climbing_toolbox(
     return make_toolbox(Settings("climb", primitive, count, population, seed, fine), fitness)
 
 
+@renamed_arguments(kind="primitive")
+def compact_toolbox(
+    primitive: Primitive,
+    count: int,
+    fitness: FitnessFunction,
+    seed: int = SEED,
+    population: int = POPULATION["compact"],
+) -> PaintingToolbox:
+    """Make the toolbox of a hill climber with compact shapes that starts anew where it gets nowhere.
+
+    It climbs as `climbing_toolbox` does. New shapes are compact (`Primitive.compact_shape`), and a painting begins with
+    some that cover the canvas, which give it a ground (`Primitive.covering_shapes`): for triangles both make
+    much of a difference, circles are compact already. A run whose fitness is not promising after `TRIED` evaluations,
+    as the fitness function says, has chosen a bad beginning and starts anew; the hall of fame keeps the best.
+
+    Parameters
+    ----------
+    primitive : Primitive
+        What to paint with.
+    count : int
+        Shapes in a painting.
+    fitness : FitnessFunction
+        See `nsfw_experiments.evolution.fitness`. One without ``promising`` is never started anew.
+    seed : int
+        Decides all that is random.
+    population : int
+        Mutants in a generation.
+
+    Returns
+    -------
+    PaintingToolbox
+
+    Raises
+    ------
+    ValueError
+        If `count` or `population` is no whole number of at least 1.
+
+    Examples
+    --------
+    >>> from nsfw_experiments.evolution.fitness import NsfwLogit
+    >>> from nsfw_experiments.evolution.primitives import Polygons
+    >>> toolbox = compact_toolbox(Polygons(3), count=100, fitness=NsfwLogit())
+    >>> toolbox.individual()[0]
+    (0, 0, 256, 0, 0, 256, 174, 95, 112, 255)
+    """
+    return make_toolbox(Settings("compact", primitive, count, population, seed), fitness)
+
+
+@renamed_arguments(kind="primitive")
+def least_squares_toolbox(
+    primitive: Primitive,
+    count: int,
+    fitness: FitnessFunction,
+    seed: int = SEED,
+    population: int = POPULATION["least-squares"],
+) -> PaintingToolbox:
+    """Make the toolbox of a hill climber towards a picture that makes use of knowing it.
+
+    The colours of each painting are those with the least squared error to the target, so that evolution only looks
+    for places and alphas; and the first paintings, as some of the new shapes later on, are chosen for what is missing
+    (`nsfw_experiments.evolution.pursuit`). What is tried there is compared with the target in blocks of pixels, and is
+    no evaluation. Other fitness functions only tell how good a painting is, and not what would be better.
+
+    Parameters
+    ----------
+    primitive : Primitive
+        What to paint with.
+    count : int
+        Shapes in a painting.
+    fitness : FitnessFunction
+        One with a ``target``, a picture of the canvas's size, such as `Psnr`.
+    seed : int
+        Decides all that is random.
+    population : int
+        Mutants in a generation.
+
+    Returns
+    -------
+    PaintingToolbox
+
+    Raises
+    ------
+    ValueError
+        If the fitness has no target, or `count` or `population` is no whole number of at least 1.
+
+    Examples
+    --------
+    >>> from nsfw_experiments.evolution.fitness import Psnr
+    >>> from nsfw_experiments.evolution.primitives import Circles
+    >>> toolbox = least_squares_toolbox(Circles(), count=50, fitness=Psnr("img/coffee.jpg"))
+    >>> population, _ = toolbox.start()
+    >>> population[0].fitness.values[0] > 11
+    True
+    """
+    return make_toolbox(Settings("least-squares", primitive, count, population, seed), fitness)
+
+
 def _register_original(toolbox: PaintingToolbox) -> None:
     settings, primitive, rng = toolbox.settings, toolbox.primitive, toolbox.rng
     toolbox.register("shape", random_shape, rng, primitive.small_ranges)
@@ -237,9 +349,37 @@ def _register_climb(toolbox: PaintingToolbox) -> None:
     toolbox.register("generation", climb, toolbox, children=population, extinction=min(0.02 * population, 1))
 
 
+def _register_compact(toolbox: PaintingToolbox) -> None:
+    primitive, rng = toolbox.primitive, toolbox.rng
+    _register_climb(toolbox)
+    toolbox.register("individual", covered_painting, rng, primitive, toolbox.settings.count)
+    toolbox.register("population", tools.initRepeat, list, toolbox.individual)
+    toolbox.register("mutate", mixed_mutation, rng=rng, ranges=primitive.ranges, new_shape=primitive.compact_shape)
+    toolbox.register("climb", toolbox.generation)
+    promising = getattr(toolbox.fitness, "promising", -inf)
+    toolbox.register("generation", climb_or_start_anew, toolbox, tried=TRIED, promising=promising)
+
+
+def _register_least_squares(toolbox: PaintingToolbox) -> None:
+    settings, primitive, rng = toolbox.settings, toolbox.primitive, toolbox.rng
+    target = getattr(toolbox.fitness, "target", None)
+    if target is None:
+        raise ValueError(
+            f"strategy: got 'least-squares' for {settings.fitness}, expected a fitness with a target picture"
+        )
+    pursuit = Pursuit(primitive, target)
+    _register_climb(toolbox)
+    toolbox.register("individual", pursued_painting, rng, primitive, settings.count, pursuit)
+    toolbox.register("population", tools.initRepeat, list, toolbox.individual)
+    toolbox.register("mutate", pursuit_mutation, rng=rng, ranges=primitive.ranges, pursuit=pursuit)
+    toolbox.register("start", best_of_random, toolbox, size=6 * settings.population, lineages=settings.population)
+
+
 #: What fills the toolbox, by the strategy's name. A new strategy has a line here and in `settings`.
 STRATEGIES: dict[str, Callable[[PaintingToolbox], None]] = {
     "climb": _register_climb,
+    "compact": _register_compact,
+    "least-squares": _register_least_squares,
     "original": _register_original,
 }
 
@@ -566,6 +706,48 @@ def climb(
     if len(survivors) > 1 and toolbox.rng.random() < extinction:
         survivors.remove(tools.selWorst(survivors, 1)[0])
     return survivors, evaluations
+
+
+def climb_or_start_anew(
+    toolbox: PaintingToolbox, population: list[Painting], tried: int, promising: float
+) -> tuple[list[Painting], int]:
+    """Make one generation with ``toolbox.climb``, or start anew, if so many evaluations have led nowhere.
+
+    Parameters
+    ----------
+    toolbox : PaintingToolbox
+        Its memory has the evaluations since the last start, once they were looked at.
+    population : list of Painting
+    tried : int
+        After so many evaluations of generations the fitness is looked at, once for each start.
+    promising : float
+        Fitness that the best painting should have then.
+
+    Returns
+    -------
+    population : list of Painting
+    evaluations : int
+
+    Examples
+    --------
+    >>> from nsfw_experiments.evolution.fitness import PerPicture
+    >>> from nsfw_experiments.evolution.primitives import Circles
+    >>> redness = PerPicture(lambda picture: picture.resize((1, 1)).getpixel((0, 0))[0])
+    >>> toolbox = compact_toolbox(Circles((32, 24)), 5, redness)
+    >>> population, _ = toolbox.start()
+    >>> population, _ = climb_or_start_anew(toolbox, population, tried=10, promising=256)
+    >>> toolbox.memory["tried"] < 10
+    True
+    """
+    population, evaluations = toolbox.climb(population)
+    before = toolbox.memory.get("tried", 0)
+    toolbox.memory["tried"] = before + evaluations
+    best = max(painting.fitness.values[0] for painting in population)
+    if best >= promising or not before < tried <= toolbox.memory["tried"]:
+        return population, evaluations
+    toolbox.memory["tried"] = 0
+    population, again = toolbox.start()
+    return population, evaluations + again
 
 
 def recombine(parent: Painting, children: Sequence[Painting]) -> Painting:

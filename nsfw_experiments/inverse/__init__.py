@@ -7,6 +7,9 @@ Its files::
     search       the goal, the searches towards it, and their progress
     prune        taking back what a JPEG does not show
     eot          the EOT attack: changes that survive transformations
+    families     the families of transformations: what is drawn and what is demanded
+    composition  transformations one after the other
+    wild         scores after what happens to pictures, drawn and never drawn
     record       what came of it
     comparison   a picture, what was made of it, and their difference
     callbacks    a progress bar and a live view

@@ -15,7 +15,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from inspect import GEN_CLOSED, getgeneratorstate
 from itertools import islice
 
@@ -26,7 +26,7 @@ from nsfw_experiments.display import figures, never_raises, png
 from nsfw_experiments.image_metrics import psnr, ssim
 from nsfw_experiments.inverse.appearance import Appearance
 from nsfw_experiments.inverse.comparison import comparison
-from nsfw_experiments.inverse.eot import eot_attack, robustness_grid, verified_logit
+from nsfw_experiments.inverse.eot import Transformation, eot_attack, grid_of, robustness_grid, verified_logit
 from nsfw_experiments.inverse.prune import prune
 from nsfw_experiments.inverse.record import Record, Step
 from nsfw_experiments.inverse.search import (
@@ -44,7 +44,8 @@ from nsfw_experiments.inverse.search import (
     greedy_correction,
     search,
 )
-from nsfw_experiments.inverse.target import check_target, check_tolerance
+from nsfw_experiments.inverse.target import check_robust, check_target, check_tolerance
+from nsfw_experiments.inverse.wild import compositions, wild_scores
 from nsfw_experiments.pillow.preprocessing import preprocessing
 from nsfw_model.checks import check_whole
 from nsfw_model.logit import score_of
@@ -69,7 +70,7 @@ def inverse(
     iterations: int = 100,
     tolerance: float = 0.01,
     full_resolution: bool = False,
-    robust: bool = False,
+    robust: bool | str | Sequence[str] = False,
     seed: int = 0,
     callback: Callable[[Step], None] | None = None,
     scorer: Scorer | None = None,
@@ -97,9 +98,10 @@ def inverse(
     full_resolution : bool
         Keep the picture's own size. Otherwise the result is 256x256, where the scorer has nothing left to
         resize.
-    robust : bool
-        Make the change survive JPEG, scaling and mirroring, see `nsfw_experiments.inverse.eot`. The target is then
-        a bound: all scores reach it or pass it.
+    robust : bool, str or sequence of str
+        Make the change survive what happens to pictures, see `nsfw_experiments.inverse.eot`. The target is then a
+        bound: all scores reach it or pass it. True for all of `nsfw_experiments.inverse.target.FAMILIES`; the names
+        of some, as ``("jpeg", "crop")`` or ``"jpeg,crop"``; "classic" for JPEG, scaling and mirroring only.
     seed : int
         Of the transformations that robust mode draws; nothing else is random.
     callback : callable, optional
@@ -167,7 +169,8 @@ class Inversion:
     target : float or {"sfw", "nsfw"}
     iterations : int
     tolerance : float
-    full_resolution, robust : bool
+    full_resolution : bool
+    robust : bool, str or sequence of str
     seed : int
     scorer : nsfw_model.scorer.Scorer, optional
         All as for `inverse`.
@@ -180,7 +183,10 @@ class Inversion:
     ----------
     target, tolerance : float
     iterations : int
+    families : tuple of str
+        What the change has to survive, see `nsfw_experiments.inverse.target.FAMILIES`; none in plain mode.
     robust : bool
+        Whether there are any.
     original : ndarray of uint8, shape (height, width, 3)
         The pixels that are going to be changed.
     interrupted : bool
@@ -217,7 +223,7 @@ class Inversion:
         iterations: int = 100,
         tolerance: float = 0.01,
         full_resolution: bool = False,
-        robust: bool = False,
+        robust: bool | str | Sequence[str] = False,
         seed: int = 0,
         scorer: Scorer | None = None,
         start_from: Picture | Inversion | None = None,
@@ -225,9 +231,10 @@ class Inversion:
         self.target, self.tolerance = check_target(target), check_tolerance(tolerance)
         check_whole("iterations", iterations, least=1)
         check_whole("seed", seed, least=0)
-        self.iterations, self.robust, self.interrupted = iterations, robust, False
+        self.families = check_robust(robust)
+        self.iterations, self.robust, self.interrupted = iterations, bool(self.families), False
         source = open_picture(image)  # once, for its pixels and for what else it has
-        self.original = read_pixels(source, full_resolution, robust)
+        self.original = read_pixels(source, full_resolution, self.robust)
         self._appearance = Appearance.of(source)
         self._start = None if start_from is None else _start_pixels(start_from, self.original.shape)
         self._seed, self._given_scorer = seed, scorer
@@ -360,12 +367,12 @@ class Inversion:
 
     def _attack_robustly(self) -> Iterator[Candidate]:
         if not self._goal.shortfall(self._logit):  # it may withstand all of them as it is
-            logit = verified_logit(self._scorer, self.original, self._goal)
+            logit = verified_logit(self._scorer, self.original, self._goal, self.families)
             if not self._goal.shortfall(logit):
                 yield self._progress.note(self.original, logit)
                 return
         left = max(self.iterations - len(self.history) + 1, 1)
-        attack = eot_attack(self._scorer, self.original, self._goal, left, self._seed, self._start)
+        attack = eot_attack(self._scorer, self.original, self._goal, left, self._seed, self._start, self.families)
         for pixels, worst, verified in attack:
             yield self._progress.note(pixels, worst, Evidence.ALL if verified else Evidence.DRAWN)
 
@@ -455,11 +462,15 @@ class Inversion:
             psnr=psnr(self.original, pixels),
             ssim=ssim(self.original, pixels),
             mean_shift=float(difference.mean()),
-            robustness_grid=robustness_grid(pixels, self._given_scorer) if self.robust else None,
+            robustness_grid=self._robustness_grid(pixels) if self.robust else None,
+            wild=wild_scores(pixels, self._given_scorer, compositions(self.families)) if self.robust else None,
             history=list(self.history),
             interrupted=self.interrupted,
             pixels=pixels,
         )
+
+    def _robustness_grid(self, pixels: np.ndarray) -> dict[Transformation, float]:
+        return robustness_grid(pixels, self._given_scorer, grid_of(self.families))
 
     @never_raises
     def _repr_png_(self) -> bytes | None:

@@ -1,9 +1,10 @@
-"""The EOT attack: changes that survive what happens to pictures on their way, JPEG, scaling, mirroring.
+"""The EOT attack: changes that survive what happens to pictures on their way, from JPEG to a crop.
 
 A change that `nsfw_experiments.inverse.search` finds is tied to one exact pipeline; saving the picture again undoes
 it. Here the gradient is averaged over transformations drawn anew in every step (expectation over transformation [1]_),
-each followed by the scorer's preprocessing and each with its exact forward and its gradient. A result is judged by its
-robustness grid: its scores after every one of a fixed set of transformations.
+each followed by the scorer's preprocessing and each with its exact forward and its gradient. What is drawn are the
+families of `nsfw_experiments.inverse.families`. A result is judged by its scores after every one of a fixed set of
+transformations: the robustness grid (JPEG, scaling, mirroring), and what else the families require.
 
 References
 ----------
@@ -21,7 +22,10 @@ from itertools import product
 import numpy as np
 
 from nsfw_experiments.image_metrics import norm_of_psnr, psnr
+from nsfw_experiments.inverse.families import Batches, required
 from nsfw_experiments.inverse.search import Goal, PixelScorer, rounded
+from nsfw_experiments.inverse.target import CLASSIC
+from nsfw_experiments.inverse.wild import wild_scores
 from nsfw_experiments.pillow.jpeg import Jpeg
 from nsfw_experiments.pillow.preprocessing import HorizontalFlip, JpegRoundTrip, Pipeline, Transform, resizing
 from nsfw_model.logit import logit_of, score_of
@@ -36,13 +40,14 @@ __getattr__ = deprecated_names(
         "robust_search": f"{__name__}:eot_attack",
         "survival": f"{__name__}:robustness_grid",
         "survival_table": f"{__name__}:robustness_table",
+        "DRAWN_QUALITIES": "nsfw_experiments.inverse.families:DRAWN_QUALITIES",
+        "DRAWN_SCALES": "nsfw_experiments.inverse.families:DRAWN_SCALES",
     },
 )
 
-#: What a result has to survive, what the robustness grid shows besides, and the ranges that the search draws from.
+#: What a result has to survive, and what the robustness grid shows besides.
 QUALITIES, SCALES, MIRRORED = (50, 60, 70, 80, 90, 95), (0.75, 1.0, 1.5, 2.0), (False, True)
 SHOWN_SCALE = 0.5
-DRAWN_QUALITIES, DRAWN_SCALES = (50, 95), (0.5, 2.0)
 
 #: Transformations that are drawn in each step.
 BATCH = 4
@@ -86,6 +91,11 @@ class Transformation:
         return self.scale >= SCALES[0]
 
     @property
+    def families(self) -> set[str]:
+        """Names of the `nsfw_experiments.inverse.families` that this is made of."""
+        return {"jpeg", *(["scale"] if self.scale != 1 else []), *(["mirror"] if self.mirrored else [])}
+
+    @property
     def demanded(self) -> bool:
         """Deprecated: `required`."""
         warnings.warn("Transformation.demanded is now Transformation.required", DeprecationWarning, stacklevel=2)
@@ -122,6 +132,27 @@ class Transformation:
 #: What a result has to survive, and what is shown besides.
 GRID = tuple(Transformation(*values) for values in product(QUALITIES, SCALES, MIRRORED))
 SHOWN = tuple(Transformation(*values) for values in product(QUALITIES, [SHOWN_SCALE], MIRRORED))
+
+
+def grid_of(families: Sequence[str]) -> tuple[Transformation, ...]:
+    """Give the part of the robustness grid that is made of some families.
+
+    Parameters
+    ----------
+    families : sequence of str
+        Names of `nsfw_experiments.inverse.families.FAMILIES`.
+
+    Returns
+    -------
+    tuple of Transformation
+        Of `SHOWN` and `GRID`.
+
+    Examples
+    --------
+    >>> len(grid_of(("jpeg", "scale", "mirror"))), *map(str, grid_of(("jpeg", "crop"))[:2])
+    (60, 'q50 x1', 'q60 x1')
+    """
+    return tuple(each for each in (*SHOWN, *GRID) if each.families <= set(families))
 
 
 def robustness_grid(
@@ -194,13 +225,19 @@ def robustness_table(scores: dict[Transformation, float]) -> str:
 
 
 def eot_attack(
-    scorer: PixelScorer, original: np.ndarray, goal: Goal, iterations: int, seed: int, start: np.ndarray | None = None
+    scorer: PixelScorer,
+    original: np.ndarray,
+    goal: Goal,
+    iterations: int,
+    seed: int,
+    start: np.ndarray | None = None,
+    families: Sequence[str] = CLASSIC,
 ) -> Iterator[tuple[np.ndarray, float, bool]]:
     """Look for small changes that meet the goal after every transformation.
 
     Momentum steps along the gradient averaged over drawn transformations, weighted by how far each is from
     the goal; the difference's norm shrinks while all of them meet it with a margin. Afterwards the candidates
-    are tried on the whole robustness grid, to find the smallest that passes.
+    are tried on all that is required, to find the smallest that passes.
 
     Parameters
     ----------
@@ -214,6 +251,8 @@ def eot_attack(
         Of the transformations drawn.
     start : ndarray of uint8, shape (height, width, 3), optional
         A changed picture, to begin with instead of the original.
+    families : sequence of str
+        Names of `nsfw_experiments.inverse.families.FAMILIES`.
 
     Yields
     ------
@@ -221,9 +260,9 @@ def eot_attack(
     logit : float
         The worst over the transformations that were tried.
     verified : bool
-        Whether these were the whole robustness grid, or only a few drawn ones.
+        Whether these were all that are required, or only a few drawn ones.
     """
-    random = np.random.default_rng(seed)
+    batches = Batches(families, BATCH, np.random.default_rng(seed))
     before = original.astype(np.float32)
     difference = np.zeros_like(before) if start is None else start - before
     momentum = np.zeros_like(before)
@@ -231,7 +270,7 @@ def eot_attack(
     candidates: list[_Candidate] = []
     for number in range(iterations):
         pixels = rounded(before + difference)
-        worst, gradient = _expected_gradient(scorer, pixels, goal, random)
+        worst, gradient = _expected_gradient(scorer, pixels, goal, batches)
         if number or start is not None:
             candidates.append((psnr(original, pixels), worst, pixels))
             yield pixels, goal.logit + goal.direction * worst, False
@@ -242,24 +281,15 @@ def eot_attack(
             norm = min(norm * (1 - NORM_CHANGE if worst > MARGIN else 1 + NORM_CHANGE), largest)
         difference *= min(norm / np.maximum(np.linalg.norm(difference), 1e-30), 1.0)
         difference = np.clip(before + difference, 0, 255) - before
-    yield from _smallest_robust(scorer, candidates, goal)
+    yield from _smallest_robust(scorer, candidates, goal, families)
 
 
 def _expected_gradient(
-    scorer: PixelScorer, pixels: np.ndarray, goal: Goal, random: np.random.Generator
+    scorer: PixelScorer, pixels: np.ndarray, goal: Goal, batches: Batches
 ) -> tuple[float, np.ndarray]:
     """The smallest margin over the goal, and the gradient towards it, over a few drawn transformations."""
-    drawn = [Transformation(QUALITIES[0], SCALES[0], bool(random.integers(2)))]  # the hardest corner, always
-    for _ in range(BATCH - 1):
-        low, high = np.log2(DRAWN_SCALES)
-        drawn.append(
-            Transformation(
-                int(random.integers(DRAWN_QUALITIES[0], DRAWN_QUALITIES[1] + 1)),
-                float(2 ** random.uniform(low, high)),
-                bool(random.integers(2)),
-            )
-        )
-    pipelines = [transformation.pipeline(pixels.shape[:2], scorer.scorer.input_size) for transformation in drawn]
+    drawn = batches.draw()
+    pipelines = [composition.pipeline(scorer.scorer.input_size) for composition in drawn]
     inputs, residuals = zip(*(pipeline.forward(pixels) for pipeline in pipelines))
     logits, gradients = scorer.scorer.logits_and_gradients(np.stack(inputs))
     scorer.evaluations += len(drawn)
@@ -269,11 +299,11 @@ def _expected_gradient(
         # Roundings are passed straight through: changes of this size are larger than JPEG's steps.
         weight = goal.direction * score_of(2 * MARGIN - margin)  # of log(sigmoid(margin - 2 * MARGIN))
         total += weight * pipeline.vjp(gradient, residual)
-    return min(margins), total
+    return batches.note(margins), total
 
 
-def verified_logit(scorer: PixelScorer, pixels: np.ndarray, goal: Goal) -> float:
-    """Give the logit of a picture's worst score over the whole robustness grid.
+def verified_logit(scorer: PixelScorer, pixels: np.ndarray, goal: Goal, families: Sequence[str] = CLASSIC) -> float:
+    """Give the logit of a picture's worst score over all that is required.
 
     Parameters
     ----------
@@ -282,27 +312,33 @@ def verified_logit(scorer: PixelScorer, pixels: np.ndarray, goal: Goal) -> float
     pixels : ndarray of uint8, shape (height, width, 3)
     goal : Goal
         Tells which score is the worst.
+    families : sequence of str
+        As for `eot_attack`.
 
     Returns
     -------
     float
     """
-    scores = robustness_grid(pixels, scorer.scorer, GRID).values()
-    scorer.evaluations += len(GRID)
+    grid, others = [each for each in grid_of(families) if each.required], required(families)
+    scores = [
+        *robustness_grid(pixels, scorer.scorer, grid).values(),
+        *wild_scores(pixels, scorer.scorer, others).values(),
+    ]
+    scorer.evaluations += len(grid) + len(others)
     return logit_of(min(scores) if goal.direction > 0 else max(scores))
 
 
 def _smallest_robust(
-    scorer: PixelScorer, candidates: list[_Candidate], goal: Goal
+    scorer: PixelScorer, candidates: list[_Candidate], goal: Goal, families: Sequence[str] = CLASSIC
 ) -> Iterator[tuple[np.ndarray, float, bool]]:
-    """Bisect over the candidates, sorted by size, for the smallest that the whole grid leaves at the goal."""
+    """Bisect over the candidates, sorted by size, for the smallest that all that is required leaves at the goal."""
     promising = sorted((c for c in candidates if c[1] >= 0), key=lambda candidate: -candidate[0])
     promising = promising or sorted(candidates, key=lambda candidate: -candidate[1])[:1]
     low, high = -1, len(promising)
     while high - low > 1:
         middle = (low + high + 1) // 2
         pixels = promising[middle][2]
-        logit = verified_logit(scorer, pixels, goal)
+        logit = verified_logit(scorer, pixels, goal, families)
         yield pixels, logit, True
         if goal.margin(logit) >= 0:
             high = middle

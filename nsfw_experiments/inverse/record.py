@@ -14,6 +14,7 @@ from nsfw_experiments.display import figures, never_raises, png
 from nsfw_experiments.inverse.comparison import comparison
 
 if TYPE_CHECKING:
+    from nsfw_experiments.inverse.composition import Composition
     from nsfw_experiments.inverse.eot import Transformation
 
 
@@ -77,6 +78,9 @@ class Record:
         Whether Ctrl-C ended the search, or `Inversion.stop`.
     pixels : ndarray of uint8, shape (height, width, 3), or None
         The result's; a notebook shows them beside the original's.
+    wild : dict of Composition to float, or None
+        In robust mode, the score after each of what else happens to pictures, required or not, see
+        `nsfw_experiments.inverse.wild.wild_scores`.
     """
 
     target: float
@@ -95,6 +99,7 @@ class Record:
     history: list[Step] = field(repr=False)
     interrupted: bool = False
     pixels: np.ndarray | None = field(default=None, repr=False, compare=False)
+    wild: dict[Composition, float] | None = field(default=None, repr=False)
 
     def meets(self, score: float) -> bool:
         """Tell whether a score is what was asked for.
@@ -118,9 +123,9 @@ class Record:
     @property
     def reached(self) -> bool:
         """Whether the final score is what was asked for, in robust mode after every required transformation too."""
-        grid = self.robustness_grid or {}
-        required = [score for transformation, score in grid.items() if transformation.required]
-        return all(map(self.meets, [self.final_score, *required]))
+        in_the_grid = [score for tried, score in (self.robustness_grid or {}).items() if tried.required]
+        in_the_wild = [score for tried, score in (self.wild or {}).items() if tried.required]
+        return all(map(self.meets, [self.final_score, *in_the_grid, *in_the_wild]))
 
     @property
     def survival(self) -> dict[Transformation, float] | None:

@@ -3,6 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+#: Families of transformations that the robust mode knows, see `nsfw_experiments.inverse.families`.
+FAMILIES = (
+    "jpeg",
+    "scale",
+    "mirror",
+    "half",
+    "crop",
+    "rotate",
+    "tone",
+    "blur",
+    "sharpen",
+    "webp",
+    "avif",
+)
+#: The first three, which the robustness grid is made of.
+CLASSIC = FAMILIES[:3]
 
 #: What a target may be called.
 NAMED_TARGETS = {"sfw": 0.0, "nsfw": 1.0}
@@ -61,6 +79,65 @@ def check_tolerance(tolerance: float | str) -> float:
     if not 0 < number < 0.5:
         raise ValueError(f"tolerance: got {tolerance!r}, expected more than 0 and less than 0.5")
     return number
+
+
+def check_robust(robust: bool | str | Sequence[str]) -> tuple[str, ...]:
+    """Give the families of transformations that a change has to survive.
+
+    Parameters
+    ----------
+    robust : bool, str or sequence of str
+        True for all that this Pillow can compute, False for none; names of `FAMILIES`, in a sequence or in a text with
+        commas between them; "classic" for those of `CLASSIC`.
+
+    Returns
+    -------
+    tuple of str
+        In the order of `FAMILIES`, each once.
+
+    Raises
+    ------
+    ValueError
+        If there is no such family, or this Pillow cannot write its format.
+
+    Examples
+    --------
+    >>> check_robust("crop,jpeg"), check_robust("classic"), check_robust(False)
+    (('jpeg', 'crop'), ('jpeg', 'scale', 'mirror'), ())
+    """
+    if isinstance(robust, bool):
+        return tuple(family for family in FAMILIES if robust and can_be_computed(family))
+    names = [name.strip() for name in robust.split(",")] if isinstance(robust, str) else list(robust)
+    chosen = {family for name in names for family in (CLASSIC if name == "classic" else (name,))}
+    if not chosen or not chosen <= set(FAMILIES):
+        raise ValueError(f"robust: got {robust!r}, expected classic or names of {', '.join(FAMILIES)}")
+    for family in chosen:
+        if not can_be_computed(family):
+            raise ValueError(f"robust: got {family}, which this Pillow cannot write, expected other families")
+    return tuple(family for family in FAMILIES if family in chosen)
+
+
+def can_be_computed(family: str) -> bool:
+    """Tell whether this Pillow can do what a family of transformations does: some builds lack WebP or AVIF.
+
+    Parameters
+    ----------
+    family : str
+        One of `FAMILIES`.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> can_be_computed("crop")
+    True
+    """
+    from PIL import Image
+
+    Image.init()
+    return family not in ("webp", "avif") or family.upper() in Image.SAVE
 
 
 def _number(value: float | str) -> float:

@@ -4,6 +4,7 @@ Its files::
 
     jpeg             libjpeg-turbo's coder as Pillow calls it
     resize           Pillow's BILINEAR
-    preprocessing    both and the scorer's other steps, one after the other
-    theano_ops       both as Theano operations
+    edits            crops, tones, filters, rotations, scales and other codecs
+    preprocessing    JPEG, BILINEAR and the scorer's other steps, one after the other
+    theano_ops       JPEG and BILINEAR as Theano operations
 """

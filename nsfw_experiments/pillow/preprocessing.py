@@ -54,6 +54,9 @@ class JpegRoundTrip:
 
     jpeg: Jpeg = Jpeg()
 
+    def __str__(self) -> str:
+        return f"JPEG {self.jpeg.quality}{'' if self.jpeg.subsampling == '4:2:0' else f' {self.jpeg.subsampling}'}"
+
     def forward(self, pixels: np.ndarray) -> tuple[np.ndarray, Coefficients]:
         coefficients = self.jpeg.unrounded_coefficients(pixels)
         return self.jpeg.decode(coefficients, pixels.shape[:2]), coefficients
@@ -87,6 +90,7 @@ class Resizing:
         return self._resize.adjoint(gradient)
 
 
+@dataclass(frozen=True)
 class HorizontalFlip:
     """Left and right exchanged.
 
@@ -96,6 +100,9 @@ class HorizontalFlip:
     >>> flipped[0, :, 0].tolist()
     [2, 1]
     """
+
+    def __str__(self) -> str:
+        return "mirrored"
 
     def forward(self, pixels: np.ndarray) -> tuple[np.ndarray, None]:
         return np.ascontiguousarray(pixels[:, ::-1]), None

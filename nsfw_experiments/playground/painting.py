@@ -8,7 +8,7 @@ from nsfw_experiments.evolution import Evolution
 from nsfw_experiments.evolution.fitness import FitnessFunction, NsfwLogit, Psnr
 from nsfw_experiments.evolution.painting import render, to_svg
 from nsfw_experiments.evolution.primitives import primitive_named
-from nsfw_experiments.evolution.strategies import climbing_toolbox
+from nsfw_experiments.evolution.strategies import compact_toolbox, least_squares_toolbox
 from nsfw_experiments.playground.encoding import exact
 from nsfw_experiments.playground.pace import Pace
 from nsfw_experiments.playground.panel import Panel, State
@@ -116,8 +116,8 @@ class PaintingPanel(Panel):
             raise ValueError("Choose a picture first: it is what the painting is to be like.")
         self._seed += 1
         fitness: FitnessFunction = NsfwLogit() if target is None else Psnr(target)
-        toolbox = climbing_toolbox(primitive_named(shapes), COUNT, fitness, self._seed, fine=target is not None)
-        return Evolution(toolbox)
+        make_toolbox = compact_toolbox if target is None else least_squares_toolbox
+        return Evolution(make_toolbox(primitive_named(shapes), COUNT, fitness, self._seed))
 
     def _is_enough(self, evolution: Evolution) -> bool:
         return evolution.toolbox.fitness.label != Psnr.label and evolution.best_display_value >= ENOUGH

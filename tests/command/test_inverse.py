@@ -75,6 +75,7 @@ def test_an_existing_output_is_kept_without_force(no_search, tmp_path, capsys):
         ("--tolerance", "0"),
         ("--tolerance", "nan"),
         ("--iterations", "0"),
+        ("--against", "jpeg,grain"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(no_search, tmp_path, capsys, option, value):
@@ -117,7 +118,7 @@ def test_a_missing_model_file_is_not_blamed_on_the_output(monkeypatch, tmp_path,
 
 def result(psnr=50.0, interrupted=False, reached=False):
     """What a search gives: a picture, and as much of a record as the command looks at."""
-    record = SimpleNamespace(psnr=psnr, interrupted=interrupted, reached=reached, robustness_grid=None)
+    record = SimpleNamespace(psnr=psnr, interrupted=interrupted, reached=reached, robustness_grid=None, wild=None)
     return Image.new("RGB", (9, 9)), record
 
 
@@ -154,6 +155,22 @@ def test_a_picture_that_nothing_brought_closer_is_not_written(monkeypatch, tmp_p
     assert run(CHELSEA, "--target", 0.9, "--out", out, "--force") == 3
     assert out.read_bytes() == b"old"
     assert "no change that was tried came closer to the target" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options, robust",
+    [([], False), (["--robust"], True), (["--against", "crop,jpeg"], ("jpeg", "crop")), (["--robust", CHELSEA], True)],
+)
+def test_robust_is_against_all_or_the_families_named(options, robust, monkeypatch, tmp_path):
+    def inverse(picture, target, **arguments):
+        asked.append(arguments["robust"])
+        return result()
+
+    asked = []
+    monkeypatch.setattr("nsfw_experiments.inverse.inverse", inverse)
+    pictures = [] if CHELSEA in options else [CHELSEA]
+    run(*pictures, *options, "--target", 0.9, "--out", tmp_path / ("result.jpg" if robust else "result.png"))
+    assert asked == [robust]
 
 
 def test_force_and_robust_allow_what_is_refused_otherwise(monkeypatch, tmp_path):

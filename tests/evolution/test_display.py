@@ -26,7 +26,9 @@ def warmth(picture):
 
 
 def new_run(strategy="climb"):
-    return Evolution(make_toolbox(Settings(strategy, CIRCLES, 7, 6), PerPicture(warmth)))
+    fitness = PerPicture(warmth)
+    fitness.target = Image.new("RGB", CIRCLES.size, "orange")  # which "least-squares" asks for
+    return Evolution(make_toolbox(Settings(strategy, CIRCLES, 7, 6), fitness))
 
 
 def pixels_of_png(data):

@@ -20,7 +20,7 @@ def test_settings_are_the_same_after_a_way_through_json_values(strategy, name):
 
 
 def test_what_is_not_given_has_its_default():
-    assert Settings.from_dict({}) == Settings("climb", Circles((256, 256)), count=50, population=4, seed=0)
+    assert Settings.from_dict({}) == Settings("compact", Circles((256, 256)), count=50, population=2, seed=0)
     assert Settings.from_dict({"shapes": "ellipses", "size": [64, 48]}).primitive == Ellipses((64, 48))
 
 
@@ -43,7 +43,10 @@ def test_settings_cannot_be_changed():
 @pytest.mark.parametrize(
     "given, message",
     [
-        ({"strategy": "annealing"}, "strategy: got 'annealing', expected one of climb, original"),
+        (
+            {"strategy": "annealing"},
+            "strategy: got 'annealing', expected one of climb, compact, least-squares, original",
+        ),
         ({"shapes": "squares"}, "shapes: got 'squares', expected one of circles, "),
         ({"count": 0}, "count: got 0, expected a whole number of at least 1"),
         ({"count": 2.5}, "count: got 2.5, expected a whole number of at least 1"),

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nsfw_experiments.inverse import eot
+from nsfw_experiments.inverse import attack, eot
 from nsfw_experiments.inverse import Inversion, inverse
 from nsfw_experiments.inverse.record import Record
-from nsfw_experiments.inverse.eot import GRID, SHOWN, Transformation, robustness_grid, robustness_table
+from nsfw_experiments.inverse.eot import GRID, SHOWN, Transformation, grid_of, robustness_grid, robustness_table
 from nsfw_experiments.inverse.search import Goal
 from open_nsfw import nsfw_score, resize_image
 
@@ -23,6 +23,7 @@ def few(monkeypatch):
     monkeypatch.setattr(eot, "GRID", FEW)
     monkeypatch.setattr(eot, "SHOWN", ())
     monkeypatch.setattr(eot, "BATCH", 2)
+    monkeypatch.setattr(attack, "compositions", lambda families: ())
 
 
 @pytest.mark.parametrize("start, target, direction", [(0.995, "nsfw", 1), (0.005, "sfw", -1)])
@@ -30,7 +31,7 @@ def test_a_score_beyond_the_aim_is_driven_further_not_back(few, monkeypatch, sco
     undone = 0.0  # the logit that some transformation leaves of the original
     monkeypatch.setattr("nsfw_experiments.inverse.attack.verified_logit", lambda *_: undone)
     scorer = scorer_giving(start)
-    picture, record = inverse(CHELSEA, target, iterations=6, robust=True, scorer=scorer)
+    picture, record = inverse(CHELSEA, target, iterations=6, robust="classic", scorer=scorer)
     assert direction * (record.final_score - start) > 0 and record.start_score == pytest.approx(start, abs=1e-4)
     assert record.reached
 
@@ -43,7 +44,7 @@ def interrupted_after(count, target, scorer):
             raise KeyboardInterrupt
 
     step_count = []
-    return inverse(CHELSEA, target, iterations=8, robust=True, callback=stop, scorer=scorer)
+    return inverse(CHELSEA, target, iterations=8, robust="classic", callback=stop, scorer=scorer)
 
 
 def test_ctrl_c_never_returns_the_original_once_there_is_a_candidate(few, scorer_giving):
@@ -62,7 +63,7 @@ def test_an_interrupted_attack_goes_on_from_the_best_so_far_and_is_verified(few,
 
     calls, scorer = [], scorer_giving(0.3)
     gradients, scorer.logits_and_gradients = scorer.logits_and_gradients, interrupted
-    inversion = Inversion(CHELSEA, 0.8, iterations=6, robust=True, scorer=scorer)
+    inversion = Inversion(CHELSEA, 0.8, iterations=6, robust="classic", scorer=scorer)
     inversion.run()
     best = inversion.best
     assert inversion.interrupted and len(inversion.history) == 2 and best.psnr < 60
@@ -72,13 +73,13 @@ def test_an_interrupted_attack_goes_on_from_the_best_so_far_and_is_verified(few,
 
 
 def test_of_verified_failures_the_one_that_fails_least_is_returned(few, monkeypatch, scorer_giving):
-    def attack(scorer, original, goal, iterations, seed, start):
+    def one_attack(scorer, original, goal, iterations, seed, start, families):
         for shift, missing in ((3, 5.0), (2, 2.0), (1, 3.0), (4, np.inf)):
             yield original // 2 + shift, goal.logit - goal.direction * missing, True
         yield original // 2, goal.logit - goal.direction * 1.5, False
 
-    monkeypatch.setattr("nsfw_experiments.inverse.attack.eot_attack", attack)
-    picture, _ = inverse(CHELSEA, 0.8, iterations=8, robust=True, scorer=scorer_giving(0.3))
+    monkeypatch.setattr("nsfw_experiments.inverse.attack.eot_attack", one_attack)
+    picture, _ = inverse(CHELSEA, 0.8, iterations=8, robust="classic", scorer=scorer_giving(0.3))
     np.testing.assert_array_equal(np.asarray(picture), resize_image(CHELSEA) // 2 + 2)
 
 
@@ -99,6 +100,12 @@ def test_the_grid_is_qualities_50_to_95_at_three_quarters_to_double_size_and_mir
     assert len(GRID) == 48
     assert {t.quality for t in GRID} >= {50, 95} and {t.scale for t in GRID} >= {0.75, 2.0}
     assert {t.mirrored for t in GRID} == {False, True}
+
+
+def test_the_grid_of_some_families_has_nothing_of_others():
+    assert grid_of(("jpeg", "scale", "mirror")) == (*SHOWN, *GRID)
+    assert {(t.scale, t.mirrored) for t in grid_of(("jpeg", "mirror", "crop"))} == {(1.0, False), (1.0, True)}
+    assert grid_of(("scale", "mirror", "blur")) == ()
 
 
 def test_half_size_is_shown_but_not_required():
@@ -133,11 +140,11 @@ def test_the_robustness_grid_tries_what_the_module_says_when_it_is_called(few, s
 
 
 def test_a_robust_change_survives(few):
-    picture, record = inverse(CHELSEA, 0.8, iterations=16, robust=True)
+    picture, record = inverse(CHELSEA, 0.8, iterations=16, robust="classic")
     scores = robustness_grid(np.asarray(picture), grid=FEW)
     assert record.robustness_grid == scores and min(scores.values()) >= 0.8
     assert record.reached and record.psnr > 37
-    again, _ = inverse(CHELSEA, 0.8, iterations=16, robust=True)
+    again, _ = inverse(CHELSEA, 0.8, iterations=16, robust="classic")
     np.testing.assert_array_equal(np.asarray(picture), np.asarray(again))
 
 
@@ -148,7 +155,7 @@ def test_ctrl_c_returns_the_best_of_the_pictures_tried_so_far(few):
         scores.append(step.score)
 
     scores = []
-    picture, record = inverse(CHELSEA, 0.8, iterations=50, robust=True, callback=stop)
+    picture, record = inverse(CHELSEA, 0.8, iterations=50, robust="classic", callback=stop)
     assert record.first_reached is None and len(record.history) == 5
     assert record.psnr < 60 and not np.array_equal(np.asarray(picture), resize_image(CHELSEA))
 
