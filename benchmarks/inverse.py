@@ -1,10 +1,11 @@
-"""Measure inverse scoring: iterations, PSNR, SSIM and seconds, for every picture of img/.
+"""Measure inverse scoring: iterations, PSNR, SSIM and seconds, for every picture of img/ and for pictures of wheels.
 
     python benchmarks/inverse.py [PART ...] [--pictures NAME ...] [--markdown]
 
-Parts, all by default: first, up, down, between, full, robust, wild, seconds, surrogate. Scores are always those of the
-result saved as PNG, through the real preprocessing. Pictures that score 0.5 or more are left out of "first",
-"up", "full", "robust" and "wild"; "down" starts from paintings that were evolved for a high score.
+Parts, all by default but the last four: first, up, down, between, full, robust, wild, seconds, surrogate; development,
+unseen (the two halves of `wheel_pictures`), limit, attacks. Scores are always those of the result saved as PNG, through
+the real preprocessing. Pictures that score 0.5 or more are left out of "first", "up", "full", "robust" and "wild";
+"down" starts from paintings that were evolved for a high score.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 from tables import write_row  # noqa: E402
-from wheel_pictures import UNSEEN  # noqa: E402
+from wheel_pictures import DEVELOPMENT, UNSEEN  # noqa: E402
 
-from nsfw_experiments.inverse import inverse  # noqa: E402
+from nsfw_experiments.inverse import inverse, read_pixels  # noqa: E402
 from nsfw_experiments.inverse.eot import GRID, SHOWN, robustness_grid, robustness_table  # noqa: E402
 from nsfw_experiments.inverse.target import FAMILIES  # noqa: E402
 from nsfw_experiments.inverse.wild import NEVER_DRAWN, compositions, wild_scores  # noqa: E402
@@ -37,12 +38,15 @@ def main() -> int:
     """Print the tables of the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--pictures", nargs="+", metavar="NAME", help="only these of img/")
+    parser.add_argument("--pictures", nargs="+", metavar="NAME", help="only these of img/, or of wheels")
     parser.add_argument("--markdown", action="store_true", help="write tables in Markdown")
     arguments = parser.parse_args()
-    for name in arguments.parts or PARTS:
+    for name in arguments.parts or [*PARTS][:-4]:
         print(f"\n{PARTS[name].__doc__}\n", flush=True)
-        PARTS[name](pictures(arguments.pictures), arguments.markdown)
+        if PARTS[name] in (development, unseen, limit, attacks):
+            PARTS[name](arguments.pictures, arguments.markdown)
+        else:
+            PARTS[name](pictures(arguments.pictures), arguments.markdown)
     return 0
 
 
@@ -160,8 +164,66 @@ def surrogate(paths, markdown):
     print(f"{median_seconds(attack.step, 10):.3f} s")
 
 
+def development(names, markdown):
+    """Score to 0.98 or more, pictures of wheels that constants were chosen on"""
+    wheel(DEVELOPMENT, names, markdown)
+
+
+def unseen(names, markdown):
+    """Score to 0.98 or more, pictures of wheels that no constant was chosen on"""
+    wheel(UNSEEN, names, markdown)
+
+
+def wheel(parts, names, markdown):
+    """Invert pictures of wheels within 100 iterations."""
+    named = chosen(parts, names)
+    rows = run([(part.name, part.read()) for part in named], 0.98, markdown, iterations=100)
+    first = [record.first_reached or 999 for _, record in rows]
+    print(f"iterations until first met, after the original: median {np.median(first) - 1:g}, worst {max(first) - 1}")
+
+
+def limit(names, markdown):
+    """Score to 0.98 or more, PSNR in dB within more and more iterations"""
+    budgets = (100, 300, 3000)
+    write_row(("picture", *budgets), markdown, header=True)
+    for part in chosen(DEVELOPMENT, names or LIMITS):
+        records = [inverse(part.read(), 0.98, iterations=budget)[1] for budget in budgets]
+        write_row((part.name, *(record.psnr if record.reached else "not met" for record in records)), markdown)
+
+
+#: Pictures of `limit`: easy, ordinary and hard ones.
+LIMITS = ("camera", "coffee", "chelsea", "brick")
+
+
+def attacks(names, markdown):
+    """Score to 0.98 or more, PSNR in dB of the smallest change that 100 gradients found; unseen pictures of wheels"""
+    from adversarial_peers import ATTACKS, smallest_change
+
+    columns = ("inverse", *ATTACKS)
+    write_row(("picture", *columns), markdown, header=True)
+    found = []
+    for part in chosen(UNSEEN, names):
+        picture = part.read()
+        _, record = inverse(picture, 0.98, iterations=100)
+        original = read_pixels(picture, full_resolution=False)
+        others = [smallest_change(name, get_scorer(), original, 0.98, 100) for name in ATTACKS]
+        found.append([record.psnr if record.reached else -np.inf, *others])
+        write_row((part.name, *found[-1]), markdown)
+    ours, *peers = np.transpose(found)
+    for name, decibels in zip(columns, (ours, *peers)):
+        print(f"{name}: reached {np.isfinite(decibels).sum()} of {len(found)}, median {np.median(decibels):.2f} dB")
+    gains = ours - np.max(peers, axis=0)
+    print(f"beyond the best of the others, each picture: median {np.median(gains):+.2f}, worst {gains.min():+.2f} dB")
+
+
+def chosen(parts, names):
+    """Those of these names, or all."""
+    return [part for part in parts if not names or part.name in names]
+
+
 PARTS: dict[str, Callable] = {
-    part.__name__: part for part in (first, up, down, between, full, robust, wild, seconds, surrogate)
+    part.__name__: part
+    for part in (first, up, down, between, full, robust, wild, seconds, surrogate, development, unseen, limit, attacks)
 }
 
 

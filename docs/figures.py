@@ -99,7 +99,7 @@ def survival() -> None:
     axes.set_yticks(range(len(rows)), list(rows))
     axes.set(
         xlim=(-0.02, 1.02),
-        xlabel="score; on grey, what was neither required nor drawn so",
+        xlabel="score; on grey: not required",
         ylim=(len(rows) - 0.5, -0.5),
     )
     axes.legend(loc="center")

@@ -30,7 +30,8 @@ def add_parser(subparsers) -> None:
         help="change a picture's score without visible change",
         description="Change a picture as little as possible so that its score becomes the one asked for.",
         epilog=f"exit code: 0 target reached, {FAILED} the picture could not be read or written,"
-        f" {REFUSED} wrong arguments, {NOT_REACHED} target not reached (the closest result is written),"
+        f" {REFUSED} wrong arguments, {NOT_REACHED} target not reached (the closest result is written, if any came"
+        " closer),"
         f" {NOT_WRITTEN} it could not be written, {INTERRUPTED} interrupted before the target was reached"
         " (an existing file stays)",
     )
@@ -141,9 +142,11 @@ def _invert(args: Namespace) -> int:
             callback=progress_bar,
         )
     options: dict[str, Any] = {**appearance.saving(), **({"quality": 95} if extension in LOSSY else {})}
-    if record.interrupted and not record.reached and (args.out.exists() or record.psnr == math.inf):
-        complain(f"interrupted; {args.out} is not written", "open-nsfw inverse")
-        return INTERRUPTED
+    unchanged = record.psnr == math.inf
+    if not record.reached and (unchanged or (record.interrupted and args.out.exists())):
+        reason = "interrupted" if record.interrupted else "no change that was tried came closer to the target"
+        complain(f"{reason}; {args.out} is not written", "open-nsfw inverse")
+        return INTERRUPTED if record.interrupted else NOT_REACHED
     save_picture(picture, args.out, **options)
     written = nsfw_score(args.out)
     print(record)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import open_nsfw
-from nsfw_command import convert, evolve, explain, info, inverse, playground, score, warm_up
+from nsfw_command import convert, evolve, explain, info, inverse, playground, score, serve, warm_up
 from nsfw_command.arguments import NOT_WRITTEN
 from nsfw_command.terminal import complain
 from nsfw_model import ModelFileError
@@ -22,7 +22,7 @@ from theano_cpu import TheanoEnvironmentError
 #: What a device says that takes no more.
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
-SUBCOMMANDS = (score, explain, inverse, evolve, playground, convert, info, warm_up)
+SUBCOMMANDS = (score, explain, inverse, evolve, serve, playground, convert, info, warm_up)
 
 
 class Interrupted(KeyboardInterrupt):

@@ -26,7 +26,7 @@ from nsfw_experiments.display import figures, never_raises, png
 from nsfw_experiments.image_metrics import psnr, ssim
 from nsfw_experiments.inverse.appearance import Appearance
 from nsfw_experiments.inverse.comparison import comparison
-from nsfw_experiments.inverse.eot import Transformation, eot_attack, grid_of, robustness_grid
+from nsfw_experiments.inverse.eot import Transformation, eot_attack, grid_of, robustness_grid, verified_logit
 from nsfw_experiments.inverse.prune import prune
 from nsfw_experiments.inverse.record import Record, Step
 from nsfw_experiments.inverse.search import (
@@ -34,10 +34,12 @@ from nsfw_experiments.inverse.search import (
     NEAR_EXPONENT,
     TIGHT,
     Candidate,
+    Evidence,
     Goal,
     PixelScorer,
     Progress,
     advance,
+    best_of,
     boundary_search,
     greedy_correction,
     search,
@@ -129,7 +131,7 @@ def inverse(
     Notes
     -----
     Whatever ends the search, Ctrl-C (KeyboardInterrupt) or its last iteration, the picture closest to the target is
-    returned; of those within tolerance, the one with the smallest change.
+    returned; of those within tolerance, the one with the smallest change; the original, where nothing came closer.
 
     Examples
     --------
@@ -238,7 +240,7 @@ class Inversion:
         self._seed, self._given_scorer = seed, scorer
         used = scorer or get_scorer()
         self._scorer = PixelScorer(used, preprocessing(self.original.shape[:2], used.input_size))
-        self._progress = Progress(self.original, self._scorer, self._rank, self._reaches)
+        self._progress = Progress(self.original, self._scorer, self._excess, self._reaches)
         self._stopped = False
         self._candidates = self._search()
 
@@ -299,6 +301,9 @@ class Inversion:
             After each evaluation.
         """
         self._stopped = False
+        yield from self._unless_stopped()
+
+    def _unless_stopped(self) -> Iterator[Step]:
         while not self._stopped and (step := self.step()):
             yield step
 
@@ -311,11 +316,11 @@ class Inversion:
             Each is called with a `Step` after each evaluation; see `nsfw_experiments.inverse.callbacks`. One that has a
             method ``begin`` is called by that with this object before.
         """
-        self.interrupted = False
+        self.interrupted = self._stopped = False
         try:
             for begin in (callback.begin for callback in callbacks if hasattr(callback, "begin")):
                 begin(self)
-            for step in self.steps():
+            for step in self._unless_stopped():
                 for callback in callbacks:
                     callback(step)
             self.interrupted = self._stopped
@@ -339,35 +344,37 @@ class Inversion:
             pixels = _pruned(self.original, pixels)
         return self._appearance.put_on(Image.fromarray(pixels)), self._record(pixels)
 
-    def _rank(self, candidate: Candidate) -> tuple[float, ...]:
-        """Rank by the distance from the target, then by the side of a wide tolerance, then by the change."""
+    def _excess(self, logit: float) -> float:
+        """The distance from the target, 0 within tolerance; on the near side of a wide one, as much as that."""
         if self.robust:
-            return self._goal.robust(candidate)
-        distance = abs(candidate.score - self.target)
-        beyond_tolerance = distance if distance > self.tolerance else 0.0
-        return beyond_tolerance, self._goal.violation(candidate.logit) > 0, -candidate.psnr
+            return self._goal.shortfall(logit)
+        return max(abs(score_of(logit) - self.target), self.tolerance) if self._goal.violation(logit) else 0.0
 
     def _reaches(self, candidate: Candidate) -> bool:
-        if self.robust:
-            return not any(self._goal.robust(candidate)[:-1])
-        return self._goal.margin(candidate.logit) >= 0 or abs(candidate.score - self.target) <= self.tolerance
+        near = not self.robust and abs(candidate.score - self.target) <= self.tolerance
+        return candidate.verified and (near or self._goal.margin(candidate.logit) >= 0)
 
     def _search(self) -> Generator[Candidate, None, None]:
         """Look at the original, unless that has been done; then attack it."""
         if self.best is None:
             self._logit, self._gradient = self._scorer.logit_and_gradient(self.original, FAR_EXPONENT)
             self._goal = Goal.between(score_of(self._logit), self.target, self.tolerance)
-            yield self._progress.note(self.original, self._logit, verified=not self.robust)
+            yield self._progress.note(self.original, self._logit, Evidence.NONE if self.robust else Evidence.ALL)
         if self.robust:
             yield from self._attack_robustly()
         elif abs(score_of(self._logit) - self.target) > self.tolerance and self.evaluations < self.iterations:
             yield from self._attack()
 
     def _attack_robustly(self) -> Iterator[Candidate]:
+        if not self._goal.shortfall(self._logit):  # it may withstand all of them as it is
+            logit = verified_logit(self._scorer, self.original, self._goal, self.families)
+            if not self._goal.shortfall(logit):
+                yield self._progress.note(self.original, logit)
+                return
         left = max(self.iterations - len(self.history) + 1, 1)
         attack = eot_attack(self._scorer, self.original, self._goal, left, self._seed, self._start, self.families)
         for pixels, worst, verified in attack:
-            yield self._progress.note(pixels, worst, verified)
+            yield self._progress.note(pixels, worst, Evidence.ALL if verified else Evidence.DRAWN)
 
     def _attack(self) -> Iterator[Candidate]:
         """Cross the goal; then hit it, if the tolerance is not wide anyway."""
@@ -385,11 +392,11 @@ class Inversion:
 
     def _cross(self, reserved: int) -> Generator[Candidate, None, Candidate]:
         """Spend all evaluations but those reserved on the smallest change that crosses the goal; gives the best."""
-        best = Candidate(self.original, self._logit, math.inf, verified=True)
+        best = Candidate(self.original, self._logit, math.inf)
         evaluations = self.iterations - reserved - self._scorer.evaluations
         for trial in search(self._scorer, self.original, self._goal, self._gradient, evaluations):
             candidate = self._progress.note(*trial)
-            best = min(candidate, best, key=self._goal.crossing)
+            best = best_of((candidate, best), self._goal.shortfall)
             yield candidate
         return best
 
@@ -421,14 +428,14 @@ class Inversion:
         boundary = boundary_search(scorer, original, self._logit, pixels, logit, gradient, goal, evaluations - 1)
         for trial in islice(boundary, BOUNDARY_FIRST if correctable else None):
             candidate = note(*trial)
-            best = min(candidate, best, key=goal.on_target)
+            best = best_of((candidate, best), goal.violation)
             yield candidate
         if not correctable or not goal.violation(best.logit):
             return
         in_vain, closest = 0, math.inf
         for pixels, logit in greedy_correction(scorer, original, best.pixels, goal, last - scorer.evaluations):
             candidate = note(pixels, logit)
-            best = min(candidate, best, key=goal.on_target)
+            best = best_of((candidate, best), goal.violation)
             yield candidate
             in_vain += 1
             if abs(goal.offset(logit)) < closest:

@@ -276,7 +276,7 @@ def eot_attack(
             yield pixels, goal.logit + goal.direction * worst, False
         momentum = MOMENTUM * momentum + gradient / np.maximum(np.linalg.norm(gradient), 1e-30)
         step = STEP * norm * (1 - 0.9 * number / iterations)
-        difference += step / np.linalg.norm(momentum) * momentum
+        difference += step / np.maximum(np.linalg.norm(momentum), 1e-30) * momentum
         if number > iterations // 3:
             norm = min(norm * (1 - NORM_CHANGE if worst > MARGIN else 1 + NORM_CHANGE), largest)
         difference *= min(norm / np.maximum(np.linalg.norm(difference), 1e-30), 1.0)
@@ -302,24 +302,43 @@ def _expected_gradient(
     return batches.note(margins), total
 
 
+def verified_logit(scorer: PixelScorer, pixels: np.ndarray, goal: Goal, families: Sequence[str] = CLASSIC) -> float:
+    """Give the logit of a picture's worst score over all that is required.
+
+    Parameters
+    ----------
+    scorer : PixelScorer
+        Its evaluations are counted.
+    pixels : ndarray of uint8, shape (height, width, 3)
+    goal : Goal
+        Tells which score is the worst.
+    families : sequence of str
+        As for `eot_attack`.
+
+    Returns
+    -------
+    float
+    """
+    grid, others = [each for each in grid_of(families) if each.required], required(families)
+    scores = [
+        *robustness_grid(pixels, scorer.scorer, grid).values(),
+        *wild_scores(pixels, scorer.scorer, others).values(),
+    ]
+    scorer.evaluations += len(grid) + len(others)
+    return logit_of(min(scores) if goal.direction > 0 else max(scores))
+
+
 def _smallest_robust(
     scorer: PixelScorer, candidates: list[_Candidate], goal: Goal, families: Sequence[str] = CLASSIC
 ) -> Iterator[tuple[np.ndarray, float, bool]]:
     """Bisect over the candidates, sorted by size, for the smallest that all that is required leaves at the goal."""
     promising = sorted((c for c in candidates if c[1] >= 0), key=lambda candidate: -candidate[0])
     promising = promising or sorted(candidates, key=lambda candidate: -candidate[1])[:1]
-    grid, others = [each for each in grid_of(families) if each.required], required(families)
     low, high = -1, len(promising)
     while high - low > 1:
         middle = (low + high + 1) // 2
         pixels = promising[middle][2]
-        scores = [
-            *robustness_grid(pixels, scorer.scorer, grid).values(),
-            *wild_scores(pixels, scorer.scorer, others).values(),
-        ]
-        scorer.evaluations += len(grid) + len(others)
-        worst = min(scores) if goal.direction > 0 else max(scores)
-        logit = logit_of(worst)
+        logit = verified_logit(scorer, pixels, goal, families)
         yield pixels, logit, True
         if goal.margin(logit) >= 0:
             high = middle

@@ -25,6 +25,9 @@ from theano_compat.deprecation import deprecated_names
 __getattr__ = deprecated_names(__name__, {"spare": f"{__name__}:prune", "Tiles": f"{__name__}:McuGrid"})
 
 PILLOWS_JPEG = Jpeg()
+#: Of changes to take back, in each MCU; invisible changes need some hundreds, noise all over would take tens of
+#: thousands.
+MOST_TRIALS = 2048
 
 
 class McuGrid:
@@ -138,7 +141,8 @@ def prune(original: np.ndarray, changed: np.ndarray, jpeg: Jpeg = PILLOWS_JPEG) 
     -------
     ndarray of uint8, shape (height, width, 3)
         ``jpeg(result) == jpeg(changed)`` everywhere; every value lies between the two pictures', and none can
-        go one level closer to the original's by itself.
+        go one level closer to the original's by itself, but in MCUs where that was not settled by `MOST_TRIALS`
+        trials.
 
     Raises
     ------
@@ -159,14 +163,20 @@ def prune(original: np.ndarray, changed: np.ndarray, jpeg: Jpeg = PILLOWS_JPEG) 
     before, after = grid.cut(original).astype(np.int16), grid.cut(changed).astype(np.int16)
     coefficients = grid.quantised_coefficients(after)
     gradient = grid.encoding_vjp(np.sign(coefficients - grid.quantised_coefficients(before)).astype(np.float32))
-    unfinished, stride = np.arange(len(after)), 64
+    unfinished, stride, trials = np.arange(len(after)), 64, np.zeros(len(after), int)
     while unfinished.size:  # what had to stay may go when others have gone
-        pruned = _prune_once(
-            grid, before[unfinished], after[unfinished], coefficients[unfinished], gradient[unfinished], stride
+        pruned, trials[unfinished] = _prune_once(
+            grid,
+            before[unfinished],
+            after[unfinished],
+            coefficients[unfinished],
+            gradient[unfinished],
+            stride,
+            trials[unfinished],
         )
         moved = (pruned != after[unfinished]).any(1)
         after[unfinished] = pruned
-        unfinished, stride = unfinished[moved], 1
+        unfinished, stride = unfinished[moved & (trials[unfinished] < MOST_TRIALS)], 1
     return grid.join(after).astype(np.uint8)
 
 
@@ -177,24 +187,29 @@ def _prune_once(
     coefficients: np.ndarray,
     gradient: np.ndarray,
     first_stride: int,
-) -> np.ndarray:
-    """Try all changes of each MCU once, by strides; take back those that leave the coefficients as they are."""
+    trials: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Try all changes of each MCU once, by strides; take back those that leave the coefficients as they are.
+
+    Gives the values, and how many trials each MCU has taken, of which `trials` were before.
+    """
     entries, steps = changes_in_order(before, after, gradient)
-    after = after.copy()
+    after, trials = after.copy(), trials.copy()
     count = (steps != 0).sum(1)
     position, stride = np.zeros(len(count), int), np.full(len(count), first_stride)
-    rank = np.arange(steps.shape[1])
-    while (active := np.flatnonzero(position < count)).size:
-        chosen = (rank >= position[active, None]) & (rank < (position + stride)[active, None])
+    while (active := np.flatnonzero((position < count) & (trials < MOST_TRIALS))).size:
+        sizes = np.minimum(stride, count - position)[active]
+        mcu, item = np.nonzero(np.arange(sizes.max()) < sizes[:, None])
+        chosen = active[mcu], position[active][mcu] + item
         trial = after[active]
-        mcu, _ = np.nonzero(chosen)
-        np.subtract.at(trial, (mcu, entries[active][chosen]), steps[active][chosen])
+        np.subtract.at(trial, (mcu, entries[chosen]), steps[chosen])
         unseen = (grid.quantised_coefficients(trial) == coefficients[active]).all(1)
         after[active[unseen]] = trial[unseen]
         needed = ~unseen & (stride[active] == 1)  # a single change that the coder does show
         position[active] += np.where(unseen, stride[active], needed)
         stride[active] = np.where(unseen, stride[active] * 2, np.maximum(stride[active] // 2, 1))
-    return after
+        trials[active] += 1
+    return after, trials
 
 
 def unit_changes(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -155,12 +156,20 @@ class Record:
         [first, *_] = [step for step in self.history if step.evaluation == self.first_reached]
         return f"first {'met' if self.meets(first.score) else 'passed'} at evaluation {self.first_reached}"
 
+    @property
+    def _difference(self) -> str:
+        if self.psnr < math.inf:
+            return (
+                f"PSNR {self.psnr:.2f} dB, SSIM {self.ssim:.5f}, L2 {self.l2:.1f},"
+                f" Linf {self.linf}, mean shift {self.mean_shift:+.4f}"
+            )
+        return "none" if self.reached else "none: no change that was tried came closer to the target"
+
     def __str__(self) -> str:
         reached = "reached" if self.reached else "NOT reached"
         return (
             f"score       {self.start_score:.6f} -> {self.final_score:.6f}"
             f" (target {self.target:g} +-{self.tolerance:g} {reached}, {self._first})\n"
-            f"difference  PSNR {self.psnr:.2f} dB, SSIM {self.ssim:.5f}, L2 {self.l2:.1f},"
-            f" Linf {self.linf}, mean shift {self.mean_shift:+.4f}\n"
+            f"difference  {self._difference}\n"
             f"effort      {self.evaluations} evaluations of the network"
         )

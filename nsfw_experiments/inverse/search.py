@@ -7,15 +7,16 @@ Three searches follow each other, each yielding the pictures it tries and their 
 - `boundary_search` takes changes back until the score is at the goal;
 - `greedy_correction` takes back single changes whose effect is predicted, where the tolerance is tight.
 
-A `Goal` says what each of them is after, by a sort key of candidates. What is tried is noted in a `Progress`, which
-knows the best of all.
+A `Goal` tells by how much a logit misses what each of them is after. Candidates are compared by `best_of` alone,
+whatever they are to miss as little as possible. What is tried is noted in a `Progress`, which knows the best of all.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,12 @@ __getattr__ = deprecated_names(
 )
 
 # Norms and steps of the difference, in grey levels over all values of a 256x256 picture (300 is 51 dB).
-FIRST_NORM, FIRST_GROWTH, NORM_CHANGE = 300.0, 0.07, 0.05
+FIRST_NORM, FIRST_GROWTH, FIRST_CHANGE, LAST_CHANGE = 300.0, 0.07, 0.05, 0.01
 FAR_STEP, FIRST_STEP, LAST_STEP = 100.0, 60.0, 4.0
+#: The least step, as a share of the norm: a difference that had to grow far is not turned by the steps above.
+FIRST_SHARE, LAST_SHARE = 0.15, 0.03
+#: The norm's change grows by this from step to step on the same side of the goal, up to the largest.
+FASTER, LARGEST_CHANGE = 1.5, 0.3
 #: Steps of `advance`; what is not reached by so many is not near.
 MOST_ADVANCES = 8
 #: An upper tolerance of less than this, in logits, is hit by the boundary search only.
@@ -49,7 +54,15 @@ TIGHT = 0.2
 #: Changes of an MCU whose effects `greedy_correction` predicts.
 VARIANTS = 48
 #: Straight-through exponents of `Jpeg.vjp` before and after the goal is first met.
-FAR_EXPONENT, NEAR_EXPONENT = 2.0, 6.0
+FAR_EXPONENT, NEAR_EXPONENT = 0.0, 4.0
+
+
+class Evidence(IntEnum):
+    """How much of what is asked for a candidate's logit tells."""
+
+    NONE = 0  #: Of robust mode's original the score as it is.
+    DRAWN = 1  #: In robust mode a few transformations.
+    ALL = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,14 +76,19 @@ class Candidate:
         Of its score; in robust mode the worst over the transformations tried.
     psnr : float
         Of `pixels`, in dB; infinite for the original.
-    verified : bool
-        Whether `logit` holds for all that is asked for; in robust mode a few transformations do not tell.
+    evidence : Evidence
+        What `logit` rests on.
     """
 
     pixels: np.ndarray
     logit: float
     psnr: float
-    verified: bool
+    evidence: Evidence = Evidence.ALL
+
+    @property
+    def verified(self) -> bool:
+        """Whether `logit` holds for all that is asked for."""
+        return self.evidence is Evidence.ALL
 
     @property
     def score(self) -> float:
@@ -83,8 +101,33 @@ class Candidate:
         return Image.fromarray(self.pixels)
 
 
-#: A sort key: the best candidate has the least. The last item is -PSNR; all others are 0 where the goal is met.
-Ranking = Callable[[Candidate], tuple[float, ...]]
+#: By how much a logit misses what a search is after, in any unit: 0 where it does not.
+Excess = Callable[[float], float]
+
+
+def best_of(candidates: Iterable[Candidate], excess: Excess) -> Candidate:
+    """Give the best candidate: of those of which most is known what misses the aim least, by the smallest change.
+
+    Parameters
+    ----------
+    candidates : iterable of Candidate
+        At least one.
+    excess : callable
+        By how much a logit misses the aim.
+
+    Returns
+    -------
+    Candidate
+        Of equals the first.
+
+    Examples
+    --------
+    >>> goal, grey = Goal(logit=3.0, direction=1, upper_tolerance=0.1), np.full((8, 8, 3), 128, np.uint8)
+    >>> candidates = [Candidate(grey, logit, decibels) for logit, decibels in ((2.9, 70.0), (3.05, 60.0), (9.0, 65.0))]
+    >>> best_of(candidates, goal.shortfall).logit, best_of(candidates, goal.violation).logit
+    (9.0, 3.05)
+    """
+    return min(candidates, key=lambda candidate: (-candidate.evidence, excess(candidate.logit), -candidate.psnr))
 
 
 @dataclass(frozen=True)
@@ -157,19 +200,6 @@ class Goal:
         """Give how far a logit lies outside the tolerance: 0 within."""
         margin = self.margin(logit)
         return max(-margin - self.lower_tolerance, margin - self.upper_tolerance, 0.0)
-
-    def crossing(self, candidate: Candidate) -> tuple[float, ...]:
-        """Rank while the goal is to be crossed, however far."""
-        return self.shortfall(candidate.logit), -candidate.psnr
-
-    def on_target(self, candidate: Candidate) -> tuple[float, ...]:
-        """Rank where the score has to be within tolerance."""
-        return self.violation(candidate.logit), -candidate.psnr
-
-    def robust(self, candidate: Candidate) -> tuple[float, ...]:
-        """Rank where transformations have to be withstood: the original, of which no such thing is known, is last."""
-        is_original = candidate.psnr == math.inf
-        return is_original, not candidate.verified, self.shortfall(candidate.logit), -candidate.psnr
 
 
 class PixelScorer:
@@ -264,8 +294,8 @@ class Progress:
     original : ndarray of uint8, shape (height, width, 3)
     scorer : PixelScorer
         Its evaluations are the steps' numbers.
-    rank : Ranking
-        By which a candidate is the best.
+    excess : callable
+        What the best misses least, see `best_of`.
     reaches : callable
         Whether a `Candidate` reaches the goal or passes it.
 
@@ -285,51 +315,53 @@ class Progress:
     ...     evaluations = 1
     >>> grey = np.full((8, 8, 3), 128, np.uint8)
     >>> goal = Goal(logit=3.0, direction=1, upper_tolerance=0.1)
-    >>> progress = Progress(grey, Counting, goal.on_target, lambda candidate: candidate.logit >= 3.0)
+    >>> progress = Progress(grey, Counting, goal.violation, lambda candidate: candidate.logit >= 3.0)
     >>> for level, logit in ((0, 1.0), (2, 4.0), (3, 3.05)):
     ...     _ = progress.note(grey + np.uint8(level), logit)
     >>> progress.best.logit, progress.latest.best
     (3.05, True)
     """
 
-    def __init__(self, original: np.ndarray, scorer: PixelScorer, rank: Ranking, reaches: Callable[[Candidate], bool]):
-        self.original, self.scorer, self.rank, self.reaches = original, scorer, rank, reaches
+    def __init__(self, original: np.ndarray, scorer: PixelScorer, excess: Excess, reaches: Callable[[Candidate], bool]):
+        self.original, self.scorer, self.excess, self.reaches = original, scorer, excess, reaches
         self.best: Candidate | None = None
         self.latest: Step | None = None
         self.history: list[Step] = []
         self.first_reached: int | None = None
-        self._best_step = 0
 
-    def note(self, pixels: np.ndarray, logit: float, verified: bool = True) -> Candidate:
+    def note(self, pixels: np.ndarray, logit: float, evidence: Evidence = Evidence.ALL) -> Candidate:
         """Take a candidate into the history.
 
         Parameters
         ----------
         pixels : ndarray of uint8, shape (height, width, 3)
         logit : float
-        verified : bool
+        evidence : Evidence
             See `Candidate`.
 
         Returns
         -------
         Candidate
         """
-        candidate = Candidate(pixels, logit, psnr(self.original, pixels), verified)
-        self.best = min(filter(None, (candidate, self.best)), key=self.rank)  # of equals the first of these
-        if self.first_reached is None and self.reaches(candidate):
-            self.first_reached = self.scorer.evaluations
-        best_psnr = None if self.first_reached is None else self.best.psnr
-        is_best = candidate is self.best
-        self.latest = Step(self.scorer.evaluations, candidate.score, candidate.psnr, best_psnr, pixels, is_best)
-        self._remember(self.latest)
+        candidate = Candidate(pixels, logit, psnr(self.original, pixels), evidence)
+        best = best_of(filter(None, (candidate, self.best)), self.excess)  # of equals the first of these
+        number, first = self.scorer.evaluations, self.first_reached
+        if first is None and self.reaches(candidate):
+            first = number
+        best_psnr = None if first is None else best.psnr
+        step = Step(number, candidate.score, candidate.psnr, best_psnr, pixels, best=best is candidate)
+        # At once, lest Ctrl-C falls between
+        self.best, self.latest, self.first_reached, self.history = best, step, first, self._with(step)
         return candidate
 
-    def _remember(self, step: Step) -> None:
-        self.history.append(step if step.best or not self.history else replace(step, pixels=None))
-        if step.best:
-            if self._best_step:
-                self.history[self._best_step] = replace(self.history[self._best_step], pixels=None)
-            self._best_step = len(self.history) - 1
+    def _with(self, step: Step) -> list[Step]:
+        """The history and a step, with the pixels of the original and of the best only."""
+        if not self.history:
+            return [step]
+        if not step.best:
+            return [*self.history, replace(step, pixels=None)]
+        original, *others = self.history
+        return [original, *(other if other.pixels is None else replace(other, pixels=None) for other in others), step]
 
 
 def rounded(values: np.ndarray) -> np.ndarray:
@@ -357,8 +389,8 @@ def search(
     """Look for small changes that meet the goal: decoupled direction and norm (DDN).
 
     Each step goes along the normalised gradient, then scales the difference to a norm that shrinks when the
-    goal was met and grows when not [1]_. Until the goal is first met steps are longer and JPEG's
-    rounding edges are weighted less, to get there soon; after that only coefficients close to an edge count.
+    goal was met and grows when not [1]_. Until the goal is first met steps are longer and all of JPEG's
+    coefficients count, to get there soon; after that only those close to a rounding edge do.
 
     Parameters
     ----------
@@ -368,7 +400,7 @@ def search(
     gradient : ndarray of float32, shape (height, width, 3)
         At the original.
     evaluations : int
-        Steps to take.
+        Steps to take; none where the gradient is 0, since no way leads anywhere.
 
     Yields
     ------
@@ -385,11 +417,13 @@ def search(
     scale = math.sqrt(original.size / (256 * 256 * 3))
     start = original.astype(np.float32)
     difference = np.zeros_like(start)
-    norm, near = FIRST_NORM * scale, False
-    for number in range(evaluations):
+    norm, largest = FIRST_NORM * scale, 255 * math.sqrt(original.size)
+    near, run = False, 0
+    for number in range(evaluations if gradient.any() else 0):
         annealed = 0.5 * (1 - math.cos(math.pi * number / evaluations))
         step = FIRST_STEP + (LAST_STEP - FIRST_STEP) * annealed if near else FAR_STEP
-        difference += goal.direction * step * scale / np.maximum(np.linalg.norm(gradient), 1e-30) * gradient
+        step = max(step * scale, norm * (FIRST_SHARE + (LAST_SHARE - FIRST_SHARE) * annealed))
+        difference += goal.direction * step / np.maximum(np.linalg.norm(gradient), 1e-30) * gradient
         difference *= norm / np.maximum(np.linalg.norm(difference), 1e-30)
         difference = np.clip(start + difference, 0, 255) - start
         pixels = rounded(start + difference)
@@ -397,7 +431,10 @@ def search(
         yield pixels, logit
         met = goal.margin(logit) >= 0
         near = near or met
-        norm *= 1 - NORM_CHANGE if met else 1 + (NORM_CHANGE if near else FIRST_GROWTH)
+        run = max(run, 0) + 1 if met else min(run, 0) - 1  # steps beyond the goal, or short of it, one after another
+        change = FIRST_CHANGE + (LAST_CHANGE - FIRST_CHANGE) * annealed
+        change = min(change * FASTER ** min(abs(run) - 1, 9), LARGEST_CHANGE)
+        norm = min(norm * (1 - change if met else 1 + (change if near else FIRST_GROWTH)), largest)
 
 
 def advance(
@@ -424,7 +461,7 @@ def advance(
     """
     scale = math.sqrt(start.size / (256 * 256 * 3))
     values, step = start.astype(np.float32), FIRST_STEP
-    for _ in range(min(evaluations, MOST_ADVANCES)):
+    for _ in range(min(evaluations, MOST_ADVANCES) if gradient.any() else 0):
         values += goal.direction * step * scale / np.maximum(np.linalg.norm(gradient), 1e-30) * gradient
         values = np.clip(values, 0, 255)
         pixels = rounded(values)

@@ -16,10 +16,12 @@ GUARANTEES = {
     "outputs": "Every output is complete or absent",
     "runs": "An ended run goes on, and leaves no process",
     "threads": "Threads and forks get right scores",
+    "service": "Hostile requests leave the service serving",
 }
 
 #: Modules of this folder, each with a list ``ATTACKS``; the longest first, since several run at once.
 MODULES = (
+    "services",
     "processes",
     "forks",
     "folders",

@@ -1,13 +1,16 @@
 """The image of docs/Dockerfile, made and run without Docker: its steps in Debian's own root, by namespaces."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "docs" / "Dockerfile"
@@ -52,7 +55,7 @@ class Image:
     """A root file system, and what the Dockerfile says of processes in it."""
 
     def __init__(self, root):
-        self.root, self.environment, self.user, self.entry = root, {}, None, []
+        self.root, self.environment, self.user, self.entry, self.default = root, {}, None, [], []
 
     def follow(self, stage, others):
         """Do what the instructions of a stage say, but FROM."""
@@ -98,11 +101,21 @@ class Image:
     def _workdir(self, argument, others):
         self.folder = argument
 
+    def _expose(self, argument, others):
+        pass  # it says what is there, and does nothing
+
     def _entrypoint(self, argument, others):
         self.entry = json.loads(argument)
 
+    def _cmd(self, argument, others):
+        self.default = json.loads(argument)
+
     def start(self, *arguments, entry=None, writable=None, check=True):
         """As ``docker run --read-only --network none``, with ``img`` and a writable folder as volumes."""
+        command, environment = self._started(arguments, entry, writable)
+        return run("unshare", "--net", *command, env=environment, check=check)
+
+    def _started(self, arguments, entry=None, writable=None):
         program = " ".join(map(repr, [*(entry or self.entry), *arguments]))
         script = f"""
             mount --bind {self.root} {self.root}
@@ -114,11 +127,20 @@ class Image:
             cd {self.root}
             exec chroot --userspec={self.user} {self.root} /bin/sh -c "cd {self.folder}; exec {program}"
         """
-        return run(
-            *("unshare", "--mount", "--net", "--pid", "--fork", "sh", "-ec", script),
-            env={"PATH": PATH, "HOME": "/nonexistent", **self.environment},
-            check=check,
-        )
+        command = "unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", script
+        return command, {"PATH": PATH, "HOME": "/nonexistent", **self.environment}
+
+    @contextlib.contextmanager
+    def serve(self, port):
+        """As ``docker run --read-only``, with a port of this machine."""
+        command, environment = self._started([*self.default, "--port", str(port)])
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            process.stderr.close()
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +189,19 @@ def test_the_image_inverts_and_evolves(image, tmp_path):
     assert (tmp_path / "r.png").exists(), inverted.stdout + inverted.stderr
     evolved = image.start("evolve", "--generations", "3", "--out", "/srv/evolved", writable=tmp_path)
     assert (tmp_path / "evolved" / "best.png").exists(), evolved.stdout + evolved.stderr
+
+
+@pytest.mark.slow
+def test_the_image_serves(image):
+    httpx = pytest.importorskip("httpx")
+    port = free_port()
+    with image.serve(port) as process:
+        url, ends = f"http://127.0.0.1:{port}", time.monotonic() + 120
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"{url}/readyz", timeout=60).status_code == 200:
+                    break
+            assert process.poll() is None and time.monotonic() < ends, process.stderr.read()
+            time.sleep(0.2)
+        answer = httpx.post(f"{url}/v1/score", content=(ROOT / "img" / "rocket.jpg").read_bytes(), timeout=60)
+    assert f"{answer.json()['results'][0]['score']:.6f}" == "0.000463"

@@ -148,6 +148,15 @@ def test_an_interrupted_search_does_not_replace_a_picture_by_a_worse_one(psnr, m
     assert out.exists() == (psnr < 100), "an unchanged picture is no result"
 
 
+def test_a_picture_that_nothing_brought_closer_is_not_written(monkeypatch, tmp_path, capsys):
+    out = tmp_path / "result.png"
+    out.write_bytes(b"old")
+    monkeypatch.setattr("nsfw_experiments.inverse.inverse", lambda *args, **kwargs: result(float("inf")))
+    assert run(CHELSEA, "--target", 0.9, "--out", out, "--force") == 3
+    assert out.read_bytes() == b"old"
+    assert "no change that was tried came closer to the target" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "options, robust",
     [([], False), (["--robust"], True), (["--against", "crop,jpeg"], ("jpeg", "crop")), (["--robust", CHELSEA], True)],

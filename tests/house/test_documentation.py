@@ -22,6 +22,7 @@ import nsfw_command
 import nsfw_experiments
 import nsfw_model
 import nsfw_scale
+import nsfw_server
 import theano_compat
 import theano_cpu
 from theano_compat import import_hook
@@ -38,7 +39,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MODULES = ["open_nsfw", "third_party.unpack"] + [
     module.name
-    for package in (theano_compat, theano_cpu, nsfw_model, nsfw_scale, nsfw_experiments, nsfw_command)
+    for package in (theano_compat, theano_cpu, nsfw_model, nsfw_scale, nsfw_experiments, nsfw_server, nsfw_command)
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if not module.name.endswith("__main__")
 ]
@@ -228,6 +229,11 @@ WITHOUT_EXAMPLE = {
     "nsfw_experiments.evolution.callbacks.draw_progress": "a notebook",
     "nsfw_experiments.inverse.callbacks.draw_history": "a notebook",
     "nsfw_experiments.live_figure.LiveFigure": "a notebook",
+    "nsfw_server.decoder.main": "a parent process",
+    "nsfw_server.logs.RequestLog": "a server",
+    "nsfw_server.protocol.LimitedProtocol": "a server",
+    "nsfw_server.service.Service": "a server",
+    "nsfw_server.workers.run": "a server",
 }
 
 
@@ -310,6 +316,7 @@ def needs_example(name, thing):
     return not (
         abstract
         or dataclasses.is_dataclass(thing)
+        or hasattr(thing, "model_fields")  # a record of pydantic's
         or name.startswith(INNER)
         or name in WITHOUT_EXAMPLE
         or OF_A_SUBCOMMAND.fullmatch(name)

@@ -11,7 +11,16 @@ from fresh_python import fresh_python
 ROOT = Path(__file__).resolve().parents[2]
 
 #: Each may import those before it.
-LAYERS = ["theano_compat", "theano_cpu", "nsfw_model", "nsfw_scale", "open_nsfw", "nsfw_experiments", "nsfw_command"]
+LAYERS = [
+    "theano_compat",
+    "theano_cpu",
+    "nsfw_model",
+    "nsfw_scale",
+    "open_nsfw",
+    "nsfw_experiments",
+    "nsfw_server",
+    "nsfw_command",
+]
 
 #: Inside a package: these modules, and what they must not import.
 APART = {
@@ -37,6 +46,7 @@ APART = {
         "nsfw_experiments.explanation",
         "nsfw_experiments.playground",
     ],
+    "nsfw_server.decoder": ["nsfw_server.batcher", "nsfw_server.service", "open_nsfw", "theano_cpu"],
     "nsfw_experiments.pillow": [
         "nsfw_experiments.evolution",
         "nsfw_experiments.explanation",
@@ -50,15 +60,19 @@ SLOW = {
     "PIL",
     "deap",
     "distributed",
+    "fastapi",
     "fsspec",
     "google.protobuf",
     "lasagne",
     "matplotlib",
     "numpy",
+    "prometheus_client",
+    "pydantic",
     "scipy",
     "skimage",
     "theano",
     "tqdm",
+    "uvicorn",
 }
 
 #: Packages that users and the command import first, and which of the slow ones they need at once.
@@ -74,6 +88,7 @@ FACES = {
     "nsfw_experiments.inverse": set(),
     "nsfw_experiments.pillow": set(),
     "nsfw_experiments.playground": set(),
+    "nsfw_server": set(),
     "nsfw_command.main": {"PIL", "numpy"},
 }
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nsfw_experiments.pillow.jpeg import SUBSAMPLINGS, Jpeg
-from nsfw_experiments.inverse.prune import McuGrid, changes_in_order, prune, unit_changes
+from nsfw_experiments.inverse.prune import MOST_TRIALS, McuGrid, changes_in_order, prune, unit_changes
 
 
 def pictures(seed, height, width, largest):
@@ -32,6 +32,24 @@ def test_jpeg_cannot_tell_the_result_from_the_changed_picture(seed, rows, column
     np.testing.assert_array_equal(jpeg(pruned), jpeg(changed))
     low, high = np.minimum(original, changed), np.maximum(original, changed)
     assert ((low <= pruned) & (pruned <= high)).all()
+
+
+def test_no_input_takes_more_than_so_many_trials_of_an_mcu(monkeypatch):
+    """Noise all over, of which JPEG shows nearly every change, and of which thousands could be tried for long."""
+    codings = []
+    quantised = McuGrid.quantised_coefficients
+
+    def counted(grid, mcus):
+        codings.append(len(mcus))
+        return quantised(grid, mcus)
+
+    monkeypatch.setattr(McuGrid, "quantised_coefficients", counted)
+    original, changed = pictures(0, 16, 32, 128)
+    pruned = prune(original, changed)
+    assert np.abs(changed.astype(int) - original).sum() > 10 * MOST_TRIALS
+    assert MOST_TRIALS < len(codings) <= MOST_TRIALS + 2 and max(codings) == 2
+    np.testing.assert_array_equal(Jpeg()(pruned), Jpeg()(changed))
+    assert np.linalg.norm(pruned - 1.0 * original) < np.linalg.norm(changed - 1.0 * original)
 
 
 def test_every_change_that_is_left_matters():

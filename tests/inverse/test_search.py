@@ -11,6 +11,7 @@ from nsfw_experiments.image_metrics import psnr
 from nsfw_experiments.inverse.prune import unit_changes
 from nsfw_experiments.inverse.search import (
     Bracket,
+    Evidence,
     Goal,
     PixelScorer,
     Progress,
@@ -39,13 +40,13 @@ def raised_by(levels):
     return (ORIGINAL.astype(int) + levels).astype(np.uint8)
 
 
-def noted(rank, *candidates):
-    """A progress that was told pixels raised by some levels, and their logits."""
+def noted(excess, *candidates):
+    """A progress that was told pixels raised by some levels, their logits and what these rest on."""
     counter = Counter()
-    progress = Progress(ORIGINAL, counter, rank, lambda candidate: not any(rank(candidate)[:-1]))
-    for levels, logit, *verified in candidates:
+    progress = Progress(ORIGINAL, counter, excess, lambda one: one.verified and not excess(one.logit))
+    for levels, logit, *evidence in candidates:
         counter.evaluations += 1
-        progress.note(raised_by(levels), logit, *verified)
+        progress.note(raised_by(levels), logit, *evidence)
     return progress
 
 
@@ -71,38 +72,39 @@ GOAL = Goal(logit=3.0, direction=1, upper_tolerance=0.1)
 
 
 def test_while_the_goal_is_crossed_the_closest_of_those_beyond_it_is_the_best_however_far_beyond():
-    progress = noted(GOAL.crossing, (0, 0.0), (5, 3.05), (4, 9.0), (3, 2.9))
+    progress = noted(GOAL.shortfall, (0, 0.0), (5, 3.05), (4, 9.0), (3, 2.9))
     np.testing.assert_array_equal(progress.best.pixels, raised_by(4))
     assert progress.first_reached == 2
 
 
 def test_as_long_as_none_crosses_the_goal_the_one_that_misses_it_least_is_the_best():
-    progress = noted(GOAL.crossing, (0, 0.0), (5, 2.0), (1, 1.0))
+    progress = noted(GOAL.shortfall, (0, 0.0), (5, 2.0), (1, 1.0))
     np.testing.assert_array_equal(progress.best.pixels, raised_by(5))
     assert progress.first_reached is None
 
 
 def test_on_target_the_closest_of_those_within_tolerance_is_the_best():
-    progress = noted(GOAL.on_target, (1, 9.0), (5, 3.05), (4, 3.09), (3, 2.9))
+    progress = noted(GOAL.violation, (1, 9.0), (5, 3.05), (4, 3.09), (3, 2.9))
     np.testing.assert_array_equal(progress.best.pixels, raised_by(4))
 
 
-def test_in_robust_mode_the_verified_come_first_and_the_original_last():
-    candidates = [(0, 9.0, False), (5, 1.0, False), (6, 5.0, False), (7, 2.0, True), (8, 2.5, True)]
-    best = [noted(GOAL.robust, *candidates[: count + 1]).best.pixels[0, 0, 0] - 100 for count in range(5)]
+def test_those_of_which_more_is_known_come_first_however_far_from_the_goal():
+    none, drawn, everything = Evidence
+    candidates = [(0, 9.0, none), (5, 1.0, drawn), (6, 5.0, drawn), (7, 2.0, everything), (8, 2.5, everything)]
+    best = [noted(GOAL.shortfall, *candidates[: count + 1]).best.pixels[0, 0, 0] - 100 for count in range(5)]
     assert best == [0, 5, 6, 7, 8]
-    assert noted(GOAL.robust, *candidates[:3]).first_reached is None
-    assert noted(GOAL.robust, (9, 3.0, True)).first_reached == 1
+    assert noted(GOAL.shortfall, *candidates[:3]).first_reached is None
+    assert noted(GOAL.shortfall, (9, 3.0, everything)).first_reached == 1
 
 
-@pytest.mark.parametrize("rank", [GOAL.crossing, GOAL.on_target, GOAL.robust])
-def test_of_equals_the_later_one_wins(rank):
-    progress = noted(rank, (2, 3.0), (-2, 3.0))  # the same distance
+@pytest.mark.parametrize("excess", [GOAL.shortfall, GOAL.violation])
+def test_of_equals_the_later_one_wins(excess):
+    progress = noted(excess, (2, 3.0), (-2, 3.0))  # the same distance
     np.testing.assert_array_equal(progress.best.pixels, raised_by(-2))
 
 
 def test_steps_tell_whether_they_are_the_best_and_from_the_first_that_reaches_the_goal_how_good_the_best_is():
-    progress = noted(GOAL.on_target, (0, 0.0), (4, 9.0), (5, 3.05), (4, 3.05), (6, 3.05))
+    progress = noted(GOAL.violation, (0, 0.0), (4, 9.0), (5, 3.05), (4, 3.05), (6, 3.05))
     assert [step.best for step in progress.history] == [True, False, True, True, False]
     assert [step.best_psnr for step in progress.history] == [
         None,
@@ -112,14 +114,14 @@ def test_steps_tell_whether_they_are_the_best_and_from_the_first_that_reaches_th
 
 
 def test_the_latest_step_has_its_pixels_whether_it_is_the_best_or_not():
-    progress = noted(GOAL.on_target, (0, 3.0), (4, 9.0))
+    progress = noted(GOAL.violation, (0, 3.0), (4, 9.0))
     np.testing.assert_array_equal(progress.latest.pixels, raised_by(4))
     assert progress.latest == progress.history[-1] and progress.history[-1].pixels is None
 
 
 @given(st.lists(st.tuples(st.integers(1, 20), st.sampled_from([0.0, 2.0, 3.0, 3.05, 9.0])), min_size=1, max_size=12))
 def test_the_history_has_the_pixels_of_two_steps_only(candidates):
-    progress = noted(GOAL.crossing, (0, 0.0), *candidates)
+    progress = noted(GOAL.shortfall, (0, 0.0), *candidates)
     with_pixels = [number for number, step in enumerate(progress.history) if step.pixels is not None]
     assert with_pixels[0] == 0 and len(with_pixels) <= 2
     np.testing.assert_array_equal(progress.history[with_pixels[-1]].pixels, progress.best.pixels)

@@ -25,6 +25,17 @@ def x():
     return np.stack([prepare("img/coffee.jpg"), prepare(ROCKET)])
 
 
+@pytest.mark.skipif(not onednn.onednn_available(), reason="BLAS adds up one row in another order than several")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_score_does_not_depend_on_the_others_of_its_batch(precision, x):
+    if precision == "bfloat16" and not onednn.has_bfloat16():
+        pytest.skip("this processor has no bfloat16")
+    scorer = get_scorer(precision=precision)
+    [coffee], [rocket] = scorer.scores(x[:1]), scorer.scores(x[1:])
+    for count in range(1, 5):
+        assert scorer.scores(np.concatenate([x] * count)).tolist() == [coffee, rocket] * count
+
+
 @pytest.mark.parametrize("engine", ["onednn", "theano"])
 @pytest.mark.parametrize("method", ["scores", "logits", "logits_and_gradients"])
 def test_one_value_that_is_not_finite_is_refused_by_its_place(method, engine, x, monkeypatch):

@@ -1,0 +1,138 @@
+"""Processes that decode: what is slow or hostile holds nobody up."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+from made_pictures import encoded
+from PIL import Image
+
+from nsfw_server.decoders import Decoders
+from nsfw_server.limits import Limits
+from nsfw_server.problem import Problem
+
+SMALL = encoded(Image.new("RGB", (40, 30), "red"), "JPEG")
+
+
+@pytest.fixture(scope="module")
+def slow():
+    """A picture that takes a second and more."""
+    return encoded(Image.new("RGB", (9400, 9400)), "PNG")
+
+
+#: How many pictures stood aside, each time that this changed.
+seen_slow = []
+
+
+def run(work, count=1, **limits):
+    """What comes of `work` with a pool of its own; none of its processes is left."""
+
+    async def in_a_pool():
+        decoders = Decoders(count, Limits(**limits), (224, 224), seen_slow.append)
+        await decoders.start()
+        try:
+            return await work(decoders)
+        finally:
+            await decoders.stop()
+
+    seen_slow.clear()
+    before = children()
+    result = asyncio.run(in_a_pool())
+    assert children() <= before
+    return result
+
+
+def children():
+    return {int(number) for number in os.listdir("/proc") if number.isdigit() and is_child(number)}
+
+
+def is_child(number):
+    try:
+        with open(f"/proc/{number}/stat") as file:
+            return int(file.read().rpartition(")")[2].split()[1]) == os.getpid()
+    except OSError:
+        return False
+
+
+async def decode(decoders, data, frames="first"):
+    return [seconds async for seconds, _ in decoders.frames(data, frames)]
+
+
+def test_a_picture_that_takes_too_long_is_given_up_and_its_process_replaced(slow):
+    async def work(decoders):
+        with pytest.raises(Problem) as caught:
+            await decode(decoders, slow)
+        return caught.value.kind, await decode(decoders, SMALL)
+
+    assert run(work, seconds=0.25, slow_pictures=0, quick_seconds=60.0) == ("overtime", [0.0])
+
+
+def test_others_pass_a_slow_picture(slow):
+    async def work(decoders):
+        late = asyncio.ensure_future(decode(decoders, slow))
+        while not decoders.slow:
+            await asyncio.sleep(0.01)
+        await asyncio.gather(*(decode(decoders, SMALL) for _ in range(5)))
+        assert not late.done()
+        return await late, decoders.slow
+
+    assert run(work, seconds=100.0, quick_seconds=0.2, slow_pictures=3) == ([0.0], 0)
+    assert seen_slow == [1, 0]
+
+
+def test_beyond_so_many_slow_pictures_the_next_are_given_up(slow):
+    async def work(decoders):
+        found = await asyncio.gather(*(decode(decoders, slow) for _ in range(3)), return_exceptions=True)
+        kinds = sorted(getattr(result, "kind", "scored") for result in found)
+        return kinds, await decode(decoders, SMALL)
+
+    assert run(work, 3, seconds=100.0, quick_seconds=0.2, slow_pictures=1) == (["busy", "busy", "scored"], [0.0])
+
+
+def test_a_process_that_dies_is_replaced_and_only_its_picture_is_lost(slow):
+    async def work(decoders):
+        lost = asyncio.ensure_future(decode(decoders, slow))
+        await asyncio.sleep(0.1)
+        for number in children():
+            os.kill(number, signal.SIGKILL)
+        with pytest.raises(Problem, match="crashed"):
+            await lost
+        return await asyncio.gather(*(decode(decoders, SMALL) for _ in range(3)))
+
+    assert run(work, quick_seconds=60.0, seconds=100.0) == [[0.0]] * 3
+
+
+def test_a_client_that_goes_costs_no_process(slow):
+    async def work(decoders):
+        before = children()
+        gone = asyncio.ensure_future(decode(decoders, slow))
+        await asyncio.sleep(0.1)
+        gone.cancel()
+        assert await decode(decoders, SMALL) == [0.0]
+        return children() == before
+
+    assert run(work, quick_seconds=60.0, seconds=100.0)
+
+
+def test_a_client_that_goes_amid_an_animation_costs_no_process():
+    pages = [Image.new("RGB", (40, 30), (shade, 0, 0)) for shade in range(50)]
+    animation = encoded(pages[0], "GIF", save_all=True, append_images=pages[1:])
+
+    async def work(decoders):
+        before = children()
+        frames = decoders.frames(animation, "max")
+        assert (await frames.__anext__())[0] == 0.0
+        await frames.aclose()
+        assert len(await decode(decoders, animation, "max")) == 50
+        return children() == before
+
+    assert run(work, quick_seconds=60.0, seconds=100.0)
+
+
+def test_ends_at_once_while_pictures_are_decoded(slow):
+    async def work(decoders):
+        asyncio.ensure_future(decode(decoders, slow)).add_done_callback(lambda task: task.exception())
+        await asyncio.sleep(0.1)
+
+    run(work, quick_seconds=60.0, seconds=100.0)
