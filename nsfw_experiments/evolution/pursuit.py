@@ -49,12 +49,13 @@ class Pursuit:
 
     Examples
     --------
-    >>> from nsfw_experiments.evolution.primitives import Circles
-    >>> pursuit = Pursuit(Circles((64, 64)), Image.new("RGB", (64, 64), (200, 100, 0)))
-    >>> pursuit.best_colours([(32, 32, 16, 0, 0, 0, 255)])
-    [(32, 32, 16, 200, 100, 0, 255)]
-    >>> pursuit.new_shape([], random.Random(0))[-4:-1]
-    (200, 100, 0)
+    >>> from nsfw_experiments.evolution.primitives import Polygons
+    >>> squares = Polygons(4, (64, 64))
+    >>> pursuit = Pursuit(squares, Image.new("RGB", (64, 64), (200, 100, 0)))
+    >>> pursuit.best_colours(squares.covering_shapes((0, 0, 0)))
+    [(0, 0, 64, 0, 64, 64, 0, 64, 200, 100, 0, 255)]
+    >>> len(pursuit.new_shape([], random.Random(0)))
+    12
     """
 
     def __init__(self, primitive: Primitive, target: Image.Image):

@@ -270,7 +270,7 @@ def compact_toolbox(
     >>> from nsfw_experiments.evolution.primitives import Polygons
     >>> toolbox = compact_toolbox(Polygons(3), count=100, fitness=NsfwLogit())
     >>> toolbox.individual()[0]
-    (0, 0, 256, 0, 0, 256, 174, 95, 112, 255)
+    (0, 0, 256, 0, 0, 256, 124, 90, 58, 255)
     """
     return make_toolbox(Settings("compact", primitive, count, population, seed), fitness)
 
