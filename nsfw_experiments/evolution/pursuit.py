@@ -84,7 +84,7 @@ class Pursuit:
             below = let_through * (1 - share)
             share *= let_through
             let_through = below
-        aim = self._target - let_through[:, np.newaxis] * np.float32(self._primitive.background)
+        aim = self._target - let_through[:, np.newaxis] * np.array(self._primitive.background, np.float32)
         matrix = (shares @ shares.T).astype(np.float64) + RIDGE * np.eye(len(shapes))
         colours = np.linalg.solve(matrix, shares @ aim + RIDGE * old)
         rounded = np.clip(np.rint(colours), 0, 255).astype(int).tolist()
@@ -152,13 +152,13 @@ class Pursuit:
 
     def _painted(self, shapes: Sequence[Shape]) -> np.ndarray:
         """The blocks of a painting: ndarray of float32, shape (blocks, 3), 0..255."""
-        canvas = np.broadcast_to(np.float32(self._primitive.background), self._target.shape)
+        canvas = np.broadcast_to(np.array(self._primitive.background, np.float32), self._target.shape)
         for shape in shapes:
             canvas = self._over(canvas, shape)
         return canvas
 
     def _over(self, canvas: np.ndarray, shape: Shape) -> np.ndarray:
-        return canvas + self._share(shape)[:, np.newaxis] * (np.float32(shape[-COLOUR_GENES:-1]) - canvas)
+        return canvas + self._share(shape)[:, np.newaxis] * (np.array(shape[-COLOUR_GENES:-1], np.float32) - canvas)
 
     def _share(self, shape: Shape) -> np.ndarray:
         """How much of each block has a shape's colour: ndarray of float32, 0..1."""

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nsfw_experiments.inverse import Inversion, eot, inverse
+from nsfw_experiments.inverse import Inversion, attack, eot, inverse
 from nsfw_experiments.inverse.eot import Transformation
 from open_nsfw import resize_image
 
@@ -76,6 +76,7 @@ def test_a_robust_search_gives_the_best_of_those_of_which_it_knows_most(
 def two_transformations(monkeypatch):
     monkeypatch.setattr(eot, "GRID", (Transformation(50), Transformation(90, 1.5)))
     monkeypatch.setattr(eot, "SHOWN", ())
+    monkeypatch.setattr(attack, "compositions", lambda families: ())
 
 
 def test_a_picture_that_survives_everything_as_it_is_stays_as_it_is(two_transformations, scorer_giving):
