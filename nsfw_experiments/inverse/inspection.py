@@ -6,8 +6,8 @@ scaling too, but is larger than it needs to be for one exact picture, and goes w
 pictures keep their score better under both. What is smoothed is denoised by total variation, which keeps edges, and
 scaled down and up again, which does not. Telling adversarial examples by how a prediction changes when the input is
 squeezed, by fewer grey levels or by smoothing, is the idea of feature squeezing [1]_; total variation denoising is
-that of Rudin, Osher and Fatemi, computed by Chambolle's algorithm [2]_. Whoever knows the inspection can pay for
-passing it: its price is among the benchmarks, and a verdict of nothing found is no proof.
+that of Rudin, Osher and Fatemi, computed by Chambolle's algorithm [2]_. Whoever knows the inspection can look for
+a change that passes it: a verdict of nothing found is no proof.
 
 References
 ----------
@@ -226,8 +226,8 @@ def denoised(pixels: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> denoised(np.full((8, 8, 3), 77, np.uint8)).mean()
-    77.0
+    >>> denoised(np.full((8, 8, 3), 77, np.uint8))[4, 4].tolist()
+    [77, 77, 77]
     """
     from skimage.restoration import denoise_tv_chambolle
 

@@ -41,7 +41,7 @@ def test_an_inverted_picture_is_found(full_resolution):
 
 @pytest.mark.slow
 def test_a_robustly_inverted_picture_is_found_as_such():
-    picture, _ = inverse("img/coffee.jpg", 0.9, iterations=25, robust=True)
+    picture, _ = inverse("img/coffee.jpg", 0.9, iterations=25, robust="classic")
     found = inspect(picture)
     assert found.verdict == "robustly inverted"
     assert found.noise < NOISE_THRESHOLD
