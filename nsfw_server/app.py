@@ -90,23 +90,27 @@ _DESCRIPTIONS = {
     503: "Too much is being done: try again after the seconds of Retry-After",
 }
 _BINARY = {"type": "string", "format": "binary"}
-_PICTURES = {
-    "requestBody": {
-        "required": True,
-        "description": "A picture, whose kind its bytes say, or a form with one or many.",
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": {"type": "array", "items": _BINARY, "minItems": 1}},
-                }
+
+
+def _pictures(most: dict[str, int]) -> dict[str, Any]:
+    """How OpenAPI describes a body of pictures."""
+    return {
+        "requestBody": {
+            "required": True,
+            "description": "A picture, whose kind its bytes say, or a form with one or many.",
+            "content": {
+                "multipart/form-data": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["file"],
+                        "properties": {"file": {"type": "array", "items": _BINARY, "minItems": 1, **most}},
+                    }
+                },
+                "application/octet-stream": {"schema": _BINARY},
+                "image/*": {"schema": _BINARY},
             },
-            "application/octet-stream": {"schema": _BINARY},
-            "image/*": {"schema": _BINARY},
-        },
+        }
     }
-}
 
 
 def _add_scoring(app: FastAPI, service: Service) -> None:
@@ -115,7 +119,7 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
         response_model=Scores,
         response_model_exclude_none=False,
         responses=_failures(400, 408, 413, 415, 422, 500, 501, 503),
-        openapi_extra=_PICTURES,
+        openapi_extra=_pictures({}),
         summary="Score pictures",
         tags=["scores"],
     )
@@ -140,7 +144,7 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
         "/v1/explain",
         response_model=Explanation,
         responses=_failures(400, 408, 413, 415, 422, 500, 501, 503),
-        openapi_extra=_PICTURES,
+        openapi_extra=_pictures({"maxItems": 1}),
         summary="Say where a picture's score comes from",
         tags=["scores"],
     )

@@ -67,8 +67,10 @@ class Explanation(BaseModel):
     logit: float = Field(description="log(score / (1 - score)): the mean of all cells, plus the bias.")
     bias: float
     cells: list[list[float]] = Field(description="Rows of equal parts of what is seen: above 0 raises the score.")
-    seen: tuple[float, float, float, float] = Field(
-        description="Left, top, right and bottom of what the network sees, in shares of the picture."
+    seen: list[float] = Field(
+        min_length=4,
+        max_length=4,
+        description="Left, top, right and bottom of what the network sees, in shares of the picture.",
     )
 
 

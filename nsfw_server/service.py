@@ -235,7 +235,7 @@ class Service:
             logit=logit,
             bias=bias,
             cells=cells.tolist(),
-            seen=seen_part(self.input_size),
+            seen=list(seen_part(self.input_size)),
         )
 
     async def check(self) -> None:
