@@ -318,6 +318,14 @@ def verified_logit(scorer: PixelScorer, pixels: np.ndarray, goal: Goal, families
     Returns
     -------
     float
+
+    Examples
+    --------
+    >>> from nsfw_experiments.pillow.preprocessing import preprocessing
+    >>> from open_nsfw import resize_image
+    >>> scorer = PixelScorer(get_scorer(), preprocessing((256, 256)))
+    >>> verified_logit(scorer, resize_image("img/coffee.jpg"), Goal.between(0.01, 0.9, 0.01)) < 0
+    True
     """
     grid, others = [each for each in grid_of(families) if each.required], required(families)
     scores = [
