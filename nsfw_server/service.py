@@ -71,7 +71,6 @@ class Service:
         )
         self._room = asyncio.Semaphore(AHEAD * self.limits.batch)
         networks: dict[str, Any] = {name: partial(_score_list, scorer) for name, scorer in self._scorers.items()}
-        self._can_explain = await asyncio.to_thread(_can_explain, float32)
         self._batcher = Batcher(
             {**networks, EXPLANATION: partial(_explain_list, float32)},
             self.limits.batch,
@@ -79,10 +78,28 @@ class Service:
             self.metrics.observe_batch,
         )
         self._batcher.start()
+        self._can_explain = await self._warm_up()
         await self._decoders.start()
         self.model = await asyncio.to_thread(partial(_model, self.input_size, list(self._scorers)))
         self._known_score = KNOWN_SCORES.get(self.model["model"]) or await self._known_picture_score()
         self._is_ready = True
+
+    async def _warm_up(self) -> bool:
+        """Compile the networks, and say whether one explains.
+
+        All on the batcher's thread: each thread that has run a network keeps OpenMP's threads for it, and where there
+        are more of these than cores, libgomp lets none wait awake, which takes half as long again for each picture.
+        """
+        from nsfw_experiments.explanation.activation import NoLinearEndError
+
+        blank = np.zeros((3, *self.input_size[::-1]), np.float32)
+        for name in self._scorers:
+            await asyncio.wrap_future(self._batcher.submit(name, blank))
+        try:
+            await asyncio.wrap_future(self._batcher.submit(EXPLANATION, blank))
+        except NoLinearEndError:
+            return False
+        return True
 
     async def stop(self) -> None:
         """End threads and processes."""
@@ -260,17 +277,6 @@ def _score_list(scorer: Any, x: np.ndarray) -> list[float]:
     return scorer.scores(x).tolist()
 
 
-def _can_explain(scorer: Any) -> bool:
-    """Whether there is a class activation map; it is compiled."""
-    from nsfw_experiments.explanation.activation import NoLinearEndError
-
-    try:
-        _explain_list(scorer, np.zeros((1, 3, *scorer.input_size[::-1]), np.float32))
-    except NoLinearEndError:
-        return False
-    return True
-
-
 def _explain_list(scorer: Any, x: np.ndarray) -> list[Any]:
     from nsfw_experiments.explanation.activation import class_activation_map
 
@@ -305,17 +311,15 @@ def seen_part(input_size: tuple[int, int]) -> tuple[float, float, float, float]:
 
 
 def _scorers() -> dict[str, Any]:
-    """The networks that this processor can run, compiled."""
+    """The networks that this processor can run."""
     from open_nsfw import get_scorer
 
     scorers = {}
     for precision in get_args(Precision):
         try:
-            scorer = get_scorer(precision=precision)
+            scorers[precision] = get_scorer(precision=precision)
         except NotImplementedError:
             continue
-        scorer.scores(np.zeros((1, 3, *scorer.input_size[::-1]), np.float32))
-        scorers[precision] = scorer
     return scorers
 
 
