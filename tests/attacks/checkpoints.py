@@ -131,7 +131,9 @@ CHECKPOINTS = {
     "a gauss that is text": (changed("random", 2, to="x"), refused("random: got 'x'")),
     "a log that is none": (changed("logbook", to=[1]), refused(".*must be a mapping")),
     "a log with other names": (changed("logbook", to=[{"self": 1}]), refused(".*multiple values")),
-    "a lone surrogate": (saved().replace("climb", "\ud800"), refused(UNREADABLE)),
+    "a memory of another kind": (changed("memory", to=7), refused(".*no attribute")),
+    "a memory of less than nothing": (changed("memory", "tried", to=-1), refused("tried: got -1")),
+    "a lone surrogate": (saved().replace("compact", "\ud800"), refused(UNREADABLE)),
 }
 for name, (text, outcome) in CHECKPOINTS.items():
     ATTACKS.append(Attack("networks", f"checkpoint: {name}", _restored(text), outcome))
