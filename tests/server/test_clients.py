@@ -41,7 +41,7 @@ def test_python(service):
 
 
 def test_the_shown_answer_has_the_fields_of_answers(service):
-    [shown] = fenced("json")
+    [shown] = fenced("text")
     httpx = pytest.importorskip("httpx")
     data = (ROOT / "img/coffee.jpg").read_bytes()
     answer = httpx.post(f"{service.url}/v1/score", content=data, timeout=120).json()
