@@ -201,13 +201,15 @@ def crop(img: np.ndarray) -> np.ndarray:
     return img[:, :, rows, columns]
 
 
-def compress(img: Image.Image) -> Image.Image:
+def compress(img: Image.Image, quality: int = 75) -> Image.Image:
     """Compress a picture with Pillow's JPEG defaults (quality 75, 4:2:0) and decompress it.
 
     Parameters
     ----------
     img : PIL.Image.Image
         Of mode RGB.
+    quality : int
+        Of the JPEG, 1..95.
 
     Returns
     -------
@@ -222,7 +224,7 @@ def compress(img: Image.Image) -> Image.Image:
     buffer = io.BytesIO()
     bare = img.copy()
     bare.info = {}  # a comment in it would be written into the JPEG, and Pillow refuses long ones
-    bare.save(buffer, format="JPEG")
+    bare.save(buffer, format="JPEG", quality=quality)
     return Image.open(buffer, formats=("JPEG",))
 
 

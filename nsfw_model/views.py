@@ -15,7 +15,6 @@ References
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,7 +23,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
 from nsfw_model.logit import score_of
-from nsfw_model.preprocess import CROPPED, Picture, prepare, resize_image
+from nsfw_model.preprocess import CROPPED, Picture, compress, prepare, resize_image
 
 if TYPE_CHECKING:
     from nsfw_model.scorer import Scorer
@@ -33,12 +32,6 @@ if TYPE_CHECKING:
 def _shifted(picture: Image.Image, right: int, down: int) -> Image.Image:
     """Shifted in a circle: what leaves on one side comes in on the other, where the scorer does not look."""
     return ImageChops.offset(picture, right, down)
-
-
-def _compressed(picture: Image.Image, quality: int) -> Image.Image:
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=quality)
-    return Image.open(file, formats=("JPEG",))
 
 
 def _blurred(picture: Image.Image, radius: float) -> Image.Image:
@@ -50,7 +43,7 @@ VIEWS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "itself": lambda picture: picture,
     "shifted right": partial(_shifted, right=1, down=0),
     "shifted up": partial(_shifted, right=0, down=-1),
-    "JPEG 90": partial(_compressed, quality=90),
+    "JPEG 90": partial(compress, quality=90),
     "blurred": partial(_blurred, radius=0.5),
 }
 

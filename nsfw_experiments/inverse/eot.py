@@ -25,7 +25,7 @@ from nsfw_experiments.image_metrics import norm_of_psnr, psnr
 from nsfw_experiments.inverse.families import Batches, required
 from nsfw_experiments.inverse.search import Goal, PixelScorer, rounded
 from nsfw_experiments.inverse.target import CLASSIC
-from nsfw_experiments.inverse.wild import wild_scores
+from nsfw_experiments.inverse.wild import scores_through, wild_scores
 from nsfw_experiments.pillow.jpeg import Jpeg
 from nsfw_experiments.pillow.preprocessing import HorizontalFlip, JpegRoundTrip, Pipeline, Transform, resizing
 from nsfw_model.logit import logit_of, score_of
@@ -182,8 +182,7 @@ def robustness_grid(
     scorer = scorer or get_scorer()
     grid = (*SHOWN, *GRID) if grid is None else grid
     pipelines = (transformation.pipeline(pixels.shape[:2], scorer.input_size) for transformation in grid)
-    logits = (scorer.logits(pipeline.forward(pixels)[0][None])[0] for pipeline in pipelines)
-    return {transformation: score_of(float(logit)) for transformation, logit in zip(grid, logits)}
+    return dict(zip(grid, scores_through(pipelines, pixels, scorer)))
 
 
 def robustness_table(scores: dict[Transformation, float]) -> str:

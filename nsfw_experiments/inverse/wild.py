@@ -7,7 +7,7 @@ other filters, two codecs one after the other, the known settings of messengers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -16,6 +16,7 @@ from nsfw_experiments.inverse.composition import Composition
 from nsfw_experiments.inverse.families import FAMILIES, not_required, required
 from nsfw_experiments.inverse.target import can_be_computed
 from nsfw_experiments.pillow.edits import CodecRoundTrip, Crop, LongestSide, Rescaling, Rotation
+from nsfw_experiments.pillow.preprocessing import Pipeline
 from nsfw_model.logit import score_of
 from nsfw_model.scorer import Scorer
 from open_nsfw import get_scorer
@@ -102,8 +103,33 @@ def wild_scores(
     scorer = scorer or get_scorer()
     tried = compositions(tuple(FAMILIES)) if tried is None else tried
     pipelines = (composition.pipeline(scorer.input_size) for composition in tried)
-    logits = (scorer.logits(pipeline.forward(pixels)[0][None])[0] for pipeline in pipelines)
-    return {composition: score_of(float(logit)) for composition, logit in zip(tried, logits)}
+    return dict(zip(tried, scores_through(pipelines, pixels, scorer)))
+
+
+def scores_through(pipelines: Iterable[Pipeline], pixels: np.ndarray, scorer: Scorer) -> Iterator[float]:
+    """Score a picture after each of some pipelines.
+
+    Parameters
+    ----------
+    pipelines : iterable of Pipeline
+    pixels : ndarray of uint8, shape (height, width, 3)
+    scorer : nsfw_model.scorer.Scorer
+
+    Yields
+    ------
+    float
+        In 0..1.
+
+    Examples
+    --------
+    >>> from nsfw_experiments.pillow.preprocessing import preprocessing
+    >>> from open_nsfw import resize_image
+    >>> pixels = resize_image("img/coffee.jpg")
+    >>> [round(score, 2) for score in scores_through([preprocessing((256, 256))], pixels, get_scorer())]
+    [0.01]
+    """
+    for pipeline in pipelines:
+        yield score_of(float(scorer.logits(pipeline.forward(pixels)[0][None])[0]))
 
 
 def wild_table(scores: Mapping[Composition, float]) -> str:
