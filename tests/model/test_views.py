@@ -77,3 +77,10 @@ def test_a_file_of_other_scores_is_not_gone_on_with(tmp_path, capsys):
     assert main(["score", "--out", out, str(tmp_path / "a.png")]) == 0
     assert main(["score", "--out", out, "--resume", "--resist", str(tmp_path / "a.png")]) == 2
     assert "--resist: got True, its rows were made with None" in capsys.readouterr().err
+
+
+def test_a_long_comment_is_no_matter():
+    picture = Image.open("img/coffee.jpg").convert("RGB")
+    expected = nsfw_score(picture, resist=True)
+    picture.info["comment"] = b"a" * 70_000
+    assert nsfw_score(picture, resist=True) == expected
