@@ -27,6 +27,8 @@ from nsfw_scale.pipeline import BLOCK_BYTES, KEPT_BLOCKS
 GRACE = 5.0
 #: What the parent writes to have the next frame.
 NEXT = b"next\n"
+#: The memory's last byte once a question is read; its parent puts 0 there.
+BEGUN = 1
 
 
 def serve(memory: mmap.mmap, requests: BinaryIO, answers: BinaryIO) -> None:
@@ -35,7 +37,7 @@ def serve(memory: mmap.mmap, requests: BinaryIO, answers: BinaryIO) -> None:
     Parameters
     ----------
     memory : mmap.mmap
-        Shared with who asks: first the network's input, then a picture's bytes.
+        Shared with who asks: first the network's input, then a picture's bytes, last whether it is begun.
     requests, answers : binary file
 
     Examples
@@ -44,8 +46,8 @@ def serve(memory: mmap.mmap, requests: BinaryIO, answers: BinaryIO) -> None:
     >>> with open("img/coffee.jpg", "rb") as file:
     ...     data = file.read()
     >>> frame_bytes = 4 * 3 * 224 * 224
-    >>> memory = mmap.mmap(-1, frame_bytes + len(data))
-    >>> memory[frame_bytes:] = data
+    >>> memory = mmap.mmap(-1, frame_bytes + len(data) + 1)
+    >>> memory[frame_bytes:-1] = data
     >>> asked = {"bytes": len(data), "frames": "first", "every": None, "size": [224, 224], "most": 1, "seconds": 9}
     >>> answers = io.BytesIO()
     >>> serve(memory, io.BytesIO(json.dumps(asked).encode() + b"\\n"), answers)
@@ -54,6 +56,7 @@ def serve(memory: mmap.mmap, requests: BinaryIO, answers: BinaryIO) -> None:
     """
     _write(answers, {"ready": True})
     while line := requests.readline():
+        memory[-1] = BEGUN
         asked = json.loads(line)
         frame_bytes = 4 * 3 * asked["size"][0] * asked["size"][1]
         data = memory[frame_bytes : frame_bytes + asked["bytes"]]

@@ -14,13 +14,13 @@ import mmap
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nsfw_server.decoder import NEXT
+from nsfw_server.decoder import BEGUN, NEXT
 from nsfw_server.limits import Limits
 from nsfw_server.problem import Problem
 
@@ -121,11 +121,25 @@ class Decoders:
         Problem
             If it is no picture, or takes too long.
         """
+        question = self._question(len(data), frames, every)
+        for attempts_left in reversed(range(self._count)):
+            try:
+                async with contextlib.aclosing(self._answers(data, question, frames != "first")) as answers:
+                    async for answer in answers:
+                        yield answer
+                return
+            except _NeverBegun:  # the process was killed, and not by this picture
+                if not attempts_left:
+                    raise
+
+    async def _answers(
+        self, data: bytes, question: bytes, has_several: bool
+    ) -> AsyncGenerator[tuple[float, np.ndarray], None]:
         process = await self._taken()
-        process.ask(data, self._question(len(data), frames, every), frames != "first")
+        process.ask(data, question, has_several)
         timer = asyncio.get_running_loop().call_later(self._limits.quick_seconds, self._let_others_pass, process)
         process.when_done = timer.cancel
-        if frames == "first":
+        if not has_several:
             try:
                 answer = await process.answer()
             finally:  # another picture may have it, whatever becomes of this one
@@ -220,6 +234,10 @@ class Decoders:
         self._free.put_nowait(process)
 
 
+class _NeverBegun(Problem):
+    """The process died before it read the question: another may answer it."""
+
+
 class _Process:
     """One of the processes, and the memory that it shares with this one."""
 
@@ -236,7 +254,7 @@ class _Process:
     async def start(cls, limits: Limits, size: tuple[int, int]) -> _Process:
         number = os.memfd_create("open_nsfw picture")
         try:
-            length = 4 * 3 * size[0] * size[1] + limits.picture_bytes
+            length = 4 * 3 * size[0] * size[1] + limits.picture_bytes + 1
             os.ftruncate(number, length)  # takes no memory before it is written to
             memory = mmap.mmap(number, length)
             arguments = map(str, (number, length, limits.pixels))
@@ -263,6 +281,7 @@ class _Process:
 
     def ask(self, data: bytes, question: bytes, has_several: bool) -> None:
         self._memory[self._frame_bytes : self._frame_bytes + len(data)] = data
+        self._memory[-1] = 0
         self._has_several, self._is_stopped, self._awaits_word, self.is_busy = has_several, False, False, True
         self._write(question)
         self._picture_bytes = len(data)
@@ -282,8 +301,8 @@ class _Process:
         try:
             head = json.loads(await self._process.stdout.readuntil(b"\n"))
         except (asyncio.IncompleteReadError, ConnectionError) as error:
+            self._why = self._why or self._crash()
             self._done()
-            self._why = self._why or Problem("unreadable", "the process that decoded it has crashed")
             raise self._why from error
         finally:
             timer.cancel()
@@ -296,6 +315,10 @@ class _Process:
         if "seconds" not in head:
             return None
         return head["seconds"], self._frame()
+
+    def _crash(self) -> Problem:
+        kind = Problem if self._memory[-1] == BEGUN else _NeverBegun
+        return kind("unreadable", "the process that decoded it has crashed")
 
     def _frame(self) -> np.ndarray:
         return np.frombuffer(self._memory[: self._frame_bytes], np.float32).reshape(self._shape)
