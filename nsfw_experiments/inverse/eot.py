@@ -60,7 +60,7 @@ FIRST_PSNR, LOWEST_PSNR = 42.0, 37.0
 #: In logits, by which each transformed picture should pass the goal.
 MARGIN = 2.0
 STEP, MOMENTUM, NORM_CHANGE = 0.25, 0.75, 0.02
-#: The part of the steps, the last ones, whose changes are averaged; between which scales the average is tried, how often.
+#: The last part of the steps, whose changes are averaged; between which scales the average is tried, and how often.
 AVERAGED, SMALLEST_SCALE, LARGEST_SCALE, SCALINGS = 0.1, 0.5, 1.25, 7
 
 

@@ -196,7 +196,7 @@ def test_the_smallest_candidate_that_passes_the_whole_grid_is_found(monkeypatch,
 @pytest.mark.parametrize("direction", [1, -1])
 @pytest.mark.parametrize("least", [45, 60, 81, 120])
 def test_the_smallest_scale_of_a_change_that_passes_is_found(monkeypatch, least, direction):
-    """Changes of 80 grey levels are scaled; those of at least so many pass, the others fail in one of the grid's cells."""
+    """A change of 80 grey levels is scaled; at least so many pass, fewer fail in one of the cells of the grid."""
     good, bad = (0.9, 0.1)[::direction]
     monkeypatch.setattr(
         eot, "robustness_grid", lambda pixels, *_: {FEW[0]: good, FEW[1]: good if pixels.max() >= least else bad}
