@@ -4,9 +4,9 @@ A change that `nsfw_experiments.inverse.search` finds is tied to one exact pipel
 it. Here the gradient is averaged over transformations drawn anew in every step (expectation over transformation [1]_),
 each followed by the scorer's preprocessing and each with its exact forward and its gradient. What is drawn are the
 families of `nsfw_experiments.inverse.families`. A result is judged by its scores after every one of a fixed set of
-transformations: the robustness grid (JPEG, scaling, mirroring), and what else the families require. What is tried on
-them is the average of the last steps' changes, in which the noise of what was drawn cancels out (iterate averaging
-[2]_), at smaller and smaller scales.
+transformations: the robustness grid (JPEG, scaling, mirroring), and what else the families require. Where they require
+more than the grid, it is the average of the last steps' changes that is tried on them, in which the noise of what was
+drawn cancels out (iterate averaging [2]_), at smaller and smaller scales.
 
 References
 ----------
@@ -242,9 +242,9 @@ def eot_attack(
     """Look for small changes that meet the goal after every transformation.
 
     Momentum steps along the gradient averaged over drawn transformations, weighted by how far each is from
-    the goal; the difference's norm shrinks while all of them meet it with a margin. Afterwards the average of the last
-    differences is tried on all that is required, to find the smallest scale that passes; where none does, the
-    candidates of single steps are.
+    the goal; the difference's norm shrinks while all of them meet it with a margin. Afterwards the candidates are tried
+    on all that is required, to find the smallest that passes. Where that is more than the robustness grid, the average
+    of the last differences comes first, to find the smallest scale that passes, and candidates only if none does.
 
     Parameters
     ----------
@@ -288,12 +288,13 @@ def eot_attack(
             norm = min(norm * (1 - NORM_CHANGE if worst > MARGIN else 1 + NORM_CHANGE), largest)
         difference *= min(norm / np.maximum(np.linalg.norm(difference), 1e-30), 1.0)
         difference = np.clip(before + difference, 0, 255) - before
-    averaged = candidates[-max(round(AVERAGED * len(candidates)), 1) :]
-    if averaged:
+    passed = False
+    if candidates and required(families):
+        averaged = candidates[-max(round(AVERAGED * len(candidates)), 1) :]
         change = np.mean([pixels - before for *_, pixels in averaged], axis=0)
         passed = yield from _smallest_scaled(scorer, before, change, goal, families)
-        if not passed:
-            yield from _smallest_robust(scorer, candidates, goal, families)
+    if not passed:
+        yield from _smallest_robust(scorer, candidates, goal, families)
 
 
 def _expected_gradient(

@@ -221,11 +221,18 @@ def test_where_no_scale_passes_the_candidates_are_tried(few, monkeypatch, scorer
     """A step of its own may pass where the average does not."""
     monkeypatch.setattr(eot, "verified_logit", lambda scorer, pixels, *_: 5.0 if shown(pixels) in steps[-3:] else -5.0)
     steps, shown = [], lambda pixels: pixels.tobytes()
-    inversion = Inversion(CHELSEA, 0.8, iterations=8, robust="classic", scorer=scorer_giving(0.3))
+    inversion = Inversion(CHELSEA, 0.8, iterations=8, robust=("jpeg", "crop"), scorer=scorer_giving(0.3))
     for step in inversion.steps():
-        if inversion.evaluations and len(inversion.history) <= 8:
+        if len(inversion.history) <= 8:
             steps.append(shown(step.pixels))
     assert inversion.best.verified and shown(inversion.best.pixels) in steps
+
+
+def test_the_classic_transformations_give_a_picture_of_one_of_the_steps(few):
+    """As version 1.0.0 did for a seed."""
+    inversion = Inversion(CHELSEA, 0.8, iterations=16, robust="classic")
+    steps = [step.pixels.tobytes() for step in inversion.steps() if len(inversion.history) <= 16]
+    assert inversion.best.verified and inversion.best.pixels.tobytes() in steps
 
 
 def test_only_candidates_that_met_the_goal_whenever_they_were_transformed_are_tried_on_the_whole_grid(monkeypatch):
