@@ -213,7 +213,13 @@ def pool(rng: np.random.Generator) -> Case:
     """Windows with padding, larger than the picture, and further apart than they are large."""
     shape, windows, mode, settings = _pooling(rng)
     x = odd(rng, shape)
-    return _one("pool", settings, [x], reference.pool(x, windows, mode))
+    if mode == 0 and _flag(rng):
+        x = reference.to_bfloat16(x)
+        expected = reference.to_bfloat16(
+            np.asarray(reference.pool(reference.from_bfloat16(x), windows, mode), "float32")
+        )
+        return Case("pool", {**settings, "bfloat16": True}, [([x], [expected])])
+    return _one("pool", {**settings, "bfloat16": False}, [x], reference.pool(x, windows, mode))
 
 
 def pool_gradient(rng: np.random.Generator) -> Case:
@@ -243,9 +249,10 @@ def subsample_gradient(rng: np.random.Generator) -> Case:
 
 
 def global_pool(rng: np.random.Generator) -> Case:
-    """The mean of a picture."""
-    x = odd(rng, _picture(rng))
-    return _one("global_pool", {}, [x], x.astype(float).mean(axis=(1, 2)))
+    """The mean of a picture of float32 or bfloat16."""
+    x, narrow = odd(rng, _picture(rng)), _flag(rng)
+    x = reference.to_bfloat16(x) if narrow else x
+    return _one("global_pool", {"bfloat16": narrow}, [x], _numbers(x).astype(float).mean(axis=(1, 2)))
 
 
 def global_pool_gradient(rng: np.random.Generator) -> Case:
@@ -276,9 +283,12 @@ def sum_of_terms(rng: np.random.Generator) -> Case:
 
 
 def layout(rng: np.random.Generator) -> Case:
-    """Channels to the end, and back."""
+    """Channels to the end, as bfloat16 or not, and back."""
     last, x = _flag(rng), odd(rng, _picture(rng))
-    return _one("layout", {"channels_last": last}, [x], x.transpose((0, 2, 3, 1) if last else (0, 3, 1, 2)))
+    expected = x.transpose((0, 2, 3, 1) if last else (0, 3, 1, 2))
+    if last and _flag(rng):
+        return Case("layout", {"channels_last": True, "bfloat16": True}, [([x], [reference.to_bfloat16(expected)])])
+    return _one("layout", {"channels_last": last, "bfloat16": False}, [x], expected)
 
 
 def bfloat16(rng: np.random.Generator) -> Case:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import theano_cpu
+import joined
 import numpy as np
 import psutil
 import pytest
@@ -44,7 +45,7 @@ def python(code, **environment):
 
 
 def operations(function):
-    return [type(node.op) for node in function.maker.fgraph.toposort()]
+    return [type(op) for op in joined.operations(function)]
 
 
 @needs_onednn

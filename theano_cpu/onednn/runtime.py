@@ -57,6 +57,8 @@ _FLAGS = [
     "-fPIC",
     "-fvisibility=hidden",
 ]
+if platform.machine() == "x86_64":
+    _FLAGS.append("-mprefer-vector-width=512")  # as oneDNN's own code does, where the processor has them
 _loading = ForkSafeLock()
 
 # dnnl_cpu_isa_t, the most capable first
@@ -263,6 +265,25 @@ def has_bfloat16() -> bool:
     True
     """
     return native_module().versions()["isa"] & 0xE7 == 0xE7
+
+
+def forget_overflows() -> None:
+    """Let `overflowed` tell of nothing that the calling thread has computed itself so far.
+
+    What other libraries leave behind in it is no concern of a network. Flags that their own threads have set remain.
+
+    Raises
+    ------
+    UnknownEngineError, OneDnnUnavailableError
+        As `engine` does.
+
+    Examples
+    --------
+    >>> from theano_cpu import onednn
+    >>> onednn.forget_overflows()
+    """
+    if engine() == "onednn":
+        native_module().forget_overflows()
 
 
 def overflowed() -> bool:

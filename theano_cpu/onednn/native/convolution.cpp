@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "operation.hpp"
+#include "plans.hpp"
 #include "primitive.hpp"
 
 namespace {
@@ -131,35 +132,6 @@ inline PrimitiveDesc fastest(std::initializer_list<std::function<PrimitiveDesc()
     return slow;
 }
 
-// Keeps what was made for the shapes seen last.
-template <class Plan>
-class Plans {
-public:
-    // `make` is called where the key is new.
-    template <class Make>
-    Plan &get(Shape key, Make make) {
-        key.push_back(omp_get_max_threads());
-        auto found = plans.find(key);
-        if (found == plans.end()) {
-            if (plans.size() >= 8) plans.clear();
-            found = plans.emplace(key, make()).first;
-        }
-        current = found->second.get();
-        return *current;
-    }
-    Plan *last() const { return current; }
-
-private:
-    std::map<Shape, std::unique_ptr<Plan>> plans;
-    Plan *current = nullptr;
-};
-
-inline Shape joined(const Shape &a, const Shape &b) {
-    Shape both(a);
-    both.insert(both.end(), b.begin(), b.end());
-    return both;
-}
-
 // Arguments of run(): weights, source, target, then the bias and a separate residual where there are.
 inline std::unique_ptr<Primitive> forward_primitive(PrimitiveDesc desc, const ConvolutionSpec &c, bool separate_residual) {
     DescHandle source = describe(c.source, dnnl_nhwc, c.type), target = describe(c.target, dnnl_nhwc, c.type);
@@ -220,6 +192,13 @@ public:
         return all;
     }
     std::vector<int> output_widths() const override { return {type == dnnl_bf16 ? 2 : 4}; }
+    std::vector<bool> pictures(size_t given) const override {
+        std::vector<bool> read(given, false);
+        read[0] = true;
+        if (has_residual) read.back() = true;
+        return read;
+    }
+    int replaced() const override { return has_residual ? 2 + has_bias : -1; }
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         Shape y = geometry.output_shape(in[0].shape, in[1].shape);
@@ -239,11 +218,12 @@ public:
     void run(const Tensors &in, const Tensors &out) override {
         Plan &plan = *plans.last();
         if (plan.copies_residual) copy_parallel(in.back(), out[0]);
-        std::vector<void *> data{plan.weights->in_layout(plan.primitive->wanted(dnnl_query_weights_md), in[1].floats()),
-                                 in[0].data, out[0].data};
-        if (has_bias) data.push_back(in[2].data);
-        if (plan.separate_residual) data.push_back(in.back().data);
-        plan.primitive->run(data);
+        void *data[5] = {plan.weights->in_layout(plan.primitive->wanted(dnnl_query_weights_md), in[1].floats()),
+                         in[0].data, out[0].data};
+        size_t count = 3;
+        if (has_bias) data[count++] = in[2].data;
+        if (plan.separate_residual) data[count++] = in.back().data;
+        plan.primitive->run(data, count);
     }
 
     std::vector<std::string> implementations() const override {
@@ -502,6 +482,7 @@ public:
         : geometry(settings), weights(integer(settings, "frozen_weights")) {}
 
     Arguments inputs(size_t) const override { return {{4, 4}, {4, 4}, {4, 4}}; }
+    std::vector<bool> pictures(size_t) const override { return {true, false, true}; }
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         Shape y = geometry.output_shape(in[0].shape, in[1].shape);
@@ -536,6 +517,7 @@ public:
 
     Arguments inputs(size_t) const override { return {{4, 4}, {4, 4}, {4, 4}}; }
     std::vector<int> output_widths() const override { return std::vector<int>(has_bias ? 2 : 1, 4); }
+    std::vector<bool> pictures(size_t given) const override { return std::vector<bool>(given, false); }
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         Shape y = geometry.output_shape(in[0].shape, in[1].shape);
@@ -550,9 +532,8 @@ public:
 
     void run(const Tensors &in, const Tensors &out) override {
         if (uses_gemm()) return run_gemm(in, out);
-        std::vector<void *> data{in[0].data, in[2].data, out[0].data};
-        if (has_bias) data.push_back(out[1].data);
-        plans.last()->run(data);
+        void *const data[4] = {in[0].data, in[2].data, out[0].data, has_bias ? out[1].data : nullptr};
+        plans.last()->run(data, has_bias ? 4 : 3);
     }
 
     std::vector<std::string> implementations() const override {
