@@ -69,10 +69,9 @@ def test_the_environment_chooses_the_engine(monkeypatch):
 @pytest.fixture
 def fresh_runtime(monkeypatch):
     """Forget what was loaded, before and after."""
-    runtime._native_module.cache_clear()
+    monkeypatch.setattr(runtime, "_loaded", None)
     runtime._problem.cache_clear()
     yield
-    runtime._native_module.cache_clear()
     runtime._problem.cache_clear()
 
 

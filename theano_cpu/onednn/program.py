@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import theano.tensor as T
+
 from theano_cpu.onednn.operation import WIDTHS, OneDnnOp
 from theano_cpu.onednn.runtime import native_module
 
@@ -18,6 +20,28 @@ class Step(NamedTuple):
 
     op: OneDnnOp
     inputs: tuple[int, ...]
+
+
+class Described(NamedTuple):
+    """A program as the native module takes it.
+
+    Attributes
+    ----------
+    steps : list of (str, str, dict, tuple of int)
+        Names of operations, their labels, settings, and the numbers of what they read: first the values given, then
+        those that are kept, then the outputs of each step.
+    results : tuple of int
+    given, kept : list of Theano variables
+    input_widths, output_widths : tuple of int
+        Bytes of a number.
+    """
+
+    steps: list[tuple[Any, ...]]
+    results: tuple[int, ...]
+    given: list[Any]
+    kept: list[Any]
+    input_widths: tuple[int, ...]
+    output_widths: tuple[int, ...]
 
 
 class Program(OneDnnOp):
@@ -68,29 +92,52 @@ class Program(OneDnnOp):
         values = [*inputs, *(output for node in self.nodes(inputs) for output in node.outputs)]
         return self.apply(inputs, *(values[number].type() for number in self.results))
 
-    def _thunk(self, node: Any, input_cells: list, output_cells: list, frozen: Callable[[int], bool]) -> Any:
-        kept = [i for i in range(len(input_cells)) if frozen(i)]
-        given = [i for i in range(len(input_cells)) if not frozen(i)]
+    def described(self, node: Any, frozen: Callable[[int], bool] | None = None) -> Described:
+        """Say what the native module is to do for a node.
+
+        Parameters
+        ----------
+        node : theano.gof.Apply
+        frozen : callable, optional
+            Whether an input, by its number, never changes; left out, constants of the graph do not.
+
+        Returns
+        -------
+        Described
+        """
+        is_kept = frozen or (lambda i: isinstance(node.inputs[i], T.Constant))
+        count = len(node.inputs)
+        given, kept = [i for i in range(count) if not is_kept(i)], [i for i in range(count) if is_kept(i)]
         numbers = {old: new for new, old in enumerate([*given, *kept])}
-        is_kept = set(kept).__contains__
         steps = [
-            (
-                step.op.native_name,
-                str(step.op),
-                step.op.settings(inner, lambda i, step=step: is_kept(step.inputs[i])),
-                tuple(numbers.get(number, number) for number in step.inputs),
-            )
-            for step, inner in zip(self.steps, self.nodes(node.inputs))
+            self._described(step, inner, numbers, set(kept)) for step, inner in zip(self.steps, self.nodes(node.inputs))
         ]
-        return native_module().make_program(
-            str(self),
+        return Described(
             steps,
             self.results,
-            [input_cells[i][0] for i in kept],
-            [input_cells[i] for i in given],
-            output_cells,
+            [node.inputs[i] for i in given],
+            [node.inputs[i] for i in kept],
             tuple(WIDTHS[node.inputs[i].dtype] for i in given),
             tuple(WIDTHS[variable.dtype] for variable in node.outputs),
+        )
+
+    @staticmethod
+    def _described(step: Step, node: Any, numbers: dict[int, int], kept: set[int]) -> tuple[Any, ...]:
+        settings = step.op.settings(node, lambda i: step.inputs[i] in kept)
+        return step.op.native_name, str(step.op), settings, tuple(numbers.get(value, value) for value in step.inputs)
+
+    def _thunk(self, node: Any, input_cells: list, output_cells: list, frozen: Callable[[int], bool]) -> Any:
+        described = self.described(node, frozen)
+        cells = dict(zip(node.inputs, input_cells))
+        return native_module().make_program(
+            str(self),
+            described.steps,
+            described.results,
+            [cells[variable][0] for variable in described.kept],
+            [cells[variable] for variable in described.given],
+            output_cells,
+            described.input_widths,
+            described.output_widths,
         )
 
     def __str__(self) -> str:

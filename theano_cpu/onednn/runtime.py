@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import theano
 
 from theano_compat import TheanoEnvironmentError, precompiled, processor
 from theano_compat.compiler import march_of
@@ -335,13 +334,61 @@ def native_module() -> Any:
         return _native_module()
 
 
-@functools.cache
+_loaded: Any = None
+
+
 def _native_module() -> Any:
+    global _loaded
+    if _loaded is None:
+        _loaded = _built_module()
+    return _loaded
+
+
+def load_built(path: str) -> Any | None:
+    """Load the native module that another process has built, without Theano, if there is none yet.
+
+    Parameters
+    ----------
+    path : str
+        Its file.
+
+    Returns
+    -------
+    module or None
+        None if there is no such file, or not all of it.
+
+    Raises
+    ------
+    OneDnnUnavailableError
+        As `native_module` does.
+
+    Examples
+    --------
+    >>> from theano_cpu.onednn.runtime import load_built
+    >>> load_built("/no such file") is None or load_built("/no such file") is native_module()
+    True
+    """
+    global _loaded
+    with _loading:
+        if _loaded is None and os.path.exists(path) and is_whole(path):
+            library, include = find_onednn()
+            load_onednn(library, include)
+            _loaded = _load(Path(path), library)
+        return _loaded
+
+
+def _built_module() -> Any:
+    import theano
+
     library, include = find_onednn()
     load_onednn(library, include)
     path = Path(theano.config.compiledir) / _MODULE / (_key(library, include) + ".so")
     if not _is_built(path):
         _build(path, library, include)
+    return _load(path, library)
+
+
+def _load(path: Path, library: Path) -> Any:
     loader = importlib.machinery.ExtensionFileLoader(_MODULE, str(path))
     spec: Any = importlib.util.spec_from_loader(_MODULE, loader)
     try:
@@ -389,6 +436,8 @@ def _is_warmed() -> bool:
 
 def _key(library: Path, include: Path) -> str:
     """A name for everything that the native module's binary depends on."""
+    import theano
+
     depends = hashlib.sha256()
     for source in sorted(_SOURCES.iterdir()):
         depends.update(source.name.encode() + b"\0" + source.read_bytes())
@@ -414,6 +463,8 @@ def _build(path: Path, library: Path, include: Path) -> None:
     """Compile the native module to `path`; when several processes do, one works and the others wait for it."""
     if precompiled.in_use():
         precompiled.refuse(f"the oneDNN native module {path.name}")
+    import theano
+
     if not theano.config.cxx:
         raise OneDnnUnavailableError("a C++ compiler is needed once, to build the oneDNN native module: install g++")
     try:
@@ -435,6 +486,8 @@ def _build(path: Path, library: Path, include: Path) -> None:
 
 
 def _compile(target: Path, library: Path, include: Path) -> None:
+    import theano
+
     includes = ["-I" + str(folder) for folder in (include, sysconfig.get_path("include"), np.get_include())]
     sources = sorted(_SOURCES.glob("*.cpp"))
     compiler = [theano.config.cxx, *_FLAGS, f"-march={march_of(theano.config.gcc.cxxflags) or 'native'}"]
