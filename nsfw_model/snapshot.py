@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from nsfw_model.outputs import OutputError, replacing
-from theano_compat import TheanoEnvironmentError, processor
+from theano_compat import TheanoEnvironmentError, precompiled, processor
 from theano_compat.settings import writable_base_compiledir
 from theano_cpu.onednn.library import OneDnnUnavailableError, find_onednn
 from theano_cpu.onednn.saved import SavedProgram, SavedProgramError, save_program
@@ -54,6 +54,12 @@ class Snapshot:
     ----------
     input_shape : tuple of int
         Of one picture: (3, 224, 224) for Yahoo's network.
+
+    Examples
+    --------
+    >>> snapshot = find(Path("nsfw.pkl"), Path("nsfw_model/deploy.prototxt"), "float32")
+    >>> snapshot is None or snapshot.input_shape == (3, 224, 224)
+    True
     """
 
     def __init__(self, program: SavedProgram, weights_path: Path):
@@ -143,6 +149,8 @@ def write(
     >>> write(*files, "float32", theano.function([], T.constant(1)), (3, 224, 224), ())  # another stamp: nothing
     """
     with contextlib.suppress(OSError, OutputError):
+        if precompiled.in_use():  # then nothing is written at all
+            return
         path = _path(weights_path, prototxt_path, precision)
         facts = {"input_shape": input_shape, "weights": _digest(weights_path)}
         if path is None or weights_path.stat().st_size > _MOST_BYTES or stamp(weights_path) != weights_stamp:

@@ -121,7 +121,7 @@ class OneDnnOp(Op):
     Attributes
     ----------
     native_name : str
-        The operation's name in the registry of ``native/module.cpp``.
+        The operation's name, in ``native/values.cpp`` or ``native/convolution.cpp``.
     in_place : int
         The input whose memory the first output takes, or -1.
 

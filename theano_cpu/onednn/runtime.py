@@ -50,12 +50,13 @@ _WORK = "build-"
 # Without -fno-trapping-math a comparison in a loop keeps GCC from using vector instructions
 _FLAGS = [
     "-std=c++17",
-    "-O3",
     "-fno-trapping-math",
     "-fopenmp",
     "-fPIC",
     "-fvisibility=hidden",
 ]
+# Nothing is computed in what Python calls, and it takes the compiler longest
+_OPTIMISED = {"module.cpp": "-O1", "values.cpp": "-O3", "convolution.cpp": "-O3"}
 if platform.machine() == "x86_64":
     _FLAGS.append("-mprefer-vector-width=512")  # as oneDNN's own code does, where the processor has them
 _loading = ForkSafeLock()
@@ -449,7 +450,8 @@ def _key(library: Path, include: Path) -> str:
     # Compile folders may be shared by different machines
     machine = warmed.record.fingerprint if warmed else processor.fingerprint()
     march = march_of(theano.config.gcc.cxxflags) or machine
-    for part in (version, build, python, np.__version__, theano.config.cxx, *_FLAGS, march):
+    flags = (*_FLAGS, *_OPTIMISED.values())
+    for part in (version, build, python, np.__version__, theano.config.cxx, *flags, march):
         depends.update(part if isinstance(part, bytes) else str(part).encode())
     return depends.hexdigest()[:32]
 
@@ -493,7 +495,10 @@ def _compile(target: Path, library: Path, include: Path) -> None:
     compiler = [theano.config.cxx, *_FLAGS, f"-march={march_of(theano.config.gcc.cxxflags) or 'native'}"]
     objects = [str(target.with_name(source.stem + ".o")) for source in sources]
     # At the same time: most of a first start is spent here
-    _run_all([*compiler, *includes, "-c", str(source), "-o", made] for source, made in zip(sources, objects))
+    _run_all(
+        [*compiler, _OPTIMISED[source.name], *includes, "-c", str(source), "-o", made]
+        for source, made in zip(sources, objects)
+    )
     _run_all([[*compiler, "-shared", *objects, "-o", str(target), str(library)]])
 
 

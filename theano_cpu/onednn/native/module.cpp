@@ -19,8 +19,6 @@
 #include <mutex>
 #include <thread>
 
-#include "elementwise.hpp"
-#include "pooling.hpp"
 #include "program.hpp"
 
 namespace {
@@ -130,20 +128,7 @@ void after_fork_in_child() {
 const Operations &operations() {
     static const Operations all = [] {
         Operations made = convolution_operations();
-        made.insert({{"pool", make<Pool>},
-                     {"pool_gradient", make<PoolGradient>},
-                     {"subsample", make<Subsample>},
-                     {"subsample_gradient", make<SubsampleGradient>},
-                     {"global_pool", make<GlobalPool>},
-                     {"global_pool_gradient", make<GlobalPoolGradient>},
-                     {"relu_gradient", make<ReluGradient>},
-                     {"sum", make<Sum>},
-                     {"layout", make<Layout>},
-                     {"bfloat16", make<Bfloat16>},
-                     {"gemm", make<Gemm>},
-                     {"sum_rows", make<SumRows>},
-                     {"softmax", make<Softmax>},
-                     {"softmax_gradient", make<SoftmaxGradient>}});
+        made.merge(value_operations());
         return made;
     }();
     return all;

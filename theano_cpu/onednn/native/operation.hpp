@@ -78,5 +78,6 @@ std::unique_ptr<Operation> make(const Settings &settings) {
 }
 
 Operations convolution_operations();
+Operations value_operations();
 // Whether oneDNN has more than plain C++ loops for a convolution of 64 channels on this processor.
 bool has_fast_convolutions();

@@ -78,21 +78,15 @@ public:
 
     void run(const Tensors &in, const Tensors &out) override {
         if (is_narrow)
-            run_as(in[0].halves(), out[0].halves(), in[0].shape, out[0].shape);
+            run_with(in[0].halves(), out[0].halves(), in[0].shape, out[0].shape, Larger());
+        else if (pool.mode == PoolMode::maximum)
+            run_with(in[0].floats(), out[0].floats(), in[0].shape, out[0].shape, Larger());
         else
-            run_as(in[0].floats(), out[0].floats(), in[0].shape, out[0].shape);
+            run_with(in[0].floats(), out[0].floats(), in[0].shape, out[0].shape, std::plus<float>());
     }
 
 private:
     // First the rows of the windows become one, and then its columns: long loops, and each value is read once or twice.
-    template <class Value>
-    void run_as(const Value *from, Value *to, const Shape &x, const Shape &y) const {
-        if (pool.mode == PoolMode::maximum)
-            run_with(from, to, x, y, Larger());
-        else
-            run_with(from, to, x, y, std::plus<float>());
-    }
-
     template <class Value, class Combine>
     void run_with(const Value *from, Value *to, const Shape &x, const Shape &y, Combine combined) const {
         const Windows rows = pool.rows(x), columns = pool.columns(x);
