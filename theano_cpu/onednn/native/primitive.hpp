@@ -167,7 +167,7 @@ public:
         if (frozen && layout.filled) return layout.buffer.get();
         bool converts = !dnnl_memory_desc_equal(plain, wanted);
         if (!converts && !transform) return const_cast<float *>(weights);
-        if (!layout.buffer) layout.buffer = block<char>(dnnl_memory_desc_get_size(wanted));
+        if (!layout.buffer) layout.buffer = pieces().take(dnnl_memory_desc_get_size(wanted));
         const float *source = weights;
         Block<float> transformed;
         if (transform) {
@@ -191,7 +191,7 @@ public:
 private:
     struct Layout {
         DescHandle desc;
-        Block<char> buffer;
+        std::shared_ptr<char> buffer;
         std::unique_ptr<Reorder> reorder;
         bool filled = false;
     };

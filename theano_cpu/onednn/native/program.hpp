@@ -247,10 +247,11 @@ private:
         return std::min(many, count);
     }
 
-    // What the cores have to themselves, together.
+    // Twice what the cores have to themselves, together: what a step has read may go while it writes. (Half of this, or
+    // twice as much, is slower.)
     static size_t cache_bytes() {
         const long known = sysconf(_SC_LEVEL2_CACHE_SIZE);
-        return size_t(known > 0 ? known : 1 << 20) * omp_get_max_threads();
+        return 2 * size_t(known > 0 ? known : 1 << 20) * omp_get_max_threads();
     }
 
     void place(Plan &plan, const std::vector<bool> &pictures) const {
