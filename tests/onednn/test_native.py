@@ -18,6 +18,7 @@ PICTURE, WEIGHTS = np.ones((1, 5, 6, 3), "float32"), np.ones((2, 3, 3, 3), "floa
 GEOMETRY = {"stride": (1, 1), "pad": (0, 0), "dilation": (1, 1), "groups": 1}
 POOLING = {"size": (2, 2), "stride": (2, 2), "pad": (0, 0), "ceil": 1, "mode": 0, "bfloat16": 0}
 MEAN = {"bfloat16": 0}
+INPUT_GRADIENT = {**GEOMETRY, "frozen_weights": 0, "bfloat16": 0, "narrow_x": 0}
 
 
 def thunk(operation, settings, inputs, outputs=1, widths=None, out_widths=None, in_place=-1):
@@ -67,9 +68,9 @@ def test_cells_that_are_not_those_of_the_operation_are_refused(arguments, messag
     *(("pool", POOLING, name, (0, 1)) for name in ("size", "stride")),
     ("pool", POOLING, "pad", (-1, 0)),
     ("pool", POOLING, "mode", 2.5),
-    *(("input_gradient", {**GEOMETRY, "frozen_weights": 0}, name, (1, 0)) for name in ("stride", "dilation")),
-    ("input_gradient", {**GEOMETRY, "frozen_weights": 0}, "groups", 0),
-    ("input_gradient", {**GEOMETRY, "frozen_weights": 0}, "pad", (0, float("nan"))),
+    *(("input_gradient", INPUT_GRADIENT, name, (1, 0)) for name in ("stride", "dilation")),
+    ("input_gradient", INPUT_GRADIENT, "groups", 0),
+    ("input_gradient", INPUT_GRADIENT, "pad", (0, float("nan"))),
     ("subsample", {"step": (1, 1), "bfloat16": 0}, "step", (1, 1 << 31)),
 ])  # fmt: skip
 def test_settings_out_of_range_are_refused(operation, settings, name, value):

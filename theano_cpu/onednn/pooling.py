@@ -12,17 +12,12 @@ from typing import Any
 from theano.gradient import DisconnectedType, grad_not_implemented
 
 from theano_compat.deprecation import deprecated_names
-from theano_cpu.onednn.operation import OneDnnOp, as_tensor, tensor_type
+from theano_cpu.onednn.operation import OneDnnOp, as_tensor, tensor_type, values_of
 from theano_cpu.shapes import conv_output_length, pool_output_length
 
 __getattr__ = deprecated_names(__name__, {"window_count": "theano_cpu.shapes:pool_output_length"})
 
 MODES = ("max", "average_inc_pad", "average_exc_pad")
-
-
-def _values_of(x: Any) -> str:
-    """The type of what is computed of a variable: uint16 stands for bfloat16."""
-    return "uint16" if getattr(x, "dtype", None) == "uint16" else "float32"
 
 
 class _PoolOp(OneDnnOp):
@@ -70,7 +65,7 @@ class Pool(_PoolOp):
         return {**super().settings(node, frozen), "bfloat16": node.inputs[0].dtype == "uint16"}
 
     def make_node(self, x: Any) -> Any:
-        dtype = _values_of(x) if self.mode == "max" else "float32"
+        dtype = values_of(x) if self.mode == "max" else "float32"
         x = as_tensor("pool2d", "x", x, 4, dtype)
         return self.apply([x], tensor_type((x.broadcastable[0], False, False, x.broadcastable[3]), dtype))
 
@@ -143,7 +138,7 @@ class Subsample(OneDnnOp):
         return {"step": self.step, "bfloat16": node.inputs[0].dtype == "uint16"}
 
     def make_node(self, x: Any) -> Any:
-        dtype = _values_of(x)
+        dtype = values_of(x)
         x = as_tensor("subsample", "x", x, 4, dtype)
         return self.apply([x], tensor_type(x.broadcastable, dtype))
 
@@ -177,10 +172,11 @@ class SubsampleGradient(OneDnnOp):
         self.step = step
 
     def settings(self, node: Any, frozen: Callable[[int], bool]) -> dict[str, Any]:
-        return {"step": self.step}
+        return {"step": self.step, "narrow_x": node.inputs[0].dtype == "uint16"}
 
     def make_node(self, x: Any, gy: Any) -> Any:
-        x, gy = as_tensor("subsample's gradient", "x", x, 4), as_tensor("subsample's gradient", "gy", gy, 4)
+        x = as_tensor("subsample's gradient", "x", x, 4, values_of(x))
+        gy = as_tensor("subsample's gradient", "gy", gy, 4)
         return self.apply([x, gy], tensor_type(x.broadcastable))
 
     def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:
@@ -214,7 +210,7 @@ class GlobalPool(OneDnnOp):
         return {"bfloat16": node.inputs[0].dtype == "uint16"}
 
     def make_node(self, x: Any) -> Any:
-        x = as_tensor("global_pool", "x", x, 4, _values_of(x))
+        x = as_tensor("global_pool", "x", x, 4, values_of(x))
         return self.apply([x], tensor_type((x.broadcastable[0], x.broadcastable[3])))
 
     def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:
@@ -237,11 +233,12 @@ class GlobalPoolGradient(OneDnnOp):
     native_name = "global_pool_gradient"
     __props__ = ()
 
+    def settings(self, node: Any, frozen: Callable[[int], bool]) -> dict[str, Any]:
+        return {"narrow_x": node.inputs[0].dtype == "uint16"}
+
     def make_node(self, x: Any, gy: Any) -> Any:
-        x, gy = (
-            as_tensor("global_pool's gradient", "x", x, 4),
-            as_tensor("global_pool's gradient", "gy", gy, 2),
-        )
+        x = as_tensor("global_pool's gradient", "x", x, 4, values_of(x))
+        gy = as_tensor("global_pool's gradient", "gy", gy, 2)
         return self.apply([x, gy], tensor_type(x.broadcastable))
 
     def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:

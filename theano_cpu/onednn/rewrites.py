@@ -20,10 +20,17 @@ from theano.scalar import Add
 
 from theano_compat.deprecation import deprecated_names
 from theano_cpu.onednn.activation import Bfloat16, ReluGradient, Sum
-from theano_cpu.onednn.convolution import Convolution
+from theano_cpu.onednn.convolution import Convolution, InputGradient, RoundedConvolution
 from theano_cpu.onednn.layout import Layout
 from theano_cpu.onednn.operation import OneDnnOp
-from theano_cpu.onednn.pooling import GlobalPool, Pool, PoolGradient, Subsample
+from theano_cpu.onednn.pooling import (
+    GlobalPool,
+    GlobalPoolGradient,
+    Pool,
+    PoolGradient,
+    Subsample,
+    SubsampleGradient,
+)
 from theano_cpu.onednn.program import join
 
 __getattr__ = deprecated_names(__name__, {"lean_mode": "theano_cpu.onednn.rewrites:fast_compile"})
@@ -73,6 +80,12 @@ def local_relu_gradient_before_pooling(node: Any) -> Any:
     return [g.owner.op(x, y, node.op(gy, y))] if x is activation else False
 
 
+@local_optimizer([RoundedConvolution])
+def local_round(node: Any) -> Any:
+    """Compute a convolution in bfloat16 numbers between two conversions."""
+    return [node.op.narrow(*node.inputs)] if isinstance(node.op, RoundedConvolution) else False
+
+
 @local_optimizer([Bfloat16, GlobalPool, Pool, Subsample])
 def local_stay_bfloat16(node: Any) -> Any:
     """Leave values bfloat16 between operations that know it, instead of to float32 and back."""
@@ -92,6 +105,22 @@ def local_stay_bfloat16(node: Any) -> Any:
     if isinstance(node.op, Subsample) or isinstance(node.op, Pool) and node.op.mode == "max":
         return [Bfloat16(False)(node.op(narrow))]
     return False
+
+
+@local_optimizer([ReluGradient])
+def local_relu_gradient_of_bfloat16(node: Any) -> Any:
+    """Look at a ReLU's output where it is bfloat16, instead of at float32 made of it."""
+    if not isinstance(node.op, ReluGradient) or not _computed_by(node.inputs[-1], Bfloat16):
+        return False
+    *terms, y = node.inputs
+    return False if y.owner.op.narrow else [node.op(*terms, y.owner.inputs[0])]
+
+
+@local_optimizer([InputGradient, SubsampleGradient, GlobalPoolGradient])
+def local_shape_of_either(node: Any) -> Any:
+    """Take the shape of what is converted, so that nothing is converted for its shape."""
+    x, *others = node.inputs
+    return [node.op(x.owner.inputs[0], *others)] if _computed_by(x, Bfloat16) else False
 
 
 @local_optimizer([Convolution], inplace=True)
@@ -123,14 +152,19 @@ class _Join(Optimizer):
 # operations (49.5). Passes of the same tag are what `fast_compile` takes.
 optdb.register(
     "theano_cpu_sums",
-    in2out(local_sum, local_relu_gradient_before_pooling, local_stay_bfloat16, name="theano_cpu_sums"),
+    in2out(local_sum, local_relu_gradient_before_pooling, local_round, local_stay_bfloat16, name="theano_cpu_sums"),
     2.4,
     "fast_run",
     TAG,
 )
 optdb.register(
     "theano_cpu_relu_gradients",
-    in2out(local_relu_gradient_of_sum, name="theano_cpu_relu_gradients"),
+    in2out(
+        local_relu_gradient_of_sum,
+        local_relu_gradient_of_bfloat16,
+        local_shape_of_either,
+        name="theano_cpu_relu_gradients",
+    ),
     2.5,
     "fast_run",
     TAG,

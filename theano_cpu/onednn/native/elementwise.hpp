@@ -8,12 +8,18 @@
 #include "primitive.hpp"
 
 // The gradient that passes a (leaky) ReLU: inputs g, optionally a second gradient that is added to it, and the ReLU's
-// output y. At y == 0 the ReLU's slope is `negative_slope`. The output may be the memory of the first input.
+// output y, which may be bfloat16. At y == 0 the ReLU's slope is `negative_slope`. The output may be the memory of the
+// first input.
 class ReluGradient : public Operation {
 public:
-    explicit ReluGradient(const Settings &settings) : slope(float(setting(settings, "negative_slope").at(0))) {}
+    explicit ReluGradient(const Settings &settings)
+        : slope(float(setting(settings, "negative_slope").at(0))), is_narrow(integer(settings, "bfloat16")) {}
 
-    Arguments inputs(size_t given) const override { return Arguments(given == 3 ? 3 : 2, {4, any_axes}); }
+    Arguments inputs(size_t given) const override {
+        Arguments all(given == 3 ? 3 : 2, {4, any_axes});
+        all.back().width = is_narrow ? 2 : 4;
+        return all;
+    }
     int replaced() const override { return 0; }
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
@@ -22,20 +28,29 @@ public:
     }
 
     void run(const Tensors &in, const Tensors &out) override {
-        const float *a = in[0].floats(), *b = in.size() == 3 ? in[1].floats() : nullptr, *y = in.back().floats();
-        float *to = out[0].floats(), below = slope;
-        in_parallel(in[0].size(), 1, [=](dnnl_dim_t first, dnnl_dim_t last) {
-            if (b)
-#pragma omp simd
-                for (dnnl_dim_t i = first; i < last; ++i) to[i] = (a[i] + b[i]) * (y[i] > 0.f ? 1.f : below);
-            else
-#pragma omp simd
-                for (dnnl_dim_t i = first; i < last; ++i) to[i] = a[i] * (y[i] > 0.f ? 1.f : below);
-        });
+        // A bfloat16 number is above 0 where the whole number of its bits is
+        if (is_narrow)
+            pass(in, reinterpret_cast<const int16_t *>(in.back().halves()), out[0].floats());
+        else
+            pass(in, in.back().floats(), out[0].floats());
     }
 
 private:
+    template <class Value>
+    void pass(const Tensors &in, const Value *y, float *to) const {
+        const float *a = in[0].floats(), *b = in.size() == 3 ? in[1].floats() : nullptr, below = slope;
+        in_parallel(in[0].size(), 1, [=](dnnl_dim_t first, dnnl_dim_t last) {
+            if (b)
+#pragma omp simd
+                for (dnnl_dim_t i = first; i < last; ++i) to[i] = (a[i] + b[i]) * (y[i] > 0 ? 1.f : below);
+            else
+#pragma omp simd
+                for (dnnl_dim_t i = first; i < last; ++i) to[i] = a[i] * (y[i] > 0 ? 1.f : below);
+        });
+    }
+
     float slope;
+    bool is_narrow;
 };
 
 // The sum of arrays of the same shape. The output may be the memory of the first input.

@@ -284,9 +284,10 @@ private:
 // Inputs x (only its shape is used) and the gradient of the subsample.
 class SubsampleGradient : public Operation {
 public:
-    explicit SubsampleGradient(const Settings &settings) : step(pair(settings, "step", 1)) {}
+    explicit SubsampleGradient(const Settings &settings)
+        : step(pair(settings, "step", 1)), x_width(integer(settings, "narrow_x") ? 2 : 4) {}
 
-    Arguments inputs(size_t) const override { return {{4, 4}, {4, 4}}; }
+    Arguments inputs(size_t) const override { return {{x_width, 4}, {4, 4}}; }
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         const Shape &x = in[0].shape;
@@ -313,6 +314,7 @@ public:
 
 private:
     Pair step;
+    int x_width;
 };
 
 // Mean over rows and columns: (N, H, W, C), which may be bfloat16, to (N, C).
@@ -373,9 +375,9 @@ private:
 // Inputs x (only its shape is used) and the gradient of the mean.
 class GlobalPoolGradient : public Operation {
 public:
-    explicit GlobalPoolGradient(const Settings &) {}
+    explicit GlobalPoolGradient(const Settings &settings) : x_width(integer(settings, "narrow_x") ? 2 : 4) {}
 
-    Arguments inputs(size_t) const override { return {{4, 4}, {4, 2}}; }
+    Arguments inputs(size_t) const override { return {{x_width, 4}, {4, 2}}; }
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         const Shape &x = in[0].shape;
@@ -396,4 +398,7 @@ public:
             }
         });
     }
+
+private:
+    int x_width;
 };
