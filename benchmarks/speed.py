@@ -10,8 +10,8 @@ is shown as "-".
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
+import contextlib
+import importlib.metadata
 import json
 import os
 import statistics
@@ -136,6 +136,7 @@ WAYS: dict[str, dict[str, Callable[[], Way]]] = {
     "this port, bfloat16": {
         "forward": lambda: ours(1, precision="bfloat16"),
         "forward, batch 8": lambda: ours(8, precision="bfloat16"),
+        "score and gradient": lambda: ours(1, gradient=True, precision="bfloat16"),
     },
     "plain Theano": {
         "forward": lambda: plain_theano(1),
@@ -166,7 +167,13 @@ WAYS: dict[str, dict[str, Callable[[], Way]]] = {
         "JPEG surrogate gradient": pytorch_surrogate,
     },
 }
-ENGINES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "cv2": "OpenCV", "torch": "PyTorch"}
+#: By the distributions that bring them.
+ENGINES = {
+    "openvino": "OpenVINO",
+    "onnxruntime": "ONNX Runtime",
+    "opencv-python-headless": "OpenCV",
+    "torch": "PyTorch",
+}
 TASKS = ("forward", "forward, batch 8", "score and gradient", "JPEG surrogate gradient")
 PER_PICTURE = {"forward, batch 8": 8}
 
@@ -235,15 +242,15 @@ def measure_speed(rounds: int) -> dict[tuple[str, str], float]:
 
 def machine() -> str:
     """Name the processor and what it computes with, and the engines."""
-    from theano_cpu import onednn
-
-    facts = onednn.info()
+    # In a process of its own: the memory of this one is taken for that of those it starts
+    code = "from theano_cpu.onednn import info; print(info()['version'], info()['instruction_set'], sep=', ')"
+    ours = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout
     with open("/proc/cpuinfo") as file:
         names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-    engines = [f"oneDNN {facts['version']}, {facts['instruction_set']}"]
-    for module, name in ENGINES.items():
-        if importlib.util.find_spec(module):
-            engines.append(f"{name} {importlib.import_module(module).__version__}")
+    engines = [f"oneDNN {ours.strip()}"]
+    for distribution, name in ENGINES.items():
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            engines.append(f"{name} {importlib.metadata.version(distribution)}")
     return f"{len(names)} x {names[0]}; {'; '.join(engines)}"
 
 
