@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFilter
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from wheel_pictures import DEVELOPMENT, UNSEEN, Part  # noqa: E402
+from wheel_pictures import DEVELOPMENT, FURTHER_DEVELOPMENT, FURTHER_UNSEEN, UNSEEN, Part  # noqa: E402
 
 from nsfw_experiments.evolution import Evolution  # noqa: E402
 from nsfw_experiments.evolution.fitness import NsfwLogit  # noqa: E402
@@ -30,6 +30,8 @@ from nsfw_experiments.inverse import inverse  # noqa: E402
 from open_nsfw import nsfw_score  # noqa: E402
 
 HALVES = {"development": DEVELOPMENT, "unseen": UNSEEN}
+#: Of ordinary pictures only.
+FURTHER = {"development": FURTHER_DEVELOPMENT, "unseen": FURTHER_UNSEEN}
 #: Longest sides of pictures that are inverted at 256x256, at their own size, and robustly: classic, and all families.
 LONGEST = {"plain": 1000, "full size": 400, "robust": 300, "robust wide": 300}
 #: Rounds over all bases of each kind: every such many parts take part in one.
@@ -84,13 +86,27 @@ def drawing(rng: random.Random) -> Image.Image:
 
 def ordinary_pictures(half: str, each: int = 8, drawings: int = 24) -> Iterator[Image.Image]:
     """Each base as it is, parts of it as pictures are found, and drawings."""
-    for part in HALVES[half]:
+    yield from _as_is_and_as_found(HALVES[half], half, each)
+    yield from _drawings(f"drawings {half}", drawings)
+
+
+def further_pictures(half: str, each: int = 8, drawings: int = 48) -> Iterator[Image.Image]:
+    """The same of pictures of other wheels."""
+    yield from _as_is_and_as_found(FURTHER[half], half, each)
+    yield from _drawings(f"further drawings {half}", drawings)
+
+
+def _as_is_and_as_found(parts: tuple[Part, ...], half: str, each: int) -> Iterator[Image.Image]:
+    for part in parts:
         rng = random.Random(f"ordinary {half} {part.name}")
         for number in range(each):
             picture = cut(part, rng, whole=number == 0)
             yield as_found(picture, rng) if number else picture
-    rng = random.Random(f"drawings {half}")
-    for _ in range(drawings):
+
+
+def _drawings(seed: str, count: int) -> Iterator[Image.Image]:
+    rng = random.Random(seed)
+    for _ in range(count):
         yield drawing(rng)
 
 

@@ -23,7 +23,14 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from inspected_pictures import HALVES, inverted_pictures, make_inverted, make_paintings, ordinary_pictures  # noqa: E402
+from inspected_pictures import (  # noqa: E402
+    HALVES,
+    further_pictures,
+    inverted_pictures,
+    make_inverted,
+    make_paintings,
+    ordinary_pictures,
+)
 from wheel_pictures import UNSEEN  # noqa: E402
 
 from nsfw_experiments.image_metrics import norm_of_psnr, psnr  # noqa: E402
@@ -33,7 +40,7 @@ from nsfw_experiments.pillow.preprocessing import preprocessing  # noqa: E402
 from nsfw_model.logit import logit_of, score_of  # noqa: E402
 from open_nsfw import get_scorer, resize_image  # noqa: E402
 
-KINDS = ("ordinary", "plain", "full size", "robust", "robust wide", "evolved")
+KINDS = ("ordinary", "further", "plain", "full size", "robust", "robust wide", "evolved")
 #: Of the standard normal distribution, for intervals of 95 %.
 Z = 1.96
 #: The adaptive attack: the score that it asks for, its steps as in nsfw_experiments.inverse.eot, and its bounds in dB.
@@ -75,9 +82,11 @@ class Measured:
 
 def measure(measured: Measured, folder: Path, half: str) -> None:
     """Inspect the pictures of a half."""
-    named = ((f"{half}/ordinary/{at}", picture) for at, picture in enumerate(ordinary_pictures(half)))
-    paths = (path for kind in KINDS[1:] for path in inverted_pictures(folder, half, kind))
-    deque(measured.inspect(chain(named, ((str(path.relative_to(folder)), path) for path in paths))), maxlen=0)
+    ordinary = ((f"{half}/ordinary/{at}", picture) for at, picture in enumerate(ordinary_pictures(half)))
+    further = ((f"{half}/further/{at}", picture) for at, picture in enumerate(further_pictures(half)))
+    paths = (path for kind in KINDS[2:] for path in inverted_pictures(folder, half, kind))
+    inverted = ((str(path.relative_to(folder)), path) for path in paths)
+    deque(measured.inspect(chain(ordinary, further, inverted)), maxlen=0)
 
 
 def judge(folder: Path, complete: bool) -> None:
@@ -94,7 +103,7 @@ def judge(folder: Path, complete: bool) -> None:
             number = sum(it.verdict != NOTHING_FOUND for it in found)
             robustly = number - sum(it.verdict == INVERTED for it in found)
             low, high = wilson(number, len(found))
-            ends = (99, 100) if kind == "ordinary" else (0, 5)
+            ends = (99, 100) if kind in ("ordinary", "further") else (0, 5)
             spread = [np.percentile([getattr(it, of) for it in found], ends) for of in ("noise", "smoothing")]
             print(
                 f"{kind:<12} {len(found):>7} {number:>6} {100 * number / len(found):>8.1f} "

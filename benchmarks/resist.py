@@ -97,7 +97,7 @@ def inverted(parts: tuple[Part, ...], folder: Path, markdown: bool) -> None:
     """What is left of a score of 0.98"""
     header = ("inverted", "pictures", "still above 0.8", "above 0.5", "median score")
     write_row(header, markdown, header=True, width=17)
-    for kind, many in (("256x256", 24), ("own size", 17), ("robust", 6)):
+    for kind, many in (("256x256", 24), ("own size", 24), ("robust", 6)):
         found = [view_logits(picture) for picture in inverted_pictures(parts, folder, kind, many)]
         scores = np.array([score_of(float(np.median(logits))) for logits in found])
         above = [f"{int((scores > limit).sum())} ({(scores > limit).mean():.1%})" for limit in (0.8, 0.5)]

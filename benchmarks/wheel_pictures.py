@@ -3,7 +3,8 @@
 Nothing is downloaded or copied into the project: they are read from where scikit-image (BSD-3-Clause, its pictures in
 the public domain or as its ``data/README.txt`` says), scikit-learn (two photographs, CC BY) and Matplotlib (its
 ``sample_data``) are installed; scikit-learn comes with ``pip install .[peers]``. No picture of one half, nor a part of
-it, is in the other.
+it, is in the other. Further ones, for what is measured on ordinary pictures only, are those of four other wheels:
+``pip install --no-deps foolbox mahotas gradio ultralytics`` (licences as these have them; twenty are of ImageNet).
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Part(NamedTuple):
         package, _, folder = self.folder.partition("/")
         spec = find_spec(package)
         if spec is None or spec.origin is None:
-            raise ModuleNotFoundError(f"{package} is not installed: pip install .[peers]")
+            raise ModuleNotFoundError(f"{package} is not installed: see the head of benchmarks/wheel_pictures.py")
         with Image.open(Path(spec.origin).parent / folder / self.file) as opened:
             picture = opened.convert("RGB")
         sides = picture.width, picture.height, picture.width, picture.height
@@ -108,4 +109,45 @@ UNSEEN = (
     ),
     *_parts(SKLEARN, {"china.jpg": (LEFT, RIGHT, MIDDLE), "flower.jpg": (LEFT, RIGHT)}),
     *_parts(MATPLOTLIB, {"grace_hopper.jpg": (MIDDLE,), "Minduka_Present_Blue_Pack.png": ()}),
+)
+
+_IMAGENET = (
+    "imagenet_00_243.jpg",
+    "imagenet_01_559.jpg",
+    "imagenet_02_438.jpg",
+    "imagenet_03_990.jpg",
+    "imagenet_04_949.jpg",
+    "imagenet_05_853.jpg",
+    "imagenet_06_609.jpg",
+    "imagenet_07_609.jpg",
+    "imagenet_08_915.jpg",
+    "imagenet_09_455.jpg",
+    "imagenet_10_541.jpg",
+    "imagenet_11_630.jpg",
+    "imagenet_12_741.jpg",
+    "imagenet_13_471.jpg",
+    "imagenet_14_129.jpg",
+    "imagenet_15_99.jpg",
+    "imagenet_16_251.jpg",
+    "imagenet_17_22.jpg",
+    "imagenet_18_317.jpg",
+    "imagenet_19_305.jpg",
+)
+
+#: Further ordinary pictures beside `DEVELOPMENT`.
+FURTHER_DEVELOPMENT = (
+    *_parts("foolbox/data", dict.fromkeys(_IMAGENET[0::2], ())),
+    *_parts("mahotas/demos/data", dict.fromkeys(("DepartmentStore.jpg", "luispedro.jpg", "nuclear.png"), ())),
+)
+
+#: And beside `UNSEEN`.
+FURTHER_UNSEEN = (
+    *_parts("foolbox/data", dict.fromkeys(_IMAGENET[1::2], ())),
+    *_parts(
+        "gradio/media_assets/images",
+        dict.fromkeys(
+            ("cheetah.jpg", "cheetah1.jpg", "groot.jpeg", "hf-logo_transpng.png", "lion.jpg", "tower.jpg"), ()
+        ),
+    ),
+    *_parts("ultralytics/assets", dict.fromkeys(("bus.jpg", "zidane.jpg"), ())),
 )

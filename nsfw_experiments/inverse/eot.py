@@ -4,18 +4,23 @@ A change that `nsfw_experiments.inverse.search` finds is tied to one exact pipel
 it. Here the gradient is averaged over transformations drawn anew in every step (expectation over transformation [1]_),
 each followed by the scorer's preprocessing and each with its exact forward and its gradient. What is drawn are the
 families of `nsfw_experiments.inverse.families`. A result is judged by its scores after every one of a fixed set of
-transformations: the robustness grid (JPEG, scaling, mirroring), and what else the families require.
+transformations: the robustness grid (JPEG, scaling, mirroring), and what else the families require. Where they require
+more than the grid, it is the average of the last steps' changes that is tried on them, in which the noise of what was
+drawn cancels out (iterate averaging [2]_), at smaller and smaller scales.
 
 References
 ----------
 .. [1] Anish Athalye, Logan Engstrom, Andrew Ilyas, Kevin Kwok, "Synthesizing robust adversarial examples", ICML 2018,
    arXiv:1707.07397.
+.. [2] B. T. Polyak, A. B. Juditsky, "Acceleration of stochastic approximation by averaging", SIAM Journal on Control
+   and Optimization 30, 1992.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -55,6 +60,8 @@ FIRST_PSNR, LOWEST_PSNR = 42.0, 37.0
 #: In logits, by which each transformed picture should pass the goal.
 MARGIN = 2.0
 STEP, MOMENTUM, NORM_CHANGE = 0.25, 0.75, 0.02
+#: The last part of the steps, whose changes are averaged; between which scales the average is tried, and how often.
+AVERAGED, SMALLEST_SCALE, LARGEST_SCALE, SCALINGS = 0.1, 0.5, 1.25, 7
 
 
 #: PSNR in dB, the worst margin over the transformations drawn, and the pixels.
@@ -235,8 +242,9 @@ def eot_attack(
     """Look for small changes that meet the goal after every transformation.
 
     Momentum steps along the gradient averaged over drawn transformations, weighted by how far each is from
-    the goal; the difference's norm shrinks while all of them meet it with a margin. Afterwards the candidates
-    are tried on all that is required, to find the smallest that passes.
+    the goal; the difference's norm shrinks while all of them meet it with a margin. Afterwards the candidates are tried
+    on all that is required, to find the smallest that passes. Where that is more than the robustness grid, the average
+    of the last differences comes first, to find the smallest scale that passes, and candidates only if none does.
 
     Parameters
     ----------
@@ -280,7 +288,13 @@ def eot_attack(
             norm = min(norm * (1 - NORM_CHANGE if worst > MARGIN else 1 + NORM_CHANGE), largest)
         difference *= min(norm / np.maximum(np.linalg.norm(difference), 1e-30), 1.0)
         difference = np.clip(before + difference, 0, 255) - before
-    yield from _smallest_robust(scorer, candidates, goal, families)
+    passed = False
+    if candidates and required(families):
+        averaged = candidates[-max(round(AVERAGED * len(candidates)), 1) :]
+        change = np.mean([pixels - before for *_, pixels in averaged], axis=0)
+        passed = yield from _smallest_scaled(scorer, before, change, goal, families)
+    if not passed:
+        yield from _smallest_robust(scorer, candidates, goal, families)
 
 
 def _expected_gradient(
@@ -333,6 +347,28 @@ def verified_logit(scorer: PixelScorer, pixels: np.ndarray, goal: Goal, families
     ]
     scorer.evaluations += len(grid) + len(others)
     return logit_of(min(scores) if goal.direction > 0 else max(scores))
+
+
+def _smallest_scaled(
+    scorer: PixelScorer, original: np.ndarray, change: np.ndarray, goal: Goal, families: Sequence[str] = CLASSIC
+) -> Generator[tuple[np.ndarray, float, bool], None, bool]:
+    """Bisect over the scales of a change for the smallest that all that is required leaves at the goal.
+
+    Gives whether the largest is left there.
+    """
+    low, high = SMALLEST_SCALE, math.inf
+    for _ in range(SCALINGS):
+        scale = LARGEST_SCALE if high == math.inf else (low + high) / 2
+        pixels = rounded(original + scale * change)
+        logit = verified_logit(scorer, pixels, goal, families)
+        yield pixels, logit, True
+        if goal.margin(logit) >= 0:
+            high = scale
+        elif high == math.inf:
+            return False
+        else:
+            low = scale
+    return True
 
 
 def _smallest_robust(

@@ -4,10 +4,11 @@ An inverted picture owes its score to a change too small to see. Two kinds of lo
 is tied to single pixel values, and noise of one grey level moves the logit; a robust one survives that, and JPEG and
 scaling too, but is larger than it needs to be for one exact picture, and goes when fine structure is removed. Ordinary
 pictures keep their score better under both. What is smoothed is denoised by total variation, which keeps edges, and
-scaled down and up again, which does not. Telling adversarial examples by how a prediction changes when the input is
-squeezed, by fewer grey levels or by smoothing, is the idea of feature squeezing [1]_; total variation denoising is
-that of Rudin, Osher and Fatemi, computed by Chambolle's algorithm [2]_. Whoever knows the inspection can look for
-a change that passes it: a verdict of nothing found is no proof.
+scaled down and up again, which does not. Where the network is certain its logit says little, and ordinary pictures move
+far there too: what counts is what scores between 0.01 and 0.99 do. Telling adversarial examples by how a prediction
+changes when the input is squeezed, by fewer grey levels or by smoothing, is the idea of feature squeezing [1]_; total
+variation denoising is that of Rudin, Osher and Fatemi, computed by Chambolle's algorithm [2]_. Whoever knows the
+inspection can look for a change that passes it: a verdict of nothing found is no proof.
 
 References
 ----------
@@ -27,7 +28,7 @@ from PIL import Image
 
 from nsfw_experiments.display import never_raises
 from nsfw_experiments.inverse.attack import SMALLEST_SIDE
-from nsfw_model.logit import score_of
+from nsfw_model.logit import logit_of, score_of
 from nsfw_model.picture import explained, open_picture, picture_name
 from nsfw_model.preprocess import RESIZED, Picture, prepare, read_picture
 from nsfw_model.scorer import Scorer
@@ -36,7 +37,9 @@ from open_nsfw import get_scorer
 #: What an inspection finds.
 INVERTED, ROBUSTLY_INVERTED, NOTHING_FOUND = "inverted", "robustly inverted", "nothing found"
 #: In logits, chosen on one half of pictures and judged on another: benchmarks/inspection.py.
-NOISE_THRESHOLD, SMOOTHING_THRESHOLD = 0.8, 4.2
+NOISE_THRESHOLD, SMOOTHING_THRESHOLD = 0.8, 3.0
+#: The logit of a score that is certain; one beyond it counts as this, up and down.
+CERTAIN = logit_of(0.99)
 #: Noise of one grey level: how often on the picture itself, and on its 256x256.
 NOISES = 2
 #: Of the total variation denoising, for values in 0..1.
@@ -54,11 +57,11 @@ class Inspection:
     score : float
         Of the picture, 0..1.
     noise : float
-        In logits: the median distance from the picture's own logit after noise of one grey level, twice on the picture
-        and twice on the 256x256 that the scorer makes of it.
+        In logits, which count as those of 0.01 and 0.99 where they are beyond: the median distance from the picture's
+        own after noise of one grey level, twice on the picture and twice on the 256x256 that the scorer makes of it.
     smoothing : float
-        In logits: the mean of the distances after total variation denoising of the 256x256, and after scaling that to
-        64x64 and back.
+        In logits as these: the mean of the distances after total variation denoising of the 256x256, and after scaling
+        that to 64x64 and back.
     remark : str
         What else the verdict depends on: that a picture is too small to hide a change, or that it is the first frame
         of an animation; else empty.
@@ -198,6 +201,7 @@ def moves(logits: np.ndarray) -> tuple[float, float]:
     Parameters
     ----------
     logits : ndarray of float32, shape (7,)
+        Those beyond `CERTAIN` count as that.
 
     Returns
     -------
@@ -206,10 +210,13 @@ def moves(logits: np.ndarray) -> tuple[float, float]:
 
     Examples
     --------
-    >>> moves(np.array([1.0, 1.25, 0.75, 1.25, 1.5, -1.0, 5.0]))
+    >>> moves(np.array([1.0, 1.25, 0.75, 1.25, 1.5, -1.0, -3.0]))
     (0.25, 3.0)
+    >>> moves(np.array([-9.0, -9.0, -8.0, -8.0, -9.0, -6.0, -5.0]))
+    (0.0, 0.0)
     """
-    distances = np.abs(logits[1:] - logits[0])
+    counted = np.clip(logits, -CERTAIN, CERTAIN)
+    distances = np.abs(counted[1:] - counted[0])
     return float(np.median(distances[: 2 * NOISES])), float(distances[2 * NOISES :].mean())
 
 

@@ -193,6 +193,48 @@ def test_the_smallest_candidate_that_passes_the_whole_grid_is_found(monkeypatch,
     assert len(tried) <= 3 and all(verified for _, _, verified in tried)
 
 
+@pytest.mark.parametrize("direction", [1, -1])
+@pytest.mark.parametrize("least", [45, 60, 81, 120])
+def test_the_smallest_scale_of_a_change_that_passes_is_found(monkeypatch, least, direction):
+    """A change of 80 grey levels is scaled; at least so many pass, fewer fail in one of the cells of the grid."""
+    good, bad = (0.9, 0.1)[::direction]
+    monkeypatch.setattr(
+        eot, "robustness_grid", lambda pixels, *_: {FEW[0]: good, FEW[1]: good if pixels.max() >= least else bad}
+    )
+    goal, original = Goal(1.0 * direction, direction, 1.0), np.zeros((1, 1, 3), np.float32)
+    trials, passed = [], None
+    scaled = eot._smallest_scaled(Counting(), original, original + 80, goal)
+    while passed is None:
+        try:
+            trials.append(next(scaled))
+        except StopIteration as end:
+            passed = end.value
+    assert all(verified for *_, verified in trials)
+    if least > 80 * eot.LARGEST_SCALE:
+        assert not passed and len(trials) == 1
+    else:
+        smallest = min(int(pixels.max()) for pixels, logit, _ in trials if goal.margin(logit) >= 0)
+        assert passed and len(trials) == eot.SCALINGS and least <= smallest <= least + 1
+
+
+def test_where_no_scale_passes_the_candidates_are_tried(few, monkeypatch, scorer_giving):
+    """A step of its own may pass where the average does not."""
+    monkeypatch.setattr(eot, "verified_logit", lambda scorer, pixels, *_: 5.0 if shown(pixels) in steps[-3:] else -5.0)
+    steps, shown = [], lambda pixels: pixels.tobytes()
+    inversion = Inversion(CHELSEA, 0.8, iterations=8, robust=("jpeg", "crop"), scorer=scorer_giving(0.3))
+    for step in inversion.steps():
+        if len(inversion.history) <= 8:
+            steps.append(shown(step.pixels))
+    assert inversion.best.verified and shown(inversion.best.pixels) in steps
+
+
+def test_the_classic_transformations_give_a_picture_of_one_of_the_steps(few):
+    """As version 1.0.0 did for a seed."""
+    inversion = Inversion(CHELSEA, 0.8, iterations=16, robust="classic")
+    steps = [step.pixels.tobytes() for step in inversion.steps() if len(inversion.history) <= 16]
+    assert inversion.best.verified and inversion.best.pixels.tobytes() in steps
+
+
 def test_only_candidates_that_met_the_goal_whenever_they_were_transformed_are_tried_on_the_whole_grid(monkeypatch):
     monkeypatch.setattr(eot, "robustness_grid", lambda pixels, *_: {FEW[0]: 0.9})
     candidates = candidates_of({45: -0.1, 44: 0.0, 43: 1.0, 42: 2.0})

@@ -54,8 +54,8 @@ def test_at_most_eight_evaluations_are_spent():
 
 
 def test_it_is_repeatable():
-    assert inspect(CHELSEA) == inspect(CHELSEA)
-    assert inspect(CHELSEA, seed=1).noise != inspect(CHELSEA).noise
+    assert inspect("img/coffee.jpg") == inspect("img/coffee.jpg")
+    assert inspect("img/coffee.jpg", seed=1).noise != inspect("img/coffee.jpg").noise
 
 
 def test_noise_is_of_one_grey_level_and_smoothing_of_what_the_scorer_sees():
@@ -74,7 +74,13 @@ def test_noise_is_of_one_grey_level_and_smoothing_of_what_the_scorer_sees():
 
 
 def test_the_numbers_are_the_median_and_the_mean_of_distances():
-    assert moves(np.array([2.0, 3.0, 1.0, 4.0, 2.0, -1.0, 7.0])) == (1.0, 4.0)
+    assert moves(np.array([2.0, 3.0, 1.0, 4.0, 2.0, -1.0, -3.0])) == (1.0, 4.0)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_logits_of_scores_that_are_certain_are_all_the_same(sign):
+    assert moves(sign * np.array([12.0, 9.0, 8.0, 7.0, 6.0, 5.0, 5.0])) == (0.0, 0.0)
+    assert moves(sign * np.array([12.0, 9.0, 9.0, 9.0, 9.0, 0.0, 0.0])) == (0.0, pytest.approx(np.log(99)))
 
 
 @pytest.mark.parametrize(
