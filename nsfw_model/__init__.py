@@ -20,6 +20,8 @@ Its files::
     outputs       files that are written whole or not at all
     checks        what numbers users may give
     scorer        network input -> score
+    functions     the network's functions, compiled by Theano
+    snapshot      what scoring computes, kept for processes that need no more
     logit         scores and their logits
 
 Importing this package imports none of them, but lets Theano be repaired when it is imported.

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-from difflib import get_close_matches
+from collections.abc import Callable
 from functools import partial
-from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from theano_compat.depth import with_room
-from theano_compat.forks import ForkSafeLock
-from theano_cpu.compile import compile_function
-from theano_cpu.fuse import accelerated_output
-from theano_cpu.onednn import overflowed
-
-import lasagne
 import numpy as np
-import theano.tensor as T
 
-from nsfw_model import ModelFileError
+from nsfw_model import ModelFileError, snapshot
 from nsfw_model.checks import not_finite
-from nsfw_model.layers import SoftmaxLayer
-from nsfw_model.network import build_net
-from nsfw_model.preprocess import RESIZED
-from nsfw_model.prototxt import read_prototxt
-from nsfw_model.weights import load_weights
+from theano_compat.forks import ForkSafeLock
+from theano_cpu.onednn import forget_overflows, overflowed
+
+if TYPE_CHECKING:
+    from nsfw_model.functions import Functions
 
 
 class Scorer:
@@ -79,39 +69,41 @@ class Scorer:
         deploy_prototxt_path: str | Path,
         precision: Literal["float32", "bfloat16"] = "float32",
     ):
-        self.input_var = T.tensor4("data")
-        self.output, self.net = build_net(
-            read_prototxt(deploy_prototxt_path), load_weights(nsfw_pkl_path), self.input_var
-        )
-        shape = self._checked_input_shape(deploy_prototxt_path)
-        self.input_size: tuple[int, int] = (shape[2], shape[1])
-        self._prob_and_classes = accelerated_output([self.output, self.output.input_layer], precision=precision)
-        self._weights_name = str(nsfw_pkl_path)
+        self._files = Path(nsfw_pkl_path), Path(deploy_prototxt_path)
         self._precision = precision
-        self._shape = shape
-        self._every_layer = _Compiled(self._compile_every_layer, shape)
-        self._forward = _Compiled(self._compile_forward, shape, self._check)
-        self._backward = _Compiled(self._compile_backward, shape, self._check)
+        self._building = ForkSafeLock()
+        self._built: Functions | None = None
+        self._snapshot = snapshot.find(*self._files, precision)
+        self._shape = (self._snapshot or self._functions()).input_shape
+        self.input_size: tuple[int, int] = (self._shape[2], self._shape[1])
+        self._every_layer = _Compiled(lambda: self._functions().every_layer(), self._shape)
+        self._forward = _Compiled(self._forward_function, self._shape, self._check)
+        self._backward = _Compiled(lambda: self._functions().backward(), self._shape, self._check)
         self._of_layers: dict[tuple[str, str], _Compiled] = {}
 
-    def _checked_input_shape(self, deploy_prototxt_path: str | Path) -> tuple[int, ...]:
-        """Channels, height and width of the input of what is a classifier of pictures."""
-        got = self.output.output_shape
-        # A network that ends in a convolution has the same two numbers, in more dimensions
-        if not isinstance(self.output, SoftmaxLayer) or self.output.axis != 1 or prod(got[1:]) != 2 or got[1] != 2:
-            raise ModelFileError(
-                f"{deploy_prototxt_path}: last layer: got {type(self.output).__name__} of shape {got}, "
-                "expected a Softmax over two classes, shape (None, 2)"
-            )
-        layers = lasagne.layers.get_all_layers(self.output)
-        shapes = [layer.shape[1:] for layer in layers if isinstance(layer, lasagne.layers.InputLayer)]
-        fits = len(shapes) == 1 and len(shapes[0]) == 3 and shapes[0][0] == 3
-        if not fits or shapes[0][1] > RESIZED[1] or shapes[0][2] > RESIZED[0]:
-            raise ModelFileError(
-                f"{deploy_prototxt_path}: input: got {' and '.join(map(str, shapes))}, "
-                f"expected one picture, at most (3, {RESIZED[1]}, {RESIZED[0]})"
-            )
-        return shapes[0]
+    @property
+    def input_var(self) -> Any:
+        return self._functions().input_var
+
+    @property
+    def output(self) -> Any:
+        return self._functions().output
+
+    @property
+    def net(self) -> dict[str, Any]:
+        return self._functions().net
+
+    def _functions(self) -> Functions:
+        """The network in Theano, built when it is first needed: scores may come of a snapshot."""
+        with self._building:
+            if self._built is None:
+                from nsfw_model.functions import Functions
+
+                if self._snapshot and not self._snapshot.is_of(self._files[0]):
+                    raise ModelFileError(f"{self._files[0]}: changed since this Scorer was made: make another one")
+                self._stamp = snapshot.stamp(self._files[0])
+                self._built = Functions(*self._files, self._precision)
+            return self._built
 
     def scores(self, x: np.ndarray) -> np.ndarray:
         """Score a batch.
@@ -205,7 +197,7 @@ class Scorer:
         >>> scorer.logits_and_values(np.zeros((2, 3, 224, 224), np.float32), "relu_stage3_block2")[1].shape
         (2, 1024, 7, 7)
         """
-        classes, values = self._of_layer(name, self._compile_values)(x)
+        classes, values = self._of_layer(name, "values")(x)
         return _difference(classes), values
 
     def logits_and_layer_gradients(self, x: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -236,54 +228,30 @@ class Scorer:
         >>> values.shape == gradients.shape == (2, 1024, 1, 1)
         True
         """
-        function = self._of_layer(name, self._compile_layer_gradients)
+        function = self._of_layer(name, "layer_gradients")
         classes, values, gradients = function(x, self._logit_direction(len(x)))
         return _difference(classes), values, gradients
 
-    def _of_layer(self, name: str, compile_function) -> _Compiled:
+    def _of_layer(self, name: str, kind: str) -> _Compiled:
         """The function that is compiled for a layer: the same at each call."""
-        if name not in self.net:
-            near = ", ".join(map(repr, get_close_matches(name, self.net, n=3))) or f"{list(self.net)[0]!r}"
-            raise ValueError(f"layer: got {name!r}, expected one of the network's {len(self.net)}, such as {near}")
-        made = _Compiled(partial(compile_function, name), self._shape, self._check)
-        return self._of_layers.setdefault((name, compile_function.__name__), made)
+        functions = self._functions()
+        functions.check_layer(name)
+        made = _Compiled(partial(getattr(functions, kind), name), self._shape, self._check)
+        return self._of_layers.setdefault((name, kind), made)
+
+    def _forward_function(self) -> Callable[..., list[np.ndarray]]:
+        """Of the snapshot, or else compiled, and left as a snapshot."""
+        function = self._snapshot.function() if self._snapshot else None
+        if function is None:
+            self._snapshot = None
+            function = self._functions().forward()
+            snapshot.write(*self._files, self._precision, function, self._shape, self._stamp)
+        return function
 
     def _logit_direction(self, count: int) -> np.ndarray:
         """What the logits of a batch are of its classes: one minus the other."""
         direction = np.tile(np.array([-1, 1], np.float32), (count, 1))
         return direction.reshape(-1, *self.output.output_shape[1:])
-
-    # Slicing and subtracting are left to NumPy: in Theano's graph they would cost a C compilation each.
-
-    def _compile_forward(self):
-        return compile_function([self.input_var], self._prob_and_classes)
-
-    def _compile_backward(self):
-        _, classes = self._prob_and_classes
-        return self._compile_gradients(classes, self.input_var, [classes])
-
-    def _compile_values(self, name):
-        layers = [self.output.input_layer, self.net[name]]
-        return compile_function([self.input_var], accelerated_output(layers, precision=self._precision))
-
-    def _compile_layer_gradients(self, name):
-        """The network in two parts, each fused, so that what is between is a variable whatever fusing merges."""
-        layer, classes_layer = self.net[name], self.output.input_layer
-        if layer not in lasagne.layers.get_all_layers(classes_layer):
-            raise ValueError(f"layer: got {name!r}, expected one on which the logits depend")
-        values = accelerated_output(layer, precision=self._precision)
-        cut = lasagne.layers.InputLayer(layer.output_shape, values)
-        classes = accelerated_output(_continued(classes_layer, layer, cut), precision=self._precision)
-        return self._compile_gradients(classes, values, [classes, values])
-
-    def _compile_gradients(self, classes, variable, outputs):
-        direction = classes.type("direction")
-        gradients = with_room(lambda: T.grad(None, variable, known_grads={classes: direction}), [classes])
-        return compile_function([self.input_var, direction], [*outputs, gradients])
-
-    def _compile_every_layer(self):
-        values = lasagne.layers.get_output(list(self.net.values()), deterministic=True)
-        return compile_function([self.input_var], values)
 
     def _check(self, x: np.ndarray, outputs: list[np.ndarray], overflow: bool) -> None:
         """Refuse outputs that are not finite, or that come of a layer whose values are not."""
@@ -297,7 +265,7 @@ class Scorer:
         flaw = not_finite(values)
         if flaw:
             raise ModelFileError(
-                f"{self._weights_name}: {whose} gives {flaw} for finite input: its weights are too large, "
+                f"{self._files[0]}: {whose} gives {flaw} for finite input: its weights are too large, "
                 "or what computes it is broken here (THEANO_CPU_ENGINE chooses another engine)"
             )
 
@@ -305,20 +273,6 @@ class Scorer:
 def _difference(classes: np.ndarray) -> np.ndarray:
     safe, unsafe = classes.reshape(-1, 2).T
     return unsafe - safe
-
-
-def _continued(output: Any, layer: Any, cut: Any) -> Any:
-    """A copy of a network's layers that reads `cut` where the network reads `layer`; parameters are shared."""
-    copies = {layer: cut}
-    for original in lasagne.layers.get_all_layers(output, treat_as_input=[layer]):
-        if original in copies or isinstance(original, lasagne.layers.InputLayer):
-            continue
-        copied = copies[original] = copy.copy(original)
-        if isinstance(copied, lasagne.layers.MergeLayer):
-            copied.input_layers = [copies.get(source, source) for source in original.input_layers]
-        else:
-            copied.input_layer = copies.get(original.input_layer, original.input_layer)
-    return copies[output]
 
 
 class _Compiled:
@@ -345,7 +299,7 @@ class _Compiled:
                 self._function, self._lock.interrupted = None, False
             if self._function is None:
                 self._function = self._compile()
-            overflowed()  # by others before
+            forget_overflows()  # by others before
             outputs = self._function(x, *others)
             overflow = overflowed()
         self._check(x, outputs, overflow)

@@ -22,8 +22,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from theano_compat.deprecation import deprecated_names
-from theano_cpu.onednn.activation import Bfloat16
-from theano_cpu.onednn.convolution import Convolution
+from theano_cpu.onednn.convolution import Convolution, RoundedConvolution
 from theano_cpu.onednn.dense import Gemm, Softmax
 from theano_cpu.onednn.layout import Layout
 from theano_cpu.onednn.operation import pair
@@ -105,8 +104,8 @@ def conv2d(
         At least 0.
     precision : {'float32', 'bfloat16'}, optional
         With 'bfloat16' inputs and weights are rounded to bfloat16 (8 significant bits) and sums are kept in
-        float32; consecutive convolutions pass bfloat16 values on. Without gradient. Only on CPUs that
-        multiply bfloat16.
+        float32; consecutive convolutions pass bfloat16 values on. The gradient is of x and the residual, not of
+        weights. Only on CPUs that multiply bfloat16.
 
     Returns
     -------
@@ -148,21 +147,17 @@ def conv2d(
         raise ValueError(f"conv2d: negative_slope must be at least 0, got {negative_slope!r}")
     if precision not in PRECISIONS:
         raise ValueError(f"conv2d: precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
-    narrow = precision == "bfloat16"
-    if narrow:
-        require_bfloat16()
-        x = Bfloat16(True)(x)
-        residual = None if residual is None else Bfloat16(True)(residual)
     others = [value for value in (b, residual) if value is not None]
-    y = Convolution(
-        **geometry,
+    does: dict[str, Any] = dict(
         bias=b is not None,
         residual=residual is not None,
         relu=bool(relu),
         negative_slope=float(negative_slope) if relu else 0.0,
-        bfloat16=narrow,
-    )(x, w, *others)
-    return Bfloat16(False)(y) if narrow else y
+    )
+    if precision == "bfloat16":
+        require_bfloat16()
+        return RoundedConvolution(**geometry, **does)(x, w, *others)
+    return Convolution(**geometry, **does)(x, w, *others)
 
 
 def require_bfloat16() -> None:

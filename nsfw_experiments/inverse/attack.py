@@ -239,6 +239,8 @@ class Inversion:
         self._start = None if start_from is None else _start_pixels(start_from, self.original.shape)
         self._seed, self._given_scorer = seed, scorer
         used = scorer or get_scorer()
+        # Theano is imported now: no search could go on after an interrupt in the midst of that
+        getattr(used, "output", None)
         self._scorer = PixelScorer(used, preprocessing(self.original.shape[:2], used.input_size))
         self._progress = Progress(self.original, self._scorer, self._excess, self._reaches)
         self._stopped = False

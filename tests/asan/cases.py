@@ -172,15 +172,18 @@ def _rounded(y: np.ndarray) -> np.ndarray:
 def input_gradient(rng: np.random.Generator) -> Case:
     """By all strategies: flipped, sub-pixel, oneDNN's own."""
     geometry, shape, pictures = _convolution_shapes(rng)
-    frozen = _flag(rng)
+    frozen, narrow_x = _flag(rng), _flag(rng)
+    narrow = has_bfloat16() and rng.integers(4) == 0
     w = odd(rng, shape)
     calls = []
     for x_shape in pictures:
         x, gy = odd(rng, x_shape), odd(rng, geometry.output_shape(x_shape, shape))
         if not frozen:
             w = odd(rng, shape)
-        calls.append(([x, w, gy], _float32(reference.input_gradient(x, w, gy, geometry))))
-    return Case("input_gradient", {**geometry._asdict(), "frozen_weights": frozen}, calls)
+        expected = _float32(reference.input_gradient(x, w, gy, geometry))
+        calls.append(([reference.to_bfloat16(x) if narrow_x else x, w, gy], expected))
+    settings = {**geometry._asdict(), "frozen_weights": frozen, "bfloat16": narrow, "narrow_x": narrow_x}
+    return Case("input_gradient", settings, calls)
 
 
 def weight_gradient(rng: np.random.Generator) -> Case:
@@ -213,7 +216,13 @@ def pool(rng: np.random.Generator) -> Case:
     """Windows with padding, larger than the picture, and further apart than they are large."""
     shape, windows, mode, settings = _pooling(rng)
     x = odd(rng, shape)
-    return _one("pool", settings, [x], reference.pool(x, windows, mode))
+    if mode == 0 and _flag(rng):
+        x = reference.to_bfloat16(x)
+        expected = reference.to_bfloat16(
+            np.asarray(reference.pool(reference.from_bfloat16(x), windows, mode), "float32")
+        )
+        return Case("pool", {**settings, "bfloat16": True}, [([x], [expected])])
+    return _one("pool", {**settings, "bfloat16": False}, [x], reference.pool(x, windows, mode))
 
 
 def pool_gradient(rng: np.random.Generator) -> Case:
@@ -239,33 +248,40 @@ def subsample_gradient(rng: np.random.Generator) -> Case:
     expected = np.zeros(x.shape)
     gy = odd(rng, expected[:, :: step[0], :: step[1]].shape)
     expected[:, :: step[0], :: step[1]] = gy
-    return _one("subsample_gradient", {"step": step}, [x, gy], expected)
+    narrow_x = _flag(rng)
+    x = reference.to_bfloat16(x) if narrow_x else x
+    return _one("subsample_gradient", {"step": step, "narrow_x": narrow_x}, [x, gy], expected)
 
 
 def global_pool(rng: np.random.Generator) -> Case:
-    """The mean of a picture."""
-    x = odd(rng, _picture(rng))
-    return _one("global_pool", {}, [x], x.astype(float).mean(axis=(1, 2)))
+    """The mean of a picture of float32 or bfloat16."""
+    x, narrow = odd(rng, _picture(rng)), _flag(rng)
+    x = reference.to_bfloat16(x) if narrow else x
+    return _one("global_pool", {"bfloat16": narrow}, [x], _numbers(x).astype(float).mean(axis=(1, 2)))
 
 
 def global_pool_gradient(rng: np.random.Generator) -> Case:
     """The same for each pixel."""
     x = odd(rng, _picture(rng))
     gy = odd(rng, (x.shape[0], x.shape[3]))
-    pixels = x.shape[1] * x.shape[2]
-    return _one("global_pool_gradient", {}, [x, gy], np.broadcast_to(gy[:, None, None] / pixels, x.shape))
+    pixels, narrow_x = x.shape[1] * x.shape[2], _flag(rng)
+    expected = np.broadcast_to(gy[:, None, None] / pixels, x.shape)
+    x = reference.to_bfloat16(x) if narrow_x else x
+    return _one("global_pool_gradient", {"narrow_x": narrow_x}, [x, gy], expected)
 
 
 # ---- value by value --------------------------------------------------------------------------------------------------
 
 
 def relu_gradient(rng: np.random.Generator) -> Case:
-    """Of one gradient, or of the sum of two; in place or not."""
+    """Of one gradient, or of the sum of two; in place or not; the ReLU's output bfloat16 or not."""
     shape, slope = _picture(rng), float(rng.choice((0, 0.25)))
     *gradients, y = (odd(rng, shape) for _ in range(rng.integers(2, 4)))
     expected = sum(g.astype(float) for g in gradients) * np.where(y > 0, 1, slope)
-    in_place = int(rng.integers(-1, 1))
-    return _one("relu_gradient", {"negative_slope": slope}, [*gradients, y], expected, in_place=in_place)
+    in_place, narrow = int(rng.integers(-1, 1)), _flag(rng)
+    y = reference.to_bfloat16(y) if narrow else y
+    settings = {"negative_slope": slope, "bfloat16": narrow}
+    return _one("relu_gradient", settings, [*gradients, y], expected, in_place=in_place)
 
 
 def sum_of_terms(rng: np.random.Generator) -> Case:
@@ -276,9 +292,12 @@ def sum_of_terms(rng: np.random.Generator) -> Case:
 
 
 def layout(rng: np.random.Generator) -> Case:
-    """Channels to the end, and back."""
+    """Channels to the end, as bfloat16 or not, and back."""
     last, x = _flag(rng), odd(rng, _picture(rng))
-    return _one("layout", {"channels_last": last}, [x], x.transpose((0, 2, 3, 1) if last else (0, 3, 1, 2)))
+    expected = x.transpose((0, 2, 3, 1) if last else (0, 3, 1, 2))
+    if last and _flag(rng):
+        return Case("layout", {"channels_last": True, "bfloat16": True}, [([x], [reference.to_bfloat16(expected)])])
+    return _one("layout", {"channels_last": last, "bfloat16": False}, [x], expected)
 
 
 def bfloat16(rng: np.random.Generator) -> Case:

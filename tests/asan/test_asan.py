@@ -24,7 +24,7 @@ def problem():
 
 def test_each_native_operation_is_drawn():
     registered = set()
-    for name in "module.cpp", "convolution.cpp":
+    for name in "values.cpp", "convolution.cpp":
         registered.update(re.findall(r'\{"(\w+)", make<', (NATIVE / name).read_text()))
     drawn = re.findall(r'^    "(\w+)": \(\w+, \d+\),$', (HERE / "cases.py").read_text(), re.MULTILINE)
     assert set(drawn) == registered

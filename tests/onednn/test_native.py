@@ -16,7 +16,9 @@ pytestmark = pytest.mark.skipif(not ops.onednn_available(), reason="oneDNN is no
 
 PICTURE, WEIGHTS = np.ones((1, 5, 6, 3), "float32"), np.ones((2, 3, 3, 3), "float32")
 GEOMETRY = {"stride": (1, 1), "pad": (0, 0), "dilation": (1, 1), "groups": 1}
-POOLING = {"size": (2, 2), "stride": (2, 2), "pad": (0, 0), "ceil": 1, "mode": 0}
+POOLING = {"size": (2, 2), "stride": (2, 2), "pad": (0, 0), "ceil": 1, "mode": 0, "bfloat16": 0}
+MEAN = {"bfloat16": 0}
+INPUT_GRADIENT = {**GEOMETRY, "frozen_weights": 0, "bfloat16": 0, "narrow_x": 0}
 
 
 def thunk(operation, settings, inputs, outputs=1, widths=None, out_widths=None, in_place=-1):
@@ -35,7 +37,7 @@ def thunk(operation, settings, inputs, outputs=1, widths=None, out_widths=None, 
 
 @pytest.mark.parametrize("operation, settings, inputs, at, expected", [
     ("pool", POOLING, [PICTURE[0]], 0, "3 axes, expected 4"),
-    ("global_pool", {}, [PICTURE[0, 0]], 0, "2 axes, expected 4"),
+    ("global_pool", MEAN, [PICTURE[0, 0]], 0, "2 axes, expected 4"),
     ("weight_gradient", {**GEOMETRY, "bias": 0}, [PICTURE, WEIGHTS[0], PICTURE], 1, "3 axes, expected 4"),
     ("gemm", {"transpose_a": 0, "transpose_b": 0}, [np.ones((2, 2), "float32"), np.ones(2, "float32")], 1, "1 axes"),
     ("sum_rows", {}, [np.ones((), "float32")], 0, "0 axes, expected 2"),
@@ -48,11 +50,11 @@ def test_an_array_with_more_or_fewer_axes_is_refused(operation, settings, inputs
 
 @pytest.mark.parametrize("arguments, message", [
     (("sum", {}, [PICTURE]), r"got 1 input\(s\), expected 2"),
-    (("global_pool", {}, []), r"got 0 input\(s\), expected 1"),
-    (("global_pool", {}, [PICTURE] * 2), r"got 2 input\(s\), expected 1"),
-    (("global_pool", {}, [PICTURE], 0), r"got 0 output\(s\), expected 1"),
+    (("global_pool", MEAN, []), r"got 0 input\(s\), expected 1"),
+    (("global_pool", MEAN, [PICTURE] * 2), r"got 2 input\(s\), expected 1"),
+    (("global_pool", MEAN, [PICTURE], 0), r"got 0 output\(s\), expected 1"),
     (("weight_gradient", {**GEOMETRY, "bias": 1}, [PICTURE, WEIGHTS, PICTURE], 1), r"got 1 output\(s\), expected 2"),
-    (("global_pool", {}, [PICTURE], 1, (2,)), "widths"),
+    (("global_pool", MEAN, [PICTURE], 1, (2,)), "widths"),
     (("bfloat16", {"narrow": 1}, [PICTURE], 1, (4,), (4,)), "widths"),
     (("sum", {}, [PICTURE] * 2, 1, None, None, 2), "no input 2 to be overwritten"),
     (("sum", {}, [PICTURE] * 2, 1, None, None, -2), "no input -2 to be overwritten"),
@@ -66,9 +68,9 @@ def test_cells_that_are_not_those_of_the_operation_are_refused(arguments, messag
     *(("pool", POOLING, name, (0, 1)) for name in ("size", "stride")),
     ("pool", POOLING, "pad", (-1, 0)),
     ("pool", POOLING, "mode", 2.5),
-    *(("input_gradient", {**GEOMETRY, "frozen_weights": 0}, name, (1, 0)) for name in ("stride", "dilation")),
-    ("input_gradient", {**GEOMETRY, "frozen_weights": 0}, "groups", 0),
-    ("input_gradient", {**GEOMETRY, "frozen_weights": 0}, "pad", (0, float("nan"))),
+    *(("input_gradient", INPUT_GRADIENT, name, (1, 0)) for name in ("stride", "dilation")),
+    ("input_gradient", INPUT_GRADIENT, "groups", 0),
+    ("input_gradient", INPUT_GRADIENT, "pad", (0, float("nan"))),
     ("subsample", {"step": (1, 1), "bfloat16": 0}, "step", (1, 1 << 31)),
 ])  # fmt: skip
 def test_settings_out_of_range_are_refused(operation, settings, name, value):
@@ -78,9 +80,11 @@ def test_settings_out_of_range_are_refused(operation, settings, name, value):
         thunk(operation, {**settings, name: value}, inputs)
 
 
-@pytest.mark.parametrize(
-    "change, message", [({"pad": (2, 0)}, "as large as the window"), ({"mode": 3}, "no such mode")]
-)
+@pytest.mark.parametrize("change, message", [
+    ({"pad": (2, 0)}, "as large as the window"),
+    ({"mode": 3}, "no such mode"),
+    ({"mode": 1, "bfloat16": 1}, "an average of bfloat16"),
+])  # fmt: skip
 def test_poolings_that_there_are_not_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         thunk("pool", {**POOLING, **change}, [PICTURE])

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import theano_cpu
+import joined
 import numpy as np
 import psutil
 import pytest
@@ -44,7 +45,7 @@ def python(code, **environment):
 
 
 def operations(function):
-    return [type(node.op) for node in function.maker.fgraph.toposort()]
+    return [type(op) for op in joined.operations(function)]
 
 
 @needs_onednn
@@ -68,10 +69,9 @@ def test_the_environment_chooses_the_engine(monkeypatch):
 @pytest.fixture
 def fresh_runtime(monkeypatch):
     """Forget what was loaded, before and after."""
-    runtime._native_module.cache_clear()
+    monkeypatch.setattr(runtime, "_loaded", None)
     runtime._problem.cache_clear()
     yield
-    runtime._native_module.cache_clear()
     runtime._problem.cache_clear()
 
 
@@ -439,8 +439,50 @@ def test_bfloat16_values_pass_between_convolutions_unconverted(monkeypatch):
     kinds = operations(f)
     assert kinds.count(Bfloat16) == 2 and kinds.count(Convolution) == 2 and kinds.count(Subsample) == 1
     assert f.maker.fgraph.outputs[0].dtype == "float32"
-    with pytest.raises(theano.gradient.NullTypeGradError, match="scoring only"):
-        T.grad(y.sum(), x)
+
+
+@needs_onednn
+def test_weights_are_not_trained_in_bfloat16(monkeypatch):
+    monkeypatch.setattr(ops, "has_bfloat16", lambda: True)
+    x, w = T.tensor4(), T.tensor4()
+    with pytest.raises(theano.gradient.NullTypeGradError, match="weights are not trained in bfloat16"):
+        T.grad(ops.conv2d(x, w, precision="bfloat16").sum(), w)
+
+
+def bfloat16_network(x, precision):
+    """A ReLU, a residual, a stride, pools of both kinds: all that a gradient passes."""
+    first = ops.conv2d(ops.to_nhwc(x), random(16, 3, 3, 3), random(16), pad=1, stride=2, relu=True, precision=precision)
+    pooled = ops.pool2d(first, 3, 2)
+    inner = ops.conv2d(pooled, random(16, 16, 3, 3, seed=1), pad=1, relu=True, precision=precision)
+    y = ops.conv2d(inner, random(16, 16, 1, 1, seed=2), residual=pooled, precision=precision)
+    return ops.global_pool(ops.subsample(y, 2))
+
+
+@needs_onednn
+@pytest.mark.skipif(onednn.onednn_available() and not onednn.has_bfloat16(), reason="no bfloat16 on this CPU")
+def test_gradients_in_bfloat16_are_close_to_those_in_float32():
+    x, g = T.tensor4(), T.matrix()
+    found = []
+    for precision in "float32", "bfloat16":
+        means = bfloat16_network(x, precision)
+        gradient = T.grad(None, x, known_grads={means: g})
+        for mode in ops.fast_compile(), theano.Mode(linker="py", optimizer=None):
+            values = random(2, 3, 20, 20, seed=3), random(2, 16, seed=4)
+            found.append(theano.function([x, g], gradient, mode=mode)(*values))
+    exact, _, narrow, unoptimised = found
+    cosine = (exact * narrow).sum() / np.linalg.norm(exact) / np.linalg.norm(narrow)
+    assert 0.99 < cosine < 1 - 1e-7
+    np.testing.assert_allclose(unoptimised, narrow, atol=0.01 * np.abs(narrow).max())
+
+
+@needs_onednn
+def test_gradients_in_bfloat16_convert_nothing_for_its_shape(monkeypatch):
+    monkeypatch.setattr(ops, "has_bfloat16", lambda: True)
+    x, g = T.tensor4(), T.matrix()
+    gradient = T.grad(None, x, known_grads={bfloat16_network(x, "bfloat16"): g})
+    kinds = operations(theano.function([x, g], gradient, mode=ops.fast_compile()))
+    # The pooling's gradient compares float32; the residual's picture is looked at once more
+    assert kinds.count(Bfloat16) == 2
 
 
 @needs_onednn

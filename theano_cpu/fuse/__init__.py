@@ -39,7 +39,7 @@ def fuse(layer: Any, trainable: bool = False, precision: Literal["float32", "bfl
         those layers stay as they are.
     precision : {'float32', 'bfloat16'}, optional
         'bfloat16' computes convolutions faster and with 8 significant bits; see `theano_cpu.ops.conv2d`.
-        Such a network has no gradients.
+        Such a network has a gradient with respect to its input, and none of weights.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def fuse(layer: Any, trainable: bool = False, precision: Literal["float32", "bfl
     if precision == "bfloat16":
         ops.require_bfloat16()
         if trainable:
-            raise ValueError("fuse: got trainable=True, expected False: bfloat16 has no gradients")
+            raise ValueError("fuse: got trainable=True, expected False: weights are not trained in bfloat16")
     outputs = list(layer) if isinstance(layer, (list, tuple)) else [layer]
     graph = read_graph(outputs, trainable)
     rewrite(graph)

@@ -8,7 +8,7 @@ from typing import Any
 from theano.gradient import grad_undefined
 
 from theano_compat.deprecation import deprecated_names
-from theano_cpu.onednn.operation import OneDnnOp, as_tensor, tensor_type
+from theano_cpu.onednn.operation import OneDnnOp, as_tensor, tensor_type, values_of
 
 __getattr__ = deprecated_names(
     __name__,
@@ -55,6 +55,8 @@ def relu_gradient(g: Any, y: Any, negative_slope: float = 0.0) -> Any:
 class ReluGradient(OneDnnOp):
     """The gradient of a ReLU, for inputs g and y, or a, b and y for g = a + b; see `relu_gradient`.
 
+    y may be bfloat16 numbers kept as uint16.
+
     Parameters
     ----------
     negative_slope : float, optional
@@ -77,10 +79,12 @@ class ReluGradient(OneDnnOp):
             self.destroy_map = {0: [0]}
 
     def settings(self, node: Any, frozen: Callable[[int], bool]) -> dict[str, Any]:
-        return {"negative_slope": self.negative_slope}
+        return {"negative_slope": self.negative_slope, "bfloat16": node.inputs[-1].dtype == "uint16"}
 
     def make_node(self, *inputs: Any) -> Any:
-        tensors = [as_tensor("ReLU's gradient", "a gradient or output", value, 4) for value in inputs]
+        *terms, y = inputs
+        tensors = [as_tensor("ReLU's gradient", "a gradient", value, 4) for value in terms]
+        tensors.append(as_tensor("ReLU's gradient", "an output", y, 4, values_of(y)))
         return self.apply(tensors, tensor_type(tensors[-1].broadcastable))
 
     def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:

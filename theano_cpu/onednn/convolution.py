@@ -13,8 +13,9 @@ from typing import Any
 import theano.tensor as T
 from theano.gradient import DisconnectedType, grad_not_implemented
 
-from theano_cpu.onednn.activation import relu_gradient
-from theano_cpu.onednn.operation import OneDnnOp, as_tensor, tensor_type
+from theano_cpu.onednn.activation import Bfloat16, relu_gradient
+from theano_cpu.onednn.operation import OneDnnOp, as_tensor, tensor_type, values_of
+from theano_cpu.onednn.program import Program, Step
 from theano_cpu.shapes import conv_output_length
 
 _GEOMETRY = ("stride", "pad", "dilation", "groups")
@@ -128,6 +129,96 @@ class Convolution(_ConvolutionOp):
         return [InputGradient(**geometry)(x, w, gy), *weights] + [gy] * self.residual
 
 
+class RoundedConvolution(_ConvolutionOp):
+    """A convolution of float32 pictures that are to be rounded to bfloat16 for it, and its result too.
+
+    Unlike bfloat16 numbers, which Theano takes for whole ones, it has a gradient. `Convolution` with ``bfloat16``
+    between conversions takes its place when a function is compiled.
+
+    Parameters
+    ----------
+    stride, pad, dilation : (int, int)
+        For rows and columns.
+    groups : int
+    bias, residual, relu : bool
+    negative_slope : float, optional
+        All as those of `Convolution`.
+
+    Examples
+    --------
+    >>> import theano.tensor as T
+    >>> op = RoundedConvolution((1, 1), (0, 0), (1, 1), 1, bias=False, residual=False, relu=True)
+    >>> op(T.tensor4("x"), T.tensor4("w")).type
+    TensorType(float32, 4D)
+    """
+
+    __props__ = (*_GEOMETRY, "bias", "residual", "relu", "negative_slope")
+
+    def __init__(
+        self,
+        stride: tuple[int, int],
+        pad: tuple[int, int],
+        dilation: tuple[int, int],
+        groups: int,
+        bias: bool,
+        residual: bool,
+        relu: bool,
+        negative_slope: float = 0.0,
+    ):
+        super().__init__(stride, pad, dilation, groups)
+        self.bias, self.residual, self.relu, self.negative_slope = bias, residual, relu, negative_slope
+
+    def make_node(self, *inputs: Any) -> Any:
+        node = self._convolution(bfloat16=False).make_node(*inputs)
+        return self.apply(node.inputs, node.outputs[0].type())
+
+    def _convolution(self, bfloat16: bool) -> Convolution:
+        return Convolution(**{name: getattr(self, name) for name in self.__props__}, bfloat16=bfloat16)
+
+    def narrow(self, x: Any, w: Any, *others: Any) -> Any:
+        """Give what it computes by operations on bfloat16 numbers.
+
+        Parameters
+        ----------
+        x, w : float32 tensor4
+        others : float32 tensors
+            The bias and the residual, where there are.
+
+        Returns
+        -------
+        float32 tensor4
+        """
+        bias, residual = others[: self.bias], others[self.bias :]
+        narrowed = (Bfloat16(True)(value) for value in residual)
+        return Bfloat16(False)(self._convolution(bfloat16=True)(Bfloat16(True)(x), w, *bias, *narrowed))
+
+    def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:
+        return [self.output_shape(*shapes[:2])]
+
+    def grad(self, inputs: Sequence[Any], output_gradients: Sequence[Any]) -> list[Any]:
+        x, w, *_ = inputs
+        (gy,) = output_gradients
+        if self.relu:
+            gy = relu_gradient(gy, self(*inputs), self.negative_slope)
+        weights = [
+            grad_not_implemented(self, i, inputs[i], "weights are not trained in bfloat16")
+            for i in range(1, 2 + self.bias)
+        ]
+        return [InputGradient(**self.geometry(), bfloat16=True)(x, w, gy), *weights] + [gy] * self.residual
+
+    def _thunk(self, node: Any, input_cells: list, output_cells: list, frozen: Callable[[int], bool]) -> Any:
+        """Where the function was compiled without the pass that replaces it."""
+        count, read = len(node.inputs), list(range(len(node.inputs)))
+        steps: list[Step] = []
+        for number in (0, count - 1)[: 1 + self.residual]:
+            read[number] = count + len(steps)
+            steps.append(Step(Bfloat16(True), (number,)))
+        for op, inputs in (self._convolution(bfloat16=True), read), (Bfloat16(False), [count + len(steps)]):
+            steps.append(Step(op, tuple(inputs)))
+        program = Program(tuple(steps), (count + len(steps) - 1,))
+        return program._thunk(program.make_node(*node.inputs), input_cells, output_cells, frozen)
+
+
 class InputGradient(_ConvolutionOp):
     """The gradient of a convolution with respect to its input.
 
@@ -138,6 +229,8 @@ class InputGradient(_ConvolutionOp):
     stride, pad, dilation : (int, int)
         For rows and columns.
     groups : int
+    bfloat16 : bool, optional
+        Whether w and gy are rounded to bfloat16 numbers before they are multiplied.
 
     References
     ----------
@@ -156,9 +249,26 @@ class InputGradient(_ConvolutionOp):
     """
 
     native_name = "input_gradient"
+    __props__ = (*_GEOMETRY, "bfloat16")
+
+    def __init__(
+        self,
+        stride: tuple[int, int],
+        pad: tuple[int, int],
+        dilation: tuple[int, int],
+        groups: int,
+        bfloat16: bool = False,
+    ):
+        super().__init__(stride, pad, dilation, groups)
+        self.bfloat16 = bfloat16
+
+    def settings(self, node: Any, frozen: Callable[[int], bool]) -> dict[str, Any]:
+        own = {"bfloat16": self.bfloat16, "narrow_x": node.inputs[0].dtype == "uint16"}
+        return {**super().settings(node, frozen), **own}
 
     def make_node(self, x: Any, w: Any, gy: Any) -> Any:
-        x, w, gy = (as_tensor("conv2d's gradient", name, value, 4) for name, value in (("x", x), ("w", w), ("gy", gy)))
+        x = as_tensor("conv2d's gradient", "x", x, 4, values_of(x))
+        w, gy = (as_tensor("conv2d's gradient", name, value, 4) for name, value in (("w", w), ("gy", gy)))
         return self.apply([x, w, gy], tensor_type(x.broadcastable))
 
     def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:

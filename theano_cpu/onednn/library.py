@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.metadata
 import os
 import platform
 import re
@@ -143,6 +142,8 @@ def _under(prefix: str) -> _Place:
 
 def _file_of(distribution: str, name: str) -> Path | None:
     """The path of a file that a wheel installed, wherever that was."""
+    import importlib.metadata  # takes longer than all the rest, and is seldom needed
+
     try:
         files = importlib.metadata.distribution(distribution).files or []
     except importlib.metadata.PackageNotFoundError:

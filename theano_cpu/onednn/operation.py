@@ -90,6 +90,27 @@ def pair(operation: str, name: str, value: Any, least: int) -> tuple[int, int]:
     return integers[0], integers[1]
 
 
+def values_of(x: Any) -> str:
+    """Give the type of what is computed of a variable, where bfloat16 numbers will do.
+
+    Parameters
+    ----------
+    x : Theano variable, array or number
+
+    Returns
+    -------
+    {'float32', 'uint16'}
+        uint16 stands for bfloat16.
+
+    Examples
+    --------
+    >>> import theano.tensor as T
+    >>> values_of(T.tensor4()), values_of(T.tensor4(dtype="uint16"))
+    ('float32', 'uint16')
+    """
+    return "uint16" if getattr(x, "dtype", None) == "uint16" else "float32"
+
+
 def tensor_type(broadcastable: Iterable[bool], dtype: str = "float32") -> Any:
     """Make a fresh variable.
 
@@ -121,7 +142,7 @@ class OneDnnOp(Op):
     Attributes
     ----------
     native_name : str
-        The operation's name in the registry of ``native/module.cpp``.
+        The operation's name, in ``native/values.cpp`` or ``native/convolution.cpp``.
     in_place : int
         The input whose memory the first output takes, or -1.
 

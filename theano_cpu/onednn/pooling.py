@@ -1,6 +1,7 @@
 """Pooling, subsampling and the mean of channels-last pictures, and their gradients.
 
-Pictures are float32 tensor4, shape (n, height, width, channels).
+Pictures are float32 tensor4, shape (n, height, width, channels); or, of what has no gradient, bfloat16 numbers kept as
+uint16.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 from theano.gradient import DisconnectedType, grad_not_implemented
 
 from theano_compat.deprecation import deprecated_names
-from theano_cpu.onednn.operation import OneDnnOp, as_tensor, tensor_type
+from theano_cpu.onednn.operation import OneDnnOp, as_tensor, tensor_type, values_of
 from theano_cpu.shapes import conv_output_length, pool_output_length
 
 __getattr__ = deprecated_names(__name__, {"window_count": "theano_cpu.shapes:pool_output_length"})
@@ -36,7 +37,7 @@ class _PoolOp(OneDnnOp):
 
 
 class Pool(_PoolOp):
-    """The maximum or average over windows; see `theano_cpu.ops.pool2d`.
+    """The maximum or average over windows, the maximum of bfloat16 numbers too; see `theano_cpu.ops.pool2d`.
 
     Parameters
     ----------
@@ -60,9 +61,13 @@ class Pool(_PoolOp):
 
     native_name = "pool"
 
+    def settings(self, node: Any, frozen: Callable[[int], bool]) -> dict[str, Any]:
+        return {**super().settings(node, frozen), "bfloat16": node.inputs[0].dtype == "uint16"}
+
     def make_node(self, x: Any) -> Any:
-        x = as_tensor("pool2d", "x", x, 4)
-        return self.apply([x], tensor_type((x.broadcastable[0], False, False, x.broadcastable[3])))
+        dtype = values_of(x) if self.mode == "max" else "float32"
+        x = as_tensor("pool2d", "x", x, 4, dtype)
+        return self.apply([x], tensor_type((x.broadcastable[0], False, False, x.broadcastable[3]), dtype))
 
     def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:
         batch, *sides, channels = shapes[0]
@@ -133,7 +138,7 @@ class Subsample(OneDnnOp):
         return {"step": self.step, "bfloat16": node.inputs[0].dtype == "uint16"}
 
     def make_node(self, x: Any) -> Any:
-        dtype = "uint16" if getattr(x, "dtype", None) == "uint16" else "float32"
+        dtype = values_of(x)
         x = as_tensor("subsample", "x", x, 4, dtype)
         return self.apply([x], tensor_type(x.broadcastable, dtype))
 
@@ -167,10 +172,11 @@ class SubsampleGradient(OneDnnOp):
         self.step = step
 
     def settings(self, node: Any, frozen: Callable[[int], bool]) -> dict[str, Any]:
-        return {"step": self.step}
+        return {"step": self.step, "narrow_x": node.inputs[0].dtype == "uint16"}
 
     def make_node(self, x: Any, gy: Any) -> Any:
-        x, gy = as_tensor("subsample's gradient", "x", x, 4), as_tensor("subsample's gradient", "gy", gy, 4)
+        x = as_tensor("subsample's gradient", "x", x, 4, values_of(x))
+        gy = as_tensor("subsample's gradient", "gy", gy, 4)
         return self.apply([x, gy], tensor_type(x.broadcastable))
 
     def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:
@@ -184,7 +190,7 @@ class SubsampleGradient(OneDnnOp):
 
 
 class GlobalPool(OneDnnOp):
-    """The mean over rows and columns: (n, height, width, channels) to (n, channels).
+    """The mean over rows and columns: (n, height, width, channels) to (n, channels), float32 for bfloat16 numbers too.
 
     References
     ----------
@@ -200,8 +206,11 @@ class GlobalPool(OneDnnOp):
     native_name = "global_pool"
     __props__ = ()
 
+    def settings(self, node: Any, frozen: Callable[[int], bool]) -> dict[str, Any]:
+        return {"bfloat16": node.inputs[0].dtype == "uint16"}
+
     def make_node(self, x: Any) -> Any:
-        x = as_tensor("global_pool", "x", x, 4)
+        x = as_tensor("global_pool", "x", x, 4, values_of(x))
         return self.apply([x], tensor_type((x.broadcastable[0], x.broadcastable[3])))
 
     def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:
@@ -224,11 +233,12 @@ class GlobalPoolGradient(OneDnnOp):
     native_name = "global_pool_gradient"
     __props__ = ()
 
+    def settings(self, node: Any, frozen: Callable[[int], bool]) -> dict[str, Any]:
+        return {"narrow_x": node.inputs[0].dtype == "uint16"}
+
     def make_node(self, x: Any, gy: Any) -> Any:
-        x, gy = (
-            as_tensor("global_pool's gradient", "x", x, 4),
-            as_tensor("global_pool's gradient", "gy", gy, 2),
-        )
+        x = as_tensor("global_pool's gradient", "x", x, 4, values_of(x))
+        gy = as_tensor("global_pool's gradient", "gy", gy, 2)
         return self.apply([x, gy], tensor_type(x.broadcastable))
 
     def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:

@@ -14,15 +14,24 @@ import theano.tensor as T
 from theano.compile import optdb
 from theano.compile.mode import Mode
 from theano.gof import Query
-from theano.gof.opt import in2out, local_optimizer
+from theano.gof.opt import Optimizer, in2out, local_optimizer
 from theano.gof.vm import VM_Linker
 from theano.scalar import Add
 
 from theano_compat.deprecation import deprecated_names
 from theano_cpu.onednn.activation import Bfloat16, ReluGradient, Sum
-from theano_cpu.onednn.convolution import Convolution
+from theano_cpu.onednn.convolution import Convolution, InputGradient, RoundedConvolution
+from theano_cpu.onednn.layout import Layout
 from theano_cpu.onednn.operation import OneDnnOp
-from theano_cpu.onednn.pooling import PoolGradient, Subsample
+from theano_cpu.onednn.pooling import (
+    GlobalPool,
+    GlobalPoolGradient,
+    Pool,
+    PoolGradient,
+    Subsample,
+    SubsampleGradient,
+)
+from theano_cpu.onednn.program import join
 
 __getattr__ = deprecated_names(__name__, {"lean_mode": "theano_cpu.onednn.rewrites:fast_compile"})
 
@@ -71,17 +80,47 @@ def local_relu_gradient_before_pooling(node: Any) -> Any:
     return [g.owner.op(x, y, node.op(gy, y))] if x is activation else False
 
 
-@local_optimizer([Bfloat16])
+@local_optimizer([RoundedConvolution])
+def local_round(node: Any) -> Any:
+    """Compute a convolution in bfloat16 numbers between two conversions."""
+    return [node.op.narrow(*node.inputs)] if isinstance(node.op, RoundedConvolution) else False
+
+
+@local_optimizer([Bfloat16, GlobalPool, Pool, Subsample])
 def local_stay_bfloat16(node: Any) -> Any:
-    """Leave values bfloat16 between two operations that know it, instead of to float32 and back."""
-    if not isinstance(node.op, Bfloat16) or not node.op.narrow:
-        return False
+    """Leave values bfloat16 between operations that know it, instead of to float32 and back."""
     (x,) = node.inputs
-    if _computed_by(x, Bfloat16):
-        return [x.owner.inputs[0]]
-    if _computed_by(x, Subsample):
-        return [x.owner.op(Bfloat16(True)(x.owner.inputs[0]))]
+    if isinstance(node.op, Bfloat16) and node.op.narrow:
+        if _computed_by(x, Bfloat16):
+            return [x.owner.inputs[0]]
+        if _computed_by(x, Subsample):
+            return [x.owner.op(node.op(x.owner.inputs[0]))]
+        if _computed_by(x, Layout) and x.owner.op.channels_last:
+            return [Layout(True, bfloat16=True)(x.owner.inputs[0])]
+    if not _computed_by(x, Bfloat16) or x.owner.op.narrow:
+        return False
+    (narrow,) = x.owner.inputs
+    if isinstance(node.op, GlobalPool):
+        return [node.op(narrow)]
+    if isinstance(node.op, Subsample) or isinstance(node.op, Pool) and node.op.mode == "max":
+        return [Bfloat16(False)(node.op(narrow))]
     return False
+
+
+@local_optimizer([ReluGradient])
+def local_relu_gradient_of_bfloat16(node: Any) -> Any:
+    """Look at a ReLU's output where it is bfloat16, instead of at float32 made of it."""
+    if not isinstance(node.op, ReluGradient) or not _computed_by(node.inputs[-1], Bfloat16):
+        return False
+    *terms, y = node.inputs
+    return False if y.owner.op.narrow else [node.op(*terms, y.owner.inputs[0])]
+
+
+@local_optimizer([InputGradient, SubsampleGradient, GlobalPoolGradient])
+def local_shape_of_either(node: Any) -> Any:
+    """Take the shape of what is converted, so that nothing is converted for its shape."""
+    x, *others = node.inputs
+    return [node.op(x.owner.inputs[0], *others)] if _computed_by(x, Bfloat16) else False
 
 
 @local_optimizer([Convolution], inplace=True)
@@ -104,22 +143,33 @@ def local_gradient_in_place(node: Any) -> Any:
     return [type(op)(**{**settings, "inplace": True})(*node.inputs)]
 
 
-# Places in the order of Theano's passes: after canonicalisation (1), and after the handler of in-place
+class _Join(Optimizer):
+    def apply(self, fgraph: Any) -> None:
+        join(fgraph)
+
+
+# Places in the order of Theano's passes: after canonicalisation (1), before and after the handler of in-place
 # operations (49.5). Passes of the same tag are what `fast_compile` takes.
 optdb.register(
     "theano_cpu_sums",
-    in2out(local_sum, local_relu_gradient_before_pooling, local_stay_bfloat16, name="theano_cpu_sums"),
+    in2out(local_sum, local_relu_gradient_before_pooling, local_round, local_stay_bfloat16, name="theano_cpu_sums"),
     2.4,
     "fast_run",
     TAG,
 )
 optdb.register(
     "theano_cpu_relu_gradients",
-    in2out(local_relu_gradient_of_sum, name="theano_cpu_relu_gradients"),
+    in2out(
+        local_relu_gradient_of_sum,
+        local_relu_gradient_of_bfloat16,
+        local_shape_of_either,
+        name="theano_cpu_relu_gradients",
+    ),
     2.5,
     "fast_run",
     TAG,
 )
+optdb.register("theano_cpu_join", _Join(), 49.4, "fast_run", TAG)
 optdb.register(
     "theano_cpu_in_place",
     in2out(local_residual_in_place, local_gradient_in_place, ignore_newtrees=True, name="theano_cpu_in_place"),

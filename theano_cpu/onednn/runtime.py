@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import theano
 
 from theano_compat import TheanoEnvironmentError, precompiled, processor
 from theano_compat.compiler import march_of
@@ -51,12 +50,15 @@ _WORK = "build-"
 # Without -fno-trapping-math a comparison in a loop keeps GCC from using vector instructions
 _FLAGS = [
     "-std=c++17",
-    "-O3",
     "-fno-trapping-math",
     "-fopenmp",
     "-fPIC",
     "-fvisibility=hidden",
 ]
+# Nothing is computed in what Python calls, and it takes the compiler longest
+_OPTIMISED = {"module.cpp": "-O1", "values.cpp": "-O3", "convolution.cpp": "-O3"}
+if platform.machine() == "x86_64":
+    _FLAGS.append("-mprefer-vector-width=512")  # as oneDNN's own code does, where the processor has them
 _loading = ForkSafeLock()
 
 # dnnl_cpu_isa_t, the most capable first
@@ -265,6 +267,25 @@ def has_bfloat16() -> bool:
     return native_module().versions()["isa"] & 0xE7 == 0xE7
 
 
+def forget_overflows() -> None:
+    """Let `overflowed` tell of nothing that the calling thread has computed itself so far.
+
+    What other libraries leave behind in it is no concern of a network. Flags that their own threads have set remain.
+
+    Raises
+    ------
+    UnknownEngineError, OneDnnUnavailableError
+        As `engine` does.
+
+    Examples
+    --------
+    >>> from theano_cpu import onednn
+    >>> onednn.forget_overflows()
+    """
+    if engine() == "onednn":
+        native_module().forget_overflows()
+
+
 def overflowed() -> bool:
     """Tell whether oneDNN came upon a value that is too large for float32, or no number, since the last call.
 
@@ -314,13 +335,61 @@ def native_module() -> Any:
         return _native_module()
 
 
-@functools.cache
+_loaded: Any = None
+
+
 def _native_module() -> Any:
+    global _loaded
+    if _loaded is None:
+        _loaded = _built_module()
+    return _loaded
+
+
+def load_built(path: str) -> Any | None:
+    """Load the native module that another process has built, without Theano, if there is none yet.
+
+    Parameters
+    ----------
+    path : str
+        Its file.
+
+    Returns
+    -------
+    module or None
+        None if there is no such file, or not all of it.
+
+    Raises
+    ------
+    OneDnnUnavailableError
+        As `native_module` does.
+
+    Examples
+    --------
+    >>> from theano_cpu.onednn.runtime import load_built
+    >>> load_built("/no such file") is None or load_built("/no such file") is native_module()
+    True
+    """
+    global _loaded
+    with _loading:
+        if _loaded is None and os.path.exists(path) and is_whole(path):
+            library, include = find_onednn()
+            load_onednn(library, include)
+            _loaded = _load(Path(path), library)
+        return _loaded
+
+
+def _built_module() -> Any:
+    import theano
+
     library, include = find_onednn()
     load_onednn(library, include)
     path = Path(theano.config.compiledir) / _MODULE / (_key(library, include) + ".so")
     if not _is_built(path):
         _build(path, library, include)
+    return _load(path, library)
+
+
+def _load(path: Path, library: Path) -> Any:
     loader = importlib.machinery.ExtensionFileLoader(_MODULE, str(path))
     spec: Any = importlib.util.spec_from_loader(_MODULE, loader)
     try:
@@ -368,6 +437,8 @@ def _is_warmed() -> bool:
 
 def _key(library: Path, include: Path) -> str:
     """A name for everything that the native module's binary depends on."""
+    import theano
+
     depends = hashlib.sha256()
     for source in sorted(_SOURCES.iterdir()):
         depends.update(source.name.encode() + b"\0" + source.read_bytes())
@@ -379,7 +450,8 @@ def _key(library: Path, include: Path) -> str:
     # Compile folders may be shared by different machines
     machine = warmed.record.fingerprint if warmed else processor.fingerprint()
     march = march_of(theano.config.gcc.cxxflags) or machine
-    for part in (version, build, python, np.__version__, theano.config.cxx, *_FLAGS, march):
+    flags = (*_FLAGS, *_OPTIMISED.values())
+    for part in (version, build, python, np.__version__, theano.config.cxx, *flags, march):
         depends.update(part if isinstance(part, bytes) else str(part).encode())
     return depends.hexdigest()[:32]
 
@@ -393,6 +465,8 @@ def _build(path: Path, library: Path, include: Path) -> None:
     """Compile the native module to `path`; when several processes do, one works and the others wait for it."""
     if precompiled.in_use():
         precompiled.refuse(f"the oneDNN native module {path.name}")
+    import theano
+
     if not theano.config.cxx:
         raise OneDnnUnavailableError("a C++ compiler is needed once, to build the oneDNN native module: install g++")
     try:
@@ -414,12 +488,17 @@ def _build(path: Path, library: Path, include: Path) -> None:
 
 
 def _compile(target: Path, library: Path, include: Path) -> None:
+    import theano
+
     includes = ["-I" + str(folder) for folder in (include, sysconfig.get_path("include"), np.get_include())]
     sources = sorted(_SOURCES.glob("*.cpp"))
     compiler = [theano.config.cxx, *_FLAGS, f"-march={march_of(theano.config.gcc.cxxflags) or 'native'}"]
     objects = [str(target.with_name(source.stem + ".o")) for source in sources]
     # At the same time: most of a first start is spent here
-    _run_all([*compiler, *includes, "-c", str(source), "-o", made] for source, made in zip(sources, objects))
+    _run_all(
+        [*compiler, _OPTIMISED[source.name], *includes, "-c", str(source), "-o", made]
+        for source, made in zip(sources, objects)
+    )
     _run_all([[*compiler, "-shared", *objects, "-o", str(target), str(library)]])
 
 

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "operation.hpp"
+#include "plans.hpp"
 #include "primitive.hpp"
 
 namespace {
@@ -56,7 +57,10 @@ struct ConvolutionSpec {
     Residual residual = Residual::none;
     bool relu = false;
     float slope = 0;
-    dnnl_data_type_t type = dnnl_f32;
+    dnnl_data_type_t type = dnnl_f32;  // of what is multiplied
+    bool wide = false;                 // whether the arrays are float32 all the same
+
+    dnnl_data_type_t outside() const { return wide ? dnnl_f32 : type; }
 };
 
 // Two numbers as oneDNN reads them.
@@ -82,10 +86,10 @@ inline Attributes attributes_of(const ConvolutionSpec &c, const_dnnl_memory_desc
 }
 
 inline PrimitiveDesc forward_desc(const ConvolutionSpec &c, dnnl_format_tag_t layout) {
-    DescHandle source = describe(c.source, layout, c.type), target = describe(c.target, layout, c.type);
+    DescHandle source = describe(c.source, layout, c.type), target = describe(c.target, layout, c.outside());
     DescHandle weights = describe(c.weights, dnnl_format_tag_any, c.type), bias;
     if (c.bias) bias = describe({c.target[1]}, dnnl_a);
-    Attributes attributes = attributes_of(c, describe(c.target, dnnl_nhwc, c.type));
+    Attributes attributes = attributes_of(c, describe(c.target, dnnl_nhwc, c.outside()));
     PrimitiveDesc desc;
     dnnl_status_t status = dnnl_convolution_forward_primitive_desc_create(
         desc.out(), engine(), dnnl_forward_inference, dnnl_convolution_direct, source, weights, bias, target, Dims(c.stride),
@@ -95,12 +99,14 @@ inline PrimitiveDesc forward_desc(const ConvolutionSpec &c, dnnl_format_tag_t la
 }
 
 inline PrimitiveDesc backward_data_desc(const ConvolutionSpec &c, dnnl_format_tag_t layout) {
-    PrimitiveDesc hint = forward_desc(c, dnnl_format_tag_any), desc;
+    ConvolutionSpec forward = c;
+    forward.wide = false;
+    PrimitiveDesc hint = forward_desc(forward, dnnl_format_tag_any), desc;
     if (!hint) return desc;
     Attributes attributes = attributes_of(c, nullptr);
     dnnl_status_t status = dnnl_convolution_backward_data_primitive_desc_create(
-        desc.out(), engine(), dnnl_convolution_direct, describe(c.source, layout), describe(c.weights, dnnl_format_tag_any),
-        describe(c.target, layout), Dims(c.stride), dilates(c), Dims(c.pad_before), Dims(c.pad_after), hint, attributes);
+        desc.out(), engine(), dnnl_convolution_direct, describe(c.source, layout, c.outside()),
+        describe(c.weights, dnnl_format_tag_any, c.type), describe(c.target, layout, c.type), Dims(c.stride), dilates(c), Dims(c.pad_before), Dims(c.pad_after), hint, attributes);
     if (status != dnnl_unimplemented) check(status, "dnnl_convolution_backward_data_primitive_desc_create");
     return desc;
 }
@@ -131,38 +137,9 @@ inline PrimitiveDesc fastest(std::initializer_list<std::function<PrimitiveDesc()
     return slow;
 }
 
-// Keeps what was made for the shapes seen last.
-template <class Plan>
-class Plans {
-public:
-    // `make` is called where the key is new.
-    template <class Make>
-    Plan &get(Shape key, Make make) {
-        key.push_back(omp_get_max_threads());
-        auto found = plans.find(key);
-        if (found == plans.end()) {
-            if (plans.size() >= 8) plans.clear();
-            found = plans.emplace(key, make()).first;
-        }
-        current = found->second.get();
-        return *current;
-    }
-    Plan *last() const { return current; }
-
-private:
-    std::map<Shape, std::unique_ptr<Plan>> plans;
-    Plan *current = nullptr;
-};
-
-inline Shape joined(const Shape &a, const Shape &b) {
-    Shape both(a);
-    both.insert(both.end(), b.begin(), b.end());
-    return both;
-}
-
 // Arguments of run(): weights, source, target, then the bias and a separate residual where there are.
 inline std::unique_ptr<Primitive> forward_primitive(PrimitiveDesc desc, const ConvolutionSpec &c, bool separate_residual) {
-    DescHandle source = describe(c.source, dnnl_nhwc, c.type), target = describe(c.target, dnnl_nhwc, c.type);
+    DescHandle source = describe(c.source, dnnl_nhwc, c.outside()), target = describe(c.target, dnnl_nhwc, c.outside());
     std::unique_ptr<Primitive> primitive(new Primitive(std::move(desc)));
     primitive->add(DNNL_ARG_WEIGHTS, primitive->wanted(dnnl_query_weights_md));
     primitive->add(DNNL_ARG_SRC, primitive->wanted(dnnl_query_src_md), source, true, false);
@@ -220,6 +197,13 @@ public:
         return all;
     }
     std::vector<int> output_widths() const override { return {type == dnnl_bf16 ? 2 : 4}; }
+    std::vector<bool> pictures(size_t given) const override {
+        std::vector<bool> read(given, false);
+        read[0] = true;
+        if (has_residual) read.back() = true;
+        return read;
+    }
+    int replaced() const override { return has_residual ? 2 + has_bias : -1; }
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         Shape y = geometry.output_shape(in[0].shape, in[1].shape);
@@ -239,11 +223,12 @@ public:
     void run(const Tensors &in, const Tensors &out) override {
         Plan &plan = *plans.last();
         if (plan.copies_residual) copy_parallel(in.back(), out[0]);
-        std::vector<void *> data{plan.weights->in_layout(plan.primitive->wanted(dnnl_query_weights_md), in[1].floats()),
-                                 in[0].data, out[0].data};
-        if (has_bias) data.push_back(in[2].data);
-        if (plan.separate_residual) data.push_back(in.back().data);
-        plan.primitive->run(data);
+        void *data[5] = {plan.weights->in_layout(plan.primitive->wanted(dnnl_query_weights_md), in[1].floats()),
+                         in[0].data, out[0].data};
+        size_t count = 3;
+        if (has_bias) data[count++] = in[2].data;
+        if (plan.separate_residual) data[count++] = in.back().data;
+        plan.primitive->run(data, count);
     }
 
     std::vector<std::string> implementations() const override {
@@ -331,7 +316,7 @@ public:
         return geometry.stride.rows == 1 && geometry.stride.columns == 1 && pad.rows >= 0 && pad.columns >= 0;
     }
 
-    FlippedConvolution(const Geometry &geometry, const Shapes &shapes, SharedWeights &shared) {
+    FlippedConvolution(const Geometry &geometry, const Shapes &shapes, dnnl_data_type_t type, SharedWeights &shared) {
         const Shape &w = shapes.w;
         const dnnl_dim_t groups = geometry.groups;
         const Pair pad = padding(geometry, w);
@@ -342,6 +327,8 @@ public:
                           geometry.dilation,
                           pad,
                           pad};
+        c.type = type;
+        c.wide = true;
         primitive = fastest_forward(c);
         weights = shared.get("flipped", w, plain_weights(c.weights), flip(w, groups));
     }
@@ -385,7 +372,7 @@ public:
         return few_channels && plain && rows.possible() && columns.possible();
     }
 
-    SubpixelConvolution(const Geometry &geometry, const Shapes &shapes, SharedWeights &shared)
+    SubpixelConvolution(const Geometry &geometry, const Shapes &shapes, dnnl_data_type_t type, SharedWeights &shared)
         : rows(geometry, shapes, 0), columns(geometry, shapes, 1) {
         const Shape &x = shapes.x, &w = shapes.w;
         const dnnl_dim_t channels = rows.stride * columns.stride * w[1];
@@ -398,6 +385,8 @@ public:
                           {1, 1},
                           {rows.last, columns.last},
                           {rows.pad_after(), columns.pad_after()}};
+        c.type = type;
+        c.wide = true;
         primitive = fastest_forward(c);
         weights = shared.get("phases", w, plain_weights(c.weights), split_into_phases(w[0], w[1], rows, columns));
     }
@@ -470,9 +459,11 @@ private:
 // oneDNN's own: backward propagation by data.
 class BackwardConvolution : public InputGradientStrategy {
 public:
-    BackwardConvolution(const Geometry &geometry, const Shapes &shapes, SharedWeights &shared) {
+    BackwardConvolution(const Geometry &geometry, const Shapes &shapes, dnnl_data_type_t type, SharedWeights &shared) {
         ConvolutionSpec c{channels_first(shapes.x), grouped(shapes.w, geometry.groups), channels_first(shapes.y),
                           geometry.stride, geometry.dilation, geometry.pad, geometry.pad};
+        c.type = type;
+        c.wide = true;
         primitive.reset(new Primitive(fastest({[&] { return backward_data_desc(c, dnnl_nhwc); },
                                                [&] { return backward_data_desc(c, dnnl_format_tag_any); }})));
         primitive->add(DNNL_ARG_WEIGHTS, primitive->wanted(dnnl_query_weights_md));
@@ -486,22 +477,26 @@ public:
 
 // The fastest way for these shapes, as far as is known before they are tried.
 std::unique_ptr<InputGradientStrategy> choose_strategy(const Geometry &geometry, const Shapes &shapes,
-                                                       SharedWeights &weights) {
+                                                       dnnl_data_type_t type, SharedWeights &weights) {
     if (FlippedConvolution::applies(geometry, shapes))
-        return std::make_unique<FlippedConvolution>(geometry, shapes, weights);
+        return std::make_unique<FlippedConvolution>(geometry, shapes, type, weights);
     if (SubpixelConvolution::pays(geometry, shapes))
-        return std::make_unique<SubpixelConvolution>(geometry, shapes, weights);
-    return std::make_unique<BackwardConvolution>(geometry, shapes, weights);
+        return std::make_unique<SubpixelConvolution>(geometry, shapes, type, weights);
+    return std::make_unique<BackwardConvolution>(geometry, shapes, type, weights);
 }
 
 // The gradient of a convolution with respect to its input, given x (only its shape is used), w and the gradient gy
-// of the output.
+// of the output; these are float32, and may be multiplied as bfloat16.
 class InputGradient : public Operation {
 public:
     explicit InputGradient(const Settings &settings)
-        : geometry(settings), weights(integer(settings, "frozen_weights")) {}
+        : geometry(settings),
+          type(integer(settings, "bfloat16") ? dnnl_bf16 : dnnl_f32),
+          x_width(integer(settings, "narrow_x") ? 2 : 4),
+          weights(integer(settings, "frozen_weights")) {}
 
-    Arguments inputs(size_t) const override { return {{4, 4}, {4, 4}, {4, 4}}; }
+    Arguments inputs(size_t) const override { return {{x_width, 4}, {4, 4}, {4, 4}}; }
+    std::vector<bool> pictures(size_t) const override { return {true, false, true}; }
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         Shape y = geometry.output_shape(in[0].shape, in[1].shape);
@@ -511,7 +506,7 @@ public:
 
     void prepare(const Tensors &in, const Tensors &) override {
         plans.get(joined(in[0].shape, in[1].shape),
-                  [&] { return choose_strategy(geometry, {in[0].shape, in[1].shape, in[2].shape}, weights); });
+                  [&] { return choose_strategy(geometry, {in[0].shape, in[1].shape, in[2].shape}, type, weights); });
     }
 
     void run(const Tensors &in, const Tensors &out) override { plans.last()->run(in[1], in[2], out[0]); }
@@ -523,6 +518,8 @@ public:
 
 private:
     Geometry geometry;
+    dnnl_data_type_t type;
+    int x_width;
     SharedWeights weights;
     Plans<InputGradientStrategy> plans;
 };
@@ -536,6 +533,7 @@ public:
 
     Arguments inputs(size_t) const override { return {{4, 4}, {4, 4}, {4, 4}}; }
     std::vector<int> output_widths() const override { return std::vector<int>(has_bias ? 2 : 1, 4); }
+    std::vector<bool> pictures(size_t given) const override { return std::vector<bool>(given, false); }
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         Shape y = geometry.output_shape(in[0].shape, in[1].shape);
@@ -550,9 +548,8 @@ public:
 
     void run(const Tensors &in, const Tensors &out) override {
         if (uses_gemm()) return run_gemm(in, out);
-        std::vector<void *> data{in[0].data, in[2].data, out[0].data};
-        if (has_bias) data.push_back(out[1].data);
-        plans.last()->run(data);
+        void *const data[4] = {in[0].data, in[2].data, out[0].data, has_bias ? out[1].data : nullptr};
+        plans.last()->run(data, has_bias ? 4 : 3);
     }
 
     std::vector<std::string> implementations() const override {

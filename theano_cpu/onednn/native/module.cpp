@@ -19,8 +19,7 @@
 #include <mutex>
 #include <thread>
 
-#include "elementwise.hpp"
-#include "pooling.hpp"
+#include "program.hpp"
 
 namespace {
 
@@ -129,20 +128,7 @@ void after_fork_in_child() {
 const Operations &operations() {
     static const Operations all = [] {
         Operations made = convolution_operations();
-        made.insert({{"pool", make<Pool>},
-                     {"pool_gradient", make<PoolGradient>},
-                     {"subsample", make<Subsample>},
-                     {"subsample_gradient", make<SubsampleGradient>},
-                     {"global_pool", make<GlobalPool>},
-                     {"global_pool_gradient", make<GlobalPoolGradient>},
-                     {"relu_gradient", make<ReluGradient>},
-                     {"sum", make<Sum>},
-                     {"layout", make<Layout>},
-                     {"bfloat16", make<Bfloat16>},
-                     {"gemm", make<Gemm>},
-                     {"sum_rows", make<SumRows>},
-                     {"softmax", make<Softmax>},
-                     {"softmax_gradient", make<SoftmaxGradient>}});
+        made.merge(value_operations());
         return made;
     }();
     return all;
@@ -279,7 +265,7 @@ struct Thunk {
     std::vector<int> input_types, output_types;
     Arguments arguments;
     int in_place = -1;  // the input whose memory the first output takes
-    std::vector<Reference> inputs, outputs;
+    std::vector<Reference> inputs, outputs, constants;
     int computing_in = 0;  // the generation of the process that computes it now: one thread at a time. Python's lock protects it
 
     ~Thunk() { Py_XDECREF(error); }
@@ -467,6 +453,45 @@ void check_cells(const Thunk &thunk, const std::vector<int> &output_types) {
             "there is no input " + std::to_string(thunk.in_place) + " to be overwritten");
 }
 
+std::unique_ptr<Operation> operation_of(const char *name, PyObject *settings) {
+    auto found = operations().find(name);
+    if (found == operations().end()) throw std::invalid_argument(std::string("no operation is called ") + name);
+    return found->second(settings_of(settings));
+}
+
+// Give the thunk its cells, and put it into a capsule.
+PyObject *finished(std::unique_ptr<Thunk> thunk, PyObject *input_cells, PyObject *output_cells, PyObject *input_widths,
+                   PyObject *output_widths, int in_place) {
+    thunk->inputs = cells_of(input_cells);
+    thunk->outputs = cells_of(output_cells);
+    thunk->input_types = types_of(input_widths);
+    thunk->output_types = types_of(output_widths);
+    if (thunk->inputs.size() != thunk->input_types.size() || thunk->outputs.size() != thunk->output_types.size())
+        throw std::invalid_argument("expected one width for every cell");
+    thunk->arguments = thunk->operation->inputs(thunk->inputs.size());
+    thunk->in_place = in_place;
+    std::vector<int> output_types;
+    for (int width : thunk->operation->output_widths()) output_types.push_back(type_of_width(width));
+    check_cells(*thunk, output_types);
+    thunk->error = Py_BuildValue("[OOO]", Py_None, Py_None, Py_None);
+    if (!thunk->error) return nullptr;
+    PyObject *capsule = PyCapsule_New(reinterpret_cast<void *>(thunk_main), nullptr, free_thunk);
+    if (capsule && PyCapsule_SetContext(capsule, thunk.get()) == 0) thunk.release();
+    return capsule;
+}
+
+// What `make` makes, or nullptr with an exception set.
+template <class Make>
+PyObject *or_exception(Make make) {
+    try {
+        return make();
+    } catch (const PythonError &) {
+    } catch (const std::exception &error) {
+        PyErr_SetString(PyExc_ValueError, error.what());
+    }
+    return nullptr;
+}
+
 PyObject *make_thunk(PyObject *, PyObject *arguments) {
     const char *name, *label;
     PyObject *dict, *input_cells, *output_cells, *input_widths, *output_widths;
@@ -475,33 +500,58 @@ PyObject *make_thunk(PyObject *, PyObject *arguments) {
                           &PyList_Type, &output_cells, &PyTuple_Type, &input_widths, &PyTuple_Type, &output_widths,
                           &in_place))
         return nullptr;
-    try {
-        auto found = operations().find(name);
-        if (found == operations().end()) throw std::invalid_argument(std::string("no operation is called ") + name);
+    return or_exception([&] {
         std::unique_ptr<Thunk> thunk(new Thunk);
         thunk->label = label;
-        thunk->operation = found->second(settings_of(dict));
-        thunk->inputs = cells_of(input_cells);
-        thunk->outputs = cells_of(output_cells);
-        thunk->input_types = types_of(input_widths);
-        thunk->output_types = types_of(output_widths);
-        if (thunk->inputs.size() != thunk->input_types.size() || thunk->outputs.size() != thunk->output_types.size())
-            throw std::invalid_argument("expected one width for every cell");
-        thunk->arguments = thunk->operation->inputs(thunk->inputs.size());
-        thunk->in_place = in_place;
-        std::vector<int> output_types;
-        for (int width : thunk->operation->output_widths()) output_types.push_back(type_of_width(width));
-        check_cells(*thunk, output_types);
-        thunk->error = Py_BuildValue("[OOO]", Py_None, Py_None, Py_None);
-        if (!thunk->error) return nullptr;
-        PyObject *capsule = PyCapsule_New(reinterpret_cast<void *>(thunk_main), nullptr, free_thunk);
-        if (capsule && PyCapsule_SetContext(capsule, thunk.get()) == 0) thunk.release();
-        return capsule;
-    } catch (const PythonError &) {
-    } catch (const std::exception &error) {
-        PyErr_SetString(PyExc_ValueError, error.what());
+        thunk->operation = operation_of(name, dict);
+        return finished(std::move(thunk), input_cells, output_cells, input_widths, output_widths, in_place);
+    });
+}
+
+std::vector<size_t> numbers_of(PyObject *tuple) {
+    std::vector<size_t> numbers;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); ++i) {
+        numbers.push_back(PyLong_AsSize_t(PyTuple_GET_ITEM(tuple, i)));
+        if (PyErr_Occurred()) throw PythonError();
     }
-    return nullptr;
+    return numbers;
+}
+
+Step step_of(PyObject *tuple) {
+    const char *name, *label;
+    PyObject *settings, *inputs;
+    if (!PyArg_ParseTuple(tuple, "ssO!O!", &name, &label, &PyDict_Type, &settings, &PyTuple_Type, &inputs))
+        throw PythonError();
+    return {label, operation_of(name, settings), numbers_of(inputs)};
+}
+
+PyObject *make_program(PyObject *, PyObject *arguments) {
+    const char *label;
+    PyObject *list, *results, *constants, *input_cells, *output_cells, *input_widths, *output_widths;
+    if (!PyArg_ParseTuple(arguments, "sO!O!O!O!O!O!O!", &label, &PyList_Type, &list, &PyTuple_Type, &results,
+                          &PyList_Type, &constants, &PyList_Type, &input_cells, &PyList_Type, &output_cells,
+                          &PyTuple_Type, &input_widths, &PyTuple_Type, &output_widths))
+        return nullptr;
+    return or_exception([&] {
+        std::unique_ptr<Thunk> thunk(new Thunk);
+        thunk->label = label;
+        std::vector<Step> steps;
+        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i) {
+            if (!PyTuple_Check(PyList_GET_ITEM(list, i))) throw std::invalid_argument("expected steps as tuples");
+            steps.push_back(step_of(PyList_GET_ITEM(list, i)));
+        }
+        Tensors values;
+        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(constants); ++i) {
+            Reference array(PyArray_FROMANY(PyList_GET_ITEM(constants, i), NPY_FLOAT32, 0, 0,
+                                            NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED));
+            if (!array.get()) throw PythonError();
+            values.push_back(tensor(array.array()));
+            thunk->constants.push_back(std::move(array));
+        }
+        thunk->operation.reset(new Program(std::move(steps), size_t(PyList_GET_SIZE(input_cells)), std::move(values),
+                                           numbers_of(results)));
+        return finished(std::move(thunk), input_cells, output_cells, input_widths, output_widths, -1);
+    });
 }
 
 Thunk *thunk_in(PyObject *capsule) {
@@ -563,6 +613,12 @@ PyObject *overflowed(PyObject *, PyObject *) {
     return PyBool_FromLong(flags);
 }
 
+// Of the calling thread alone, which costs next to nothing.
+PyObject *forget_overflows(PyObject *, PyObject *) {
+    std::feclearexcept(FE_OVERFLOW | FE_INVALID);
+    Py_RETURN_NONE;
+}
+
 PyObject *versions(PyObject *, PyObject *) {
     const dnnl_version_t *used = dnnl_version();
     return Py_BuildValue("{s:(iii),s:(iii),s:i}", "compiled", DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH,
@@ -590,10 +646,13 @@ PyObject *close_module(PyObject *, PyObject *) {
 PyMethodDef methods[] = {
     {"make_thunk", make_thunk, METH_VARARGS,
      "make_thunk(operation, label, settings, input_cells, output_cells, input_widths, output_widths, in_place)"},
+    {"make_program", make_program, METH_VARARGS,
+     "make_program(label, steps, results, constants, input_cells, output_cells, input_widths, output_widths)"},
     {"run_thunk", run_thunk, METH_O, "Compute a thunk's outputs."},
     {"implementations", implementations, METH_O, "oneDNN's implementations that a thunk used last."},
     {"set_num_threads", set_num_threads, METH_O, "Threads of every operation from now on; 0: OpenMP's own choice."},
     {"get_num_threads", get_num_threads, METH_NOARGS, "Threads that an operation uses."},
+    {"forget_overflows", forget_overflows, METH_NOARGS, "Clear the calling thread's own flags, which overflowed() reads."},
     {"overflowed", overflowed, METH_NOARGS,
      "Whether a value was too large, or no number, in the calling thread's computations since the last call."},
     {"versions", versions, METH_NOARGS, "oneDNN's version at compilation and now, and its instruction set's bits."},

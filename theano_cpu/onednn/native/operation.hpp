@@ -49,9 +49,14 @@ public:
     virtual Arguments inputs(size_t given) const = 0;
     // The bytes of a value of each output.
     virtual std::vector<int> output_widths() const { return {4}; }
+    // Of each input, whether its first axis counts pictures that are computed one by one. Where any is, those of all
+    // outputs do.
+    virtual std::vector<bool> pictures(size_t given) const { return std::vector<bool>(given, true); }
+    // The input whose memory the first output may take, or -1.
+    virtual int replaced() const { return -1; }
     // Shapes of the outputs; throws std::invalid_argument when the inputs do not fit together.
     virtual std::vector<Shape> output_shapes(const Tensors &inputs) = 0;
-    // Called with Python's lock held, before run(): makes whatever these shapes need and keeps it.
+    // Called before run(): makes whatever these shapes need and keeps it.
     virtual void prepare(const Tensors &, const Tensors &) {}
     // Called without Python's lock.
     virtual void run(const Tensors &inputs, const Tensors &outputs) = 0;
@@ -73,5 +78,6 @@ std::unique_ptr<Operation> make(const Settings &settings) {
 }
 
 Operations convolution_operations();
+Operations value_operations();
 // Whether oneDNN has more than plain C++ loops for a convolution of 64 channels on this processor.
 bool has_fast_convolutions();

@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 
+#include "elementwise.hpp"
 #include "operation.hpp"
 
 enum class PoolMode { maximum, average_with_padding, average_without_padding };
@@ -65,51 +67,79 @@ struct PoolSettings {
 
 class Pool : public Operation {
 public:
-    explicit Pool(const Settings &settings) : pool(settings) {}
+    explicit Pool(const Settings &settings) : pool(settings), is_narrow(integer(settings, "bfloat16")) {
+        require(!is_narrow || pool.mode == PoolMode::maximum, "an average of bfloat16 numbers is none itself");
+    }
 
-    Arguments inputs(size_t) const override { return {{4, 4}}; }
+    Arguments inputs(size_t) const override { return {{is_narrow ? 2 : 4, 4}}; }
+    std::vector<int> output_widths() const override { return {is_narrow ? 2 : 4}; }
 
     std::vector<Shape> output_shapes(const Tensors &in) override { return {pool.output_shape(in[0].shape)}; }
 
     void run(const Tensors &in, const Tensors &out) override {
-        const Shape &x = in[0].shape, &y = out[0].shape;
+        if (is_narrow)
+            run_with(in[0].halves(), out[0].halves(), in[0].shape, out[0].shape, Larger());
+        else if (pool.mode == PoolMode::maximum)
+            run_with(in[0].floats(), out[0].floats(), in[0].shape, out[0].shape, Larger());
+        else
+            run_with(in[0].floats(), out[0].floats(), in[0].shape, out[0].shape, std::plus<float>());
+    }
+
+private:
+    // First the rows of the windows become one, and then its columns: long loops, and each value is read once or twice.
+    template <class Value, class Combine>
+    void run_with(const Value *from, Value *to, const Shape &x, const Shape &y, Combine combined) const {
         const Windows rows = pool.rows(x), columns = pool.columns(x);
-        const dnnl_dim_t channels = x[3];
+        const dnnl_dim_t channels = x[3], width = x[2] * channels;
         in_parallel(y[0] * y[1], y[2] * channels * pool.size.rows, [&](dnnl_dim_t first, dnnl_dim_t last) {
+            Block<float> line = block<float>(width);
             for (dnnl_dim_t row = first; row < last; ++row) {
-                const float *picture = in[0].floats() + row / y[1] * x[1] * x[2] * channels;
+                const dnnl_dim_t i = row % y[1];
+                const Value *top = from + (row / y[1] * x[1] + rows.begin(i)) * width;
+                fold(line.get(), top, width, rows.end(i) - rows.begin(i), width, 1.f, combined);
                 for (dnnl_dim_t j = 0; j < y[2]; ++j) {
-                    float *target = out[0].floats() + (row * y[2] + j) * channels;
-                    dnnl_dim_t i = row % y[1];
-                    std::fill(target, target + channels,
-                              pool.mode == PoolMode::maximum ? -std::numeric_limits<float>::infinity() : 0.f);
-                    for (dnnl_dim_t u = rows.begin(i); u < rows.end(i); ++u)
-                        for (dnnl_dim_t v = columns.begin(j); v < columns.end(j); ++v) {
-                            const float *source = picture + (u * x[2] + v) * channels;
-                            if (pool.mode == PoolMode::maximum)
-                                raise(target, source, channels);
-                            else
-                                add(target, source, channels);
-                        }
-                    if (pool.mode != PoolMode::maximum) scale(target, pool.weight(rows, i, columns, j), channels);
+                    const float *left = line.get() + columns.begin(j) * channels;
+                    const float weight = pool.mode == PoolMode::maximum ? 1.f : pool.weight(rows, i, columns, j);
+                    fold(to + (row * y[2] + j) * channels, left, channels, columns.end(j) - columns.begin(j), channels,
+                         weight, combined);
                 }
             }
         });
     }
 
-private:
-    static void raise(float *__restrict target, const float *__restrict source, dnnl_dim_t count) {
-        // The second comparison lets a NaN win, and stay.
-        for (dnnl_dim_t c = 0; c < count; ++c)
-            target[c] = (source[c] > target[c]) | (source[c] != source[c]) ? source[c] : target[c];
+    // The second comparison lets a NaN win, and stay.
+    struct Larger {
+        float operator()(float a, float b) const { return (b > a) | (b != b) ? b : a; }
+    };
+
+    static float get(float value) { return value; }
+    static float get(uint16_t value) { return Widened()(value); }
+    static void put(float &to, float value) { to = value; }
+    // The largest of bfloat16 numbers is one, and loses nothing.
+    static void put(uint16_t &to, float value) { to = Narrowed()(value); }
+
+    // One array of some that are `distance` values apart.
+    template <class To, class From, class Combine>
+    static void fold(To *__restrict to, const From *__restrict from, dnnl_dim_t distance, dnnl_dim_t arrays,
+                     dnnl_dim_t count, float weight, Combine combined) {
+        if (arrays == 3) return fold_known(to, from, distance, std::integral_constant<dnnl_dim_t, 3>(), count, weight, combined);
+        if (arrays == 2) return fold_known(to, from, distance, std::integral_constant<dnnl_dim_t, 2>(), count, weight, combined);
+        fold_known(to, from, distance, arrays, count, weight, combined);
     }
-    static void add(float *__restrict target, const float *__restrict source, dnnl_dim_t count) {
-        for (dnnl_dim_t c = 0; c < count; ++c) target[c] += source[c];
+
+    // A number of arrays that the compiler knows keeps what it has of them in registers.
+    template <class To, class From, class Arrays, class Combine>
+    static void fold_known(To *__restrict to, const From *__restrict from, dnnl_dim_t distance, Arrays arrays,
+                           dnnl_dim_t count, float weight, Combine combined) {
+        for (dnnl_dim_t c = 0; c < count; ++c) {
+            float result = get(from[c]);
+            for (dnnl_dim_t k = 1; k < arrays; ++k) result = combined(result, get(from[c + k * distance]));
+            put(to[c], result * weight);
+        }
     }
-    static void scale(float *target, float factor, dnnl_dim_t count) {
-        for (dnnl_dim_t c = 0; c < count; ++c) target[c] *= factor;
-    }
+
     PoolSettings pool;
+    bool is_narrow;
 };
 
 // Inputs x, y = pool(x) and the gradient of y. Of several equal maxima the first receives the window's gradient, as in
@@ -254,9 +284,10 @@ private:
 // Inputs x (only its shape is used) and the gradient of the subsample.
 class SubsampleGradient : public Operation {
 public:
-    explicit SubsampleGradient(const Settings &settings) : step(pair(settings, "step", 1)) {}
+    explicit SubsampleGradient(const Settings &settings)
+        : step(pair(settings, "step", 1)), x_width(integer(settings, "narrow_x") ? 2 : 4) {}
 
-    Arguments inputs(size_t) const override { return {{4, 4}, {4, 4}}; }
+    Arguments inputs(size_t) const override { return {{x_width, 4}, {4, 4}}; }
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         const Shape &x = in[0].shape;
@@ -283,14 +314,15 @@ public:
 
 private:
     Pair step;
+    int x_width;
 };
 
-// Mean over rows and columns: (N, H, W, C) to (N, C).
+// Mean over rows and columns: (N, H, W, C), which may be bfloat16, to (N, C).
 class GlobalPool : public Operation {
 public:
-    explicit GlobalPool(const Settings &) {}
+    explicit GlobalPool(const Settings &settings) : is_narrow(integer(settings, "bfloat16")) {}
 
-    Arguments inputs(size_t) const override { return {{4, 4}}; }
+    Arguments inputs(size_t) const override { return {{is_narrow ? 2 : 4, 4}}; }
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         const Shape &x = in[0].shape;
@@ -300,26 +332,52 @@ public:
 
     void run(const Tensors &in, const Tensors &out) override {
         const Shape &x = in[0].shape;
-        const dnnl_dim_t pixels = x[1] * x[2], channels = x[3];
-        in_parallel(x[0], pixels * channels, [&](dnnl_dim_t first, dnnl_dim_t last) {
-            for (dnnl_dim_t n = first; n < last; ++n) {
-                const float *__restrict from = in[0].floats() + n * pixels * channels;
-                float *__restrict to = out[0].floats() + n * channels;
-                std::fill(to, to + channels, 0.f);
-                for (dnnl_dim_t p = 0; p < pixels; ++p)
-                    for (dnnl_dim_t c = 0; c < channels; ++c) to[c] += from[p * channels + c];
-                for (dnnl_dim_t c = 0; c < channels; ++c) to[c] /= float(pixels);
+        if (is_narrow)
+            run_as(in[0].halves(), out[0].floats(), x[0], x[1] * x[2], x[3], Widened());
+        else
+            run_as(in[0].floats(), out[0].floats(), x[0], x[1] * x[2], x[3], Same());
+    }
+
+private:
+    // Channels whose sums a thread keeps in registers.
+    static constexpr dnnl_dim_t block = 64;
+
+    template <class Value, class Convert>
+    static void run_as(const Value *from, float *to, dnnl_dim_t count, dnnl_dim_t pixels, dnnl_dim_t channels,
+                       Convert converted) {
+        const dnnl_dim_t blocks = (channels + block - 1) / block;
+        in_parallel(count * blocks, pixels * block, [=](dnnl_dim_t first, dnnl_dim_t last) {
+            for (dnnl_dim_t i = first; i < last; ++i) {
+                const dnnl_dim_t begin = i % blocks * block, width = std::min(block, channels - begin);
+                const Value *values = from + i / blocks * pixels * channels + begin;
+                float *means = to + i / blocks * channels + begin;
+                if (width == block)
+                    average(values, means, pixels, channels, converted, std::integral_constant<dnnl_dim_t, block>());
+                else
+                    average(values, means, pixels, channels, converted, width);
             }
         });
     }
+
+    template <class Value, class Convert, class Count>
+    static void average(const Value *__restrict values, float *__restrict means, dnnl_dim_t pixels, dnnl_dim_t channels,
+                        Convert converted, Count count) {
+        float sums[block] = {};
+        for (dnnl_dim_t p = 0; p < pixels; ++p)
+#pragma omp simd
+            for (dnnl_dim_t c = 0; c < count; ++c) sums[c] += converted(values[p * channels + c]);
+        for (dnnl_dim_t c = 0; c < count; ++c) means[c] = sums[c] / float(pixels);
+    }
+
+    bool is_narrow;
 };
 
 // Inputs x (only its shape is used) and the gradient of the mean.
 class GlobalPoolGradient : public Operation {
 public:
-    explicit GlobalPoolGradient(const Settings &) {}
+    explicit GlobalPoolGradient(const Settings &settings) : x_width(integer(settings, "narrow_x") ? 2 : 4) {}
 
-    Arguments inputs(size_t) const override { return {{4, 4}, {4, 2}}; }
+    Arguments inputs(size_t) const override { return {{x_width, 4}, {4, 2}}; }
 
     std::vector<Shape> output_shapes(const Tensors &in) override {
         const Shape &x = in[0].shape;
@@ -340,4 +398,7 @@ public:
             }
         });
     }
+
+private:
+    int x_width;
 };

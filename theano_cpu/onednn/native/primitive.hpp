@@ -167,7 +167,7 @@ public:
         if (frozen && layout.filled) return layout.buffer.get();
         bool converts = !dnnl_memory_desc_equal(plain, wanted);
         if (!converts && !transform) return const_cast<float *>(weights);
-        if (!layout.buffer) layout.buffer = block<char>(dnnl_memory_desc_get_size(wanted));
+        if (!layout.buffer) layout.buffer = pieces().take(dnnl_memory_desc_get_size(wanted));
         const float *source = weights;
         Block<float> transformed;
         if (transform) {
@@ -191,7 +191,7 @@ public:
 private:
     struct Layout {
         DescHandle desc;
-        Block<char> buffer;
+        std::shared_ptr<char> buffer;
         std::unique_ptr<Reorder> reorder;
         bool filled = false;
     };
@@ -226,6 +226,7 @@ public:
 
     void add(int argument, const_dnnl_memory_desc_t wanted) {
         arguments.emplace_back(new Argument{argument, Memory(wanted), nullptr, nullptr, nullptr});
+        list.push_back({argument, arguments.back()->memory.get()});
     }
     // `in` and `out` say whether the values are read and written.
     void add(int argument, const_dnnl_memory_desc_t wanted, const_dnnl_memory_desc_t given, bool in, bool out) {
@@ -239,22 +240,20 @@ public:
     }
 
     // `data` holds the arrays in the order in which add() named them.
-    void run(const std::vector<void *> &data) {
-        std::vector<dnnl_exec_arg_t> list;
-        list.reserve(arguments.size());
-        list.push_back({arguments[0]->number, arguments[0]->memory.get()});
-        for (size_t i = 1; i < arguments.size(); ++i) {
+    void run(std::initializer_list<void *> data) { run(data.begin(), data.size()); }
+    void run(void *const *data, size_t count) {
+        if (count + 1 != arguments.size()) throw std::logic_error("a primitive got another number of arrays than it has");
+        for (size_t i = 1; i <= count; ++i) {
             Argument &argument = *arguments[i];
             if (argument.before)
-                (*argument.before)(data.at(i - 1), argument.buffer.get());
+                (*argument.before)(data[i - 1], argument.buffer.get());
             else if (!argument.buffer)
-                argument.memory.point_to(data.at(i - 1));
-            list.push_back({argument.number, argument.memory.get()});
+                point(i, data[i - 1]);
         }
         // Last, because the reorders above may have grown this thread's scratch memory.
-        if (scratch_bytes) arguments[0]->memory.point_to(scratchpad(scratch_bytes));
+        if (scratch_bytes) point(0, scratchpad(scratch_bytes));
         DNNL(dnnl_primitive_execute, primitive, stream(), int(list.size()), list.data());
-        for (size_t i = 1; i < arguments.size(); ++i)
+        for (size_t i = 1; i <= count; ++i)
             if (arguments[i]->after) (*arguments[i]->after)(arguments[i]->buffer.get(), data[i - 1]);
     }
 
@@ -264,10 +263,19 @@ private:
         Memory memory;
         std::unique_ptr<Reorder> before, after;
         Block<char> buffer;
+        void *data = nullptr;
     };
+
+    void point(size_t index, void *data) {
+        Argument &argument = *arguments[index];
+        if (argument.data != data) argument.memory.point_to(data);
+        argument.data = data;
+    }
+
     PrimitiveDesc desc;
     std::string name;
     PrimitiveHandle primitive;
     size_t scratch_bytes;
     std::vector<std::unique_ptr<Argument>> arguments;
+    std::vector<dnnl_exec_arg_t> list;
 };

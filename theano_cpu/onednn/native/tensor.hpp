@@ -2,10 +2,12 @@
 #pragma once
 #include <dnnl.h>
 #include <omp.h>
+#include <sys/mman.h>
 
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <sstream>
 #include <stdexcept>
@@ -54,10 +56,17 @@ inline void forbid(void *, size_t) {}
 inline void permit(void *, size_t) {}
 #endif
 
+// Pages of this size spare the processor most of its walks through the page tables.
+constexpr size_t huge_page = size_t(2) << 20;
+
 inline void *allocate(size_t bytes) {
-    const size_t rounded = (bytes / alignment + 1) * alignment;
-    void *memory = std::aligned_alloc(alignment, rounded);
+    const size_t unit = bytes < huge_page ? alignment : huge_page;
+    const size_t rounded = (bytes / unit + 1) * unit;
+    void *memory = std::aligned_alloc(unit, rounded);
     if (!memory) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+    if (unit == huge_page) madvise(memory, rounded, MADV_HUGEPAGE);
+#endif
     forbid(static_cast<char *>(memory) + bytes, rounded - bytes);
     return memory;
 }
@@ -72,6 +81,42 @@ using Block = std::unique_ptr<T[], Free>;
 template <class T>
 Block<T> block(size_t count) {
     return Block<T>(static_cast<T *>(allocate(count * sizeof(T))));
+}
+
+// Pieces of large blocks, for what is kept: weights of all layers then lie in few huge pages. A block goes with the last
+// of its pieces.
+class Pieces {
+public:
+    std::shared_ptr<char> take(size_t bytes) {
+        if (2 * bytes > block_bytes) return own_block(bytes);
+        std::lock_guard<std::mutex> lock(mutex);
+        const size_t wanted = (bytes / alignment + 1) * alignment;
+        std::shared_ptr<char> block = current.lock();
+        if (!block || used + wanted > block_bytes) {
+            current = block = own_block(block_bytes);
+            used = 0;
+            forbid(block.get(), block_bytes);
+        }
+        char *piece = block.get() + used;
+        used += wanted;
+        permit(piece, bytes);
+        return {block, piece};
+    }
+
+private:
+    static std::shared_ptr<char> own_block(size_t bytes) {
+        return {static_cast<char *>(allocate(bytes)), Free()};
+    }
+
+    static constexpr size_t block_bytes = 4 * huge_page - alignment;
+    std::mutex mutex;
+    std::weak_ptr<char> current;
+    size_t used = 0;
+};
+
+inline Pieces &pieces() {
+    static Pieces *all = new Pieces;  // never destroyed: weights may outlive everything else
+    return *all;
 }
 
 // Calls function(begin, end) on consecutive parts of 0..count, one for each thread; `cost` is the number of
