@@ -152,12 +152,15 @@ def write(
         if precompiled.in_use():  # then nothing is written at all
             return
         path = _path(weights_path, prototxt_path, precision)
+        if path is None or weights_path.stat().st_size > _MOST_BYTES:
+            return
         facts = {"input_shape": input_shape, "weights": _digest(weights_path)}
-        if path is None or weights_path.stat().st_size > _MOST_BYTES or stamp(weights_path) != weights_stamp:
+        if stamp(weights_path) != weights_stamp:
             return
         path.parent.mkdir(mode=0o700, exist_ok=True)
         with replacing(path) as file:
             saved = save_program(file, function, facts)
+        path.chmod(0o600)  # whatever the umask: what a group can write is not read
         if not saved:
             path.unlink()
         _forget_oldest(path.parent)

@@ -200,6 +200,15 @@ def test_one_that_others_can_write_is_not_read(kept):
     assert not found()
 
 
+def test_one_that_is_left_with_any_umask_is_read(here, pictures):
+    before = os.umask(0o002)
+    try:
+        Scorer(*FILES).scores(pictures)
+    finally:
+        os.umask(before)
+    assert found()
+
+
 def test_the_oldest_go(here):
     here.mkdir()
     for age in range(10):

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import theano.tensor as T
+from theano.gof.graph import io_toposort
 from theano.gradient import DisconnectedType, grad_not_implemented
 
 from theano_cpu.onednn.activation import Bfloat16, relu_gradient
 from theano_cpu.onednn.operation import OneDnnOp, as_tensor, tensor_type, values_of
-from theano_cpu.onednn.program import Program, Step
+from theano_cpu.onednn.program import Program
 from theano_cpu.shapes import conv_output_length
 
 _GEOMETRY = ("stride", "pad", "dilation", "groups")
@@ -40,7 +41,34 @@ class _ConvolutionOp(OneDnnOp):
         return (x[0], *(conv_output_length(*side) for side in sides), w[0])
 
 
-class Convolution(_ConvolutionOp):
+class _RectifiedOp(_ConvolutionOp):
+    """A convolution with what follows it: a bias, a residual, a (leaky) ReLU."""
+
+    __props__: tuple[str, ...] = (*_GEOMETRY, "bias", "residual", "relu", "negative_slope")
+
+    def __init__(
+        self,
+        stride: tuple[int, int],
+        pad: tuple[int, int],
+        dilation: tuple[int, int],
+        groups: int,
+        bias: bool,
+        residual: bool,
+        relu: bool,
+        negative_slope: float = 0.0,
+    ):
+        super().__init__(stride, pad, dilation, groups)
+        self.bias, self.residual, self.relu, self.negative_slope = bias, residual, relu, negative_slope
+
+    def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:
+        return [self.output_shape(*shapes[:2])]
+
+    def before_relu(self, inputs: Sequence[Any], gy: Any) -> Any:
+        """The gradient of what the ReLU is given, for that of the output."""
+        return relu_gradient(gy, self(*inputs), self.negative_slope) if self.relu else gy
+
+
+class Convolution(_RectifiedOp):
     """relu(convolution(x, w) + b + residual); see `theano_cpu.ops.conv2d`.
 
     Its inputs are x, w, then the bias and the residual where there are.
@@ -73,7 +101,7 @@ class Convolution(_ConvolutionOp):
     """
 
     native_name = "convolution"
-    __props__ = (*_GEOMETRY, "bias", "residual", "relu", "negative_slope", "bfloat16", "inplace")
+    __props__ = (*_RectifiedOp.__props__, "bfloat16", "inplace")
 
     def __init__(
         self,
@@ -88,8 +116,7 @@ class Convolution(_ConvolutionOp):
         bfloat16: bool = False,
         inplace: bool = False,
     ):
-        super().__init__(stride, pad, dilation, groups)
-        self.bias, self.residual, self.relu, self.negative_slope = bias, residual, relu, negative_slope
+        super().__init__(stride, pad, dilation, groups, bias, residual, relu, negative_slope)
         self.bfloat16, self.inplace = bfloat16, inplace
         if inplace:
             self.in_place = 2 + bias
@@ -111,25 +138,20 @@ class Convolution(_ConvolutionOp):
         own = {name: getattr(self, name) for name in ("bias", "residual", "relu", "negative_slope", "bfloat16")}
         return {**super().settings(node, frozen), **own}
 
-    def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:
-        return [self.output_shape(*shapes[:2])]
-
     def grad(self, inputs: Sequence[Any], output_gradients: Sequence[Any]) -> list[Any]:
         if self.bfloat16:
             return [
                 grad_not_implemented(self, i, value, "bfloat16 is for scoring only") for i, value in enumerate(inputs)
             ]
         x, w, *_ = inputs
-        (gy,) = output_gradients
-        if self.relu:
-            gy = relu_gradient(gy, self(*inputs), self.negative_slope)
+        gy = self.before_relu(inputs, output_gradients[0])
         geometry = self.geometry()
         weights = WeightGradient(**geometry, bias=self.bias)(x, w, gy)
         weights = list(weights) if self.bias else [weights]
         return [InputGradient(**geometry)(x, w, gy), *weights] + [gy] * self.residual
 
 
-class RoundedConvolution(_ConvolutionOp):
+class RoundedConvolution(_RectifiedOp):
     """A convolution of float32 pictures that are to be rounded to bfloat16 for it, and its result too.
 
     Unlike bfloat16 numbers, which Theano takes for whole ones, it has a gradient. `Convolution` with ``bfloat16``
@@ -151,22 +173,6 @@ class RoundedConvolution(_ConvolutionOp):
     >>> op(T.tensor4("x"), T.tensor4("w")).type
     TensorType(float32, 4D)
     """
-
-    __props__ = (*_GEOMETRY, "bias", "residual", "relu", "negative_slope")
-
-    def __init__(
-        self,
-        stride: tuple[int, int],
-        pad: tuple[int, int],
-        dilation: tuple[int, int],
-        groups: int,
-        bias: bool,
-        residual: bool,
-        relu: bool,
-        negative_slope: float = 0.0,
-    ):
-        super().__init__(stride, pad, dilation, groups)
-        self.bias, self.residual, self.relu, self.negative_slope = bias, residual, relu, negative_slope
 
     def make_node(self, *inputs: Any) -> Any:
         node = self._convolution(bfloat16=False).make_node(*inputs)
@@ -192,14 +198,9 @@ class RoundedConvolution(_ConvolutionOp):
         narrowed = (Bfloat16(True)(value) for value in residual)
         return Bfloat16(False)(self._convolution(bfloat16=True)(Bfloat16(True)(x), w, *bias, *narrowed))
 
-    def infer_shape(self, node: Any, shapes: Sequence[Any]) -> list[Any]:
-        return [self.output_shape(*shapes[:2])]
-
     def grad(self, inputs: Sequence[Any], output_gradients: Sequence[Any]) -> list[Any]:
         x, w, *_ = inputs
-        (gy,) = output_gradients
-        if self.relu:
-            gy = relu_gradient(gy, self(*inputs), self.negative_slope)
+        gy = self.before_relu(inputs, output_gradients[0])
         weights = [
             grad_not_implemented(self, i, inputs[i], "weights are not trained in bfloat16")
             for i in range(1, 2 + self.bias)
@@ -208,14 +209,8 @@ class RoundedConvolution(_ConvolutionOp):
 
     def _thunk(self, node: Any, input_cells: list, output_cells: list, frozen: Callable[[int], bool]) -> Any:
         """Where the function was compiled without the pass that replaces it."""
-        count, read = len(node.inputs), list(range(len(node.inputs)))
-        steps: list[Step] = []
-        for number in (0, count - 1)[: 1 + self.residual]:
-            read[number] = count + len(steps)
-            steps.append(Step(Bfloat16(True), (number,)))
-        for op, inputs in (self._convolution(bfloat16=True), read), (Bfloat16(False), [count + len(steps)]):
-            steps.append(Step(op, tuple(inputs)))
-        program = Program(tuple(steps), (count + len(steps) - 1,))
+        nodes = io_toposort(node.inputs, [self.narrow(*node.inputs)])
+        program = Program.of(nodes, node.inputs, nodes[-1].outputs)
         return program._thunk(program.make_node(*node.inputs), input_cells, output_cells, frozen)
 
 

@@ -70,6 +70,27 @@ class Program(OneDnnOp):
     def __init__(self, steps: tuple[Step, ...], results: tuple[int, ...]):
         self.steps, self.results = steps, results
 
+    @classmethod
+    def of(cls, nodes: Sequence[Any], inputs: Sequence[Any], results: Sequence[Any]) -> Program:
+        """Make a program of a graph.
+
+        Parameters
+        ----------
+        nodes : sequence of theano.gof.Apply
+            In an order in which they can be computed.
+        inputs, results : sequence of Theano variables
+
+        Returns
+        -------
+        Program
+        """
+        numbers = {variable: number for number, variable in enumerate(inputs)}
+        steps = []
+        for node in nodes:
+            steps.append(Step(node.op, tuple(numbers[x] for x in node.inputs)))
+            numbers.update(zip(node.outputs, itertools.count(len(numbers))))
+        return cls(tuple(steps), tuple(numbers[result] for result in results))
+
     def nodes(self, inputs: Sequence[Any]) -> list[Any]:
         """Apply the steps.
 
@@ -178,11 +199,6 @@ def _next(number: int, ours: bool) -> int:
 def _replace(fgraph: Any, nodes: list[Any]) -> None:
     computed = {output for node in nodes for output in node.outputs}
     inputs = list(dict.fromkeys(x for node in nodes for x in node.inputs if x not in computed))
-    numbers = {variable: number for number, variable in enumerate(inputs)}
-    steps = []
-    for node in nodes:
-        steps.append(Step(node.op, tuple(numbers[x] for x in node.inputs)))
-        numbers.update(zip(node.outputs, itertools.count(len(numbers))))
     members = set(nodes)
     results = [
         output
@@ -190,6 +206,5 @@ def _replace(fgraph: Any, nodes: list[Any]) -> None:
         for output in node.outputs
         if any(client == "output" or client not in members for client, _ in output.clients)
     ]
-    program = Program(tuple(steps), tuple(numbers[output] for output in results))
-    replacements = zip(results, program(*inputs, return_list=True))
+    replacements = zip(results, Program.of(nodes, inputs, results)(*inputs, return_list=True))
     fgraph.replace_all_validate(list(replacements), reason="theano_cpu_join")

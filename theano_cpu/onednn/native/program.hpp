@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "operation.hpp"
 #include "plans.hpp"
