@@ -18,6 +18,7 @@ Its files::
     signatures    what a file is by its first bytes
     preprocess    picture -> network input
     outputs       files that are written whole or not at all
+    regular_file  files that end, however strange they are
     checks        what numbers users may give
     scorer        network input -> score
     functions     the network's functions, compiled by Theano

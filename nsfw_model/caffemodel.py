@@ -25,6 +25,7 @@ from nsfw_model.schema import TRAINING_FIELDS, LayerParameter, NetParameter
 from nsfw_model.signatures import mistaken_for
 from nsfw_model.upgrade import upgrade_v1_layers, v1_type_name
 from nsfw_model.outputs import replacing
+from nsfw_model.regular_file import read_regular
 from nsfw_model.weights import MAX_BLOBS, MAX_DIMENSIONS, MAX_FILE_BYTES, Weights, WeightsError, pickled
 
 __all__ = ["CaffemodelError", "convert", "inference_net", "read_caffemodel"]
@@ -95,7 +96,7 @@ def _parsed(path: Path) -> NetParameter:
         raise CaffemodelError(f"{path}: got {size} bytes, expected at most {MAX_FILE_BYTES}")
     net = NetParameter()
     try:
-        net.ParseFromString(path.read_bytes())
+        net.ParseFromString(read_regular(path, MAX_FILE_BYTES))
         layers = [*net.layer, *net.layers]
         texts = [net.name, *(text for layer in layers for text in (layer.name, *layer.bottom, *layer.top))]
         texts += [layer.type for layer in net.layer]

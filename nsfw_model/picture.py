@@ -12,7 +12,6 @@ import inspect
 import io
 import os
 import re
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +23,7 @@ from nsfw_model.camera_raw import raw_format
 from nsfw_model.headers import check_headers
 from nsfw_model.integrity import check_after_decoding, check_before_decoding
 from nsfw_model.jpeg_xl import jpeg_xl_header
+from nsfw_model.regular_file import NotRegularError, open_regular
 from nsfw_model.signatures import BEGINNING, FileKind, is_called_a_picture, is_text, kind_of, looks_like
 
 File = str | Path | bytes | BinaryIO
@@ -302,7 +302,7 @@ def opened_file(img: File) -> Iterator[BinaryIO]:
     if isinstance(img, (bytes, bytearray)):
         yield io.BytesIO(img)
     elif isinstance(img, (str, os.PathLike)):
-        with open(_regular_file(img, picture_name(img)), "rb") as opened:
+        with _opened_by_name(img, picture_name(img)) as opened:
             yield opened
     else:
         if hasattr(img, "seek"):
@@ -356,16 +356,13 @@ def _unreadable(message: str, kind: str, img: Picture) -> PictureError:
     return PictureError(message) if promised else NotAPictureError(message, kind)
 
 
-def _regular_file(path: str | os.PathLike, name: str) -> int:
-    """Open a file without waiting: a pipe that nobody writes to would take forever."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(mode):
-        return descriptor
-    os.close(descriptor)
-    if stat.S_ISDIR(mode):
-        raise PictureError(f"{name}: is a folder, not a picture") from IsADirectoryError(name)
-    raise PictureError(f"{name}: is a pipe or a device, not a file")
+def _opened_by_name(path: str | os.PathLike, name: str) -> BinaryIO:
+    try:
+        return open_regular(path)
+    except IsADirectoryError as error:
+        raise PictureError(f"{name}: is a folder, not a picture") from error
+    except NotRegularError:
+        raise PictureError(f"{name}: is a pipe or a device, not a file") from None
 
 
 def _picture_of_array(pixels: np.ndarray, name: str) -> Image.Image:

@@ -18,6 +18,7 @@ from google.protobuf import text_format
 
 from nsfw_model.layer_types import LAYER_TYPES, all_settings
 from nsfw_model.layer_types.record import Count
+from nsfw_model.regular_file import read_regular
 from nsfw_model.schema import LayerParameter, NetParameter
 from nsfw_model.signatures import mistaken_for
 from nsfw_model.spec import MAX_SIZE, MAX_VALUES, LayerSpec, PrototxtError
@@ -70,7 +71,7 @@ def read_prototxt(path: str | Path) -> list[LayerSpec]:
             f"{path}: got {size} bytes, expected at most {MAX_FILE_BYTES} of text{mistaken_for(path, 'prototxt')}"
         )
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_regular(path, MAX_FILE_BYTES).decode("utf-8")
     except UnicodeDecodeError as error:
         raise PrototxtError(
             f"{path}: expected text, got binary data at byte {error.start}{mistaken_for(path, 'prototxt')}"

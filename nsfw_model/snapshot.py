@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from nsfw_model.outputs import OutputError, replacing
+from nsfw_model.regular_file import read_regular
 from theano_compat import TheanoEnvironmentError, precompiled, processor
 from theano_compat.settings import writable_base_compiledir
 from theano_cpu.onednn.library import OneDnnUnavailableError, find_onednn
@@ -219,7 +220,7 @@ def _described(weights: Path, prototxt: Path, precision: str) -> list[Any]:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(read_regular(path, _MOST_BYTES)).hexdigest()
 
 
 def _digest_of_sources() -> str:

@@ -28,6 +28,7 @@ import numpy as np
 
 from nsfw_model import ModelFileError
 from nsfw_model.outputs import replacing
+from nsfw_model.regular_file import read_regular
 from nsfw_model.signatures import mistaken_for
 
 __all__ = ["Weights", "WeightsError", "load_weights", "save_weights"]
@@ -76,8 +77,7 @@ def load_weights(path: str | Path) -> Weights:
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
         raise WeightsError(f"{path}: got {size} bytes, expected at most {MAX_FILE_BYTES}")
-    with path.open("rb") as file:
-        data = file.read(size)
+    data = read_regular(path, size)
     try:
         return _checked(_Machine(data).run(), size)
     except WeightsError as error:

@@ -9,6 +9,7 @@ from typing import Any
 from nsfw_experiments.evolution.run import Evolution
 from nsfw_experiments.evolution.settings import Settings
 from nsfw_model.outputs import write_text
+from nsfw_model.regular_file import read_regular
 
 FORMAT = "painting evolution"
 VERSION = 1
@@ -58,9 +59,10 @@ class Checkpoint:
         try:
             if self.path.stat().st_size > LARGEST_FILE:
                 raise ValueError(f"got {self.path.stat().st_size} bytes, expected at most {LARGEST_FILE}")
-            state = json.loads(self.path.read_text(encoding="utf-8"))
+            state = json.loads(read_regular(self.path, LARGEST_FILE))
         except (OSError, ValueError, RecursionError) as error:
-            raise CheckpointError(f"{self.path}: cannot be read as a checkpoint: {error}") from error
+            reason = str(error).removeprefix(f"{self.path}: ")
+            raise CheckpointError(f"{self.path}: cannot be read as a checkpoint: {reason}") from error
         if not isinstance(state, dict) or state.get("format") != FORMAT:
             raise CheckpointError(f"{self.path}: is not a checkpoint of a painting's evolution")
         if state.get("version") != VERSION:

@@ -1,15 +1,21 @@
 """Networks of strangers: prototxt files and caffemodels that promise too much, contradict themselves or are others."""
 
+import os
 import struct
 
 from attack import Attack, Attacks
 
+from nsfw_experiments.evolution.checkpoint import Checkpoint
 from nsfw_model.caffemodel import convert, read_caffemodel
 from nsfw_model.network import build_net
 from nsfw_model.prototxt import read_prototxt
 from nsfw_model.schema import NetParameter
+from nsfw_model.scorer import Scorer
+from nsfw_model.weights import load_weights
+from open_nsfw import model_files
 
 ATTACKS = Attacks()
+WEIGHTS, ARCHITECTURE = model_files()
 INPUT = 'input: "data" input_shape { dim: 1 dim: 3 dim: 8 dim: 8 }\n'
 
 
@@ -276,3 +282,37 @@ def weights_and_architecture_swapped(folder):
     from open_nsfw import get_scorer, model_files
 
     return get_scorer(*reversed(model_files()))
+
+
+# What would be waited for, or read, for ever
+
+UNENDING = {"a pipe": lambda path: os.mkfifo(path), "a device": lambda path: path.symlink_to("/dev/zero")}
+READERS = {
+    "prototxt": read_prototxt,
+    "caffemodel": read_caffemodel,
+    "weights": load_weights,
+    "checkpoint": lambda path: Checkpoint(path).read(),
+    "architecture of a Scorer": lambda path: Scorer(WEIGHTS, path),
+    "weights of a Scorer": lambda path: Scorer(path, ARCHITECTURE),
+}
+
+
+def _unending(make, read):
+    def carry_out(folder):
+        make(folder / "file")
+        return read(folder / "file")
+
+    return carry_out
+
+
+for what, make in UNENDING.items():
+    for kind, read in READERS.items():
+        told = r"(NotRegularError|CheckpointError): /\S+/file: .*is a pipe or a device"
+        ATTACKS.append(Attack("cost", f"{kind}: {what}", _unending(make, read), told))
+
+
+@ATTACKS.on("cost", "PrototxtError: .*got 1099511627776 bytes, expected at most 4194304 of text")
+def _an_architecture_of_a_terabyte_without_a_byte_on_the_disk(folder):
+    with open(folder / "deploy.prototxt", "wb") as file:
+        file.truncate(1 << 40)
+    return Scorer(WEIGHTS, folder / "deploy.prototxt")

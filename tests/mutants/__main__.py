@@ -34,7 +34,15 @@ sys.path.insert(0, str(HERE))
 
 from mutations import Mutation, is_another_program, mutations  # noqa: E402
 
-PACKAGES = ("nsfw_model", "nsfw_scale", "nsfw_experiments", "nsfw_server", "nsfw_command", "theano_compat", "theano_cpu")
+PACKAGES = (
+    "nsfw_model",
+    "nsfw_scale",
+    "nsfw_experiments",
+    "nsfw_server",
+    "nsfw_command",
+    "theano_compat",
+    "theano_cpu",
+)
 #: Seconds of tests for one mutant; and how much longer than that it may run before it counts as hung.
 SECONDS_OF_TESTS, PATIENCE = 300, 3
 
