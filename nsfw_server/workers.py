@@ -49,6 +49,7 @@ def run(host: str, port: int, workers: int, limits: Limits, json_logs: bool = Fa
             http="nsfw_server.protocol:LimitedProtocol",
             log_config=log_config(json_logs, log_level),
             access_log=False,
+            ws="none",
             server_header=False,
             timeout_keep_alive=limits.idle_seconds,
             timeout_graceful_shutdown=limits.shutdown_seconds,
