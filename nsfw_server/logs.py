@@ -114,8 +114,8 @@ class TextFormatter(logging.Formatter):
 
 
 def _one_line(value: object) -> str:
-    """What a client has sent forges no line, and commands no terminal."""
-    return str(value).encode("unicode_escape").decode()
+    """What a client has sent forges no line nor a fact of one, and commands no terminal."""
+    return str(value).encode("unicode_escape").decode().replace(" ", r"\x20")
 
 
 def _moment(record: logging.LogRecord) -> str:

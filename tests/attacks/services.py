@@ -1,8 +1,10 @@
 """Requests that are torn, lie, are slow or bring bombs: each is answered or cut off, and the service scores on."""
 
 import atexit
+import contextlib
 import json
 import re
+import resource
 import socket
 import time
 
@@ -13,7 +15,7 @@ from running_service import running_service
 
 ATTACKS = Attacks()
 #: Little patience, so that the slow are cut off in the time of a test; much for decoding on a slow machine.
-LIMITS = ["--head-seconds", "3", "--body-seconds", "3", "--connections", "32", "--seconds", "20"]
+LIMITS = ["--head-seconds", "3", "--body-seconds", "3", "--idle-seconds", "3", "--connections", "32", "--seconds", "20"]
 with open(ROCKET, "rb") as file:
     PICTURE = file.read()
 BOUNDARY = b"----torn"
@@ -216,6 +218,56 @@ def answers_that_nobody_reads(folder):
         return f"{answer(request(PICTURE))} times right" + still()
 
 
+CUT_OFF = "(400|cut off|ConnectionResetError|BrokenPipeError), 0 MB more" + RIGHT
+ENDLESS = {
+    "headers behind a body": CHUNKED + b"1\r\nx\r\n0\r\n" + b"X: y\r\n" * 3_000_000,
+    "a header of megabytes behind a body": CHUNKED + b"1\r\nx\r\n0\r\nX: " + b"y" * 20_000_000,
+    "words of a chunk": CHUNKED + b"1;x=" + b"y" * 20_000_000,
+    "10,000 headers": b"GET /healthz HTTP/1.1\r\n" + b"X:y\r\n" * 10_000 + b"\r\n",
+    "10,000 requests at once": request(PICTURE) + b"GET /healthz HTTP/1.1\r\n\r\n" * 10_000,
+}
+
+
+def _megabytes():
+    with open(f"/proc/{SERVICE.process.pid}/statm") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
+
+
+def _endless(data):
+    def carry_out(folder):
+        before = _megabytes()
+        told = answer(data)
+        return f"{told}, {max(0, round(_megabytes() - before, -1))} MB more" + still()
+
+    return carry_out
+
+
+for name, data in ENDLESS.items():
+    ATTACKS.append(Attack("service", name, _endless(data), CUT_OFF))
+
+
+@ATTACKS.on("service", "another is served" + RIGHT)
+def a_crowd_that_reads_none_of_its_answers(folder):
+    """As many connections as there may be, each with more answers than all buffers hold."""
+    with contextlib.ExitStack() as crowd:
+        for _ in range(32):
+            client = crowd.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.settimeout(1)
+            client.connect(("127.0.0.1", SERVICE.port))
+            with contextlib.suppress(OSError):
+                for _ in range(20):
+                    client.sendall(b"GET /openapi.json HTTP/1.1\r\n\r\n" * 30)
+                    time.sleep(0.02)
+        return "another is served" + still()
+
+
+WEBSOCKET = (
+    b"GET /v1/score HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+add("a WebSocket", WEBSOCKET, "405 method_not_allowed")
+
 # What names and paths could reach
 
 
@@ -224,6 +276,13 @@ def a_path_that_forges_a_line_of_the_log(folder):
     status = answer(b"GET /a%0a2026-01-01T00:00:00.000Z%20info%20forged%1b[2J HTTP/1.1\r\nHost: here\r\n\r\n")
     forged = re.findall(r"^2026-01-01|\x1b", SERVICE.log, re.MULTILINE)
     return f"{status}, {len(forged)} lines forged" + still()
+
+
+@ATTACKS.on("service", "404 not_found, 0 facts forged" + RIGHT)
+def a_path_that_forges_a_fact_of_the_log(folder):
+    status = answer(b"GET /a%20status=299%20client=10.9.8.7 HTTP/1.1\r\nHost: here\r\n\r\n")
+    forged = re.findall(r" (status=299|client=10\.9\.8\.7)", SERVICE.log)
+    return f"{status}, {len(forged)} facts forged" + still()
 
 
 for path in (

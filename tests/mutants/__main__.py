@@ -153,7 +153,7 @@ class Reached:
         settings, junit = folder / "coverage.ini", folder / "junit.xml"
         settings.write_text(
             f"[run]\nsource = {repository}\nomit = {repository}/tests/*,{repository}/theano_compat/bundled/*\n"
-            f"context = ${{PYTEST_CURRENT_TEST-}}\nparallel = true\ndata_file = {folder}/coverage\n"
+            f"context = ${{PYTEST_CURRENT_TEST-}}\nparallel = true\nsigterm = true\ndata_file = {folder}/coverage\n"
         )
         # Programs that tests run are measured too, each under the name of its test
         (repository / "sitecustomize.py").write_text(_MEASURED.format(settings=str(settings)))

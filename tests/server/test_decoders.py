@@ -1,6 +1,9 @@
 """Processes that decode: what is slow or hostile holds nobody up."""
 
 import asyncio
+import io
+import json
+import mmap
 import os
 import signal
 from pathlib import Path
@@ -9,6 +12,7 @@ import pytest
 from made_pictures import encoded
 from PIL import Image
 
+from nsfw_server import decoder
 from nsfw_server.decoders import Decoders
 from nsfw_server.limits import Limits
 from nsfw_server.problem import Problem
@@ -151,6 +155,54 @@ def test_a_client_that_goes_amid_an_animation_costs_no_process():
         return children() == before
 
     assert run(work, quick_seconds=60.0, seconds=100.0)
+
+
+def test_frames_have_the_shape_of_the_networks_input():
+    async def shapes():
+        decoders = Decoders(1, Limits(), (32, 24))
+        await decoders.start()
+        try:
+            return [frame.shape async for _, frame in decoders.frames(SMALL, "max")]
+        finally:
+            await decoders.stop()
+
+    assert asyncio.run(shapes()) == [(3, 24, 32)]
+
+
+def test_memory_shared_with_a_process_is_open_once_and_closed_with_it():
+    def is_shared(descriptor):
+        try:
+            return "memfd:open_nsfw picture" in os.readlink(f"/proc/self/fd/{descriptor}")
+        except OSError:
+            return False
+
+    def count():
+        return sum(map(is_shared, os.listdir("/proc/self/fd")))
+
+    before = count()
+
+    async def work(decoders):
+        for _ in range(3):
+            kill_all()
+            await decode(decoders, SMALL)
+        return count() - before <= len(children())
+
+    assert run(work, quick_seconds=60.0, seconds=100.0) and count() == before
+
+
+def test_each_frame_has_its_time_and_waiting_has_none(monkeypatch):
+    pages = [Image.new("RGB", (40, 30), (shade, 0, 0)) for shade in range(3)]
+    animation = encoded(pages[0], "GIF", save_all=True, append_images=pages[1:])
+    allowed = []
+    monkeypatch.setattr(decoder, "_allow", allowed.append)
+    size = 4 * 3 * 8 * 8
+    memory = mmap.mmap(-1, size + len(animation) + 1)
+    memory[size:-1] = animation
+    asked = {"bytes": len(animation), "frames": "max", "every": None, "size": [8, 8], "most": 9, "seconds": 1.0}
+    answers = io.BytesIO()
+    decoder.serve(memory, io.BytesIO(json.dumps(asked).encode() + b"\n" + 3 * decoder.NEXT), answers)
+    assert answers.getvalue().count(b"seconds") == 3
+    assert allowed == 4 * [1.0 + decoder.GRACE, 0]
 
 
 def test_ends_at_once_while_pictures_are_decoded(slow):

@@ -3,6 +3,7 @@
 import pytest
 
 from nsfw_server.limits import Limits
+from nsfw_server.problem import Problem
 
 
 @pytest.mark.parametrize("name, value", [("queue", 0), ("queue", 1.5), ("seconds", 0.0), ("seconds", float("nan"))])
@@ -21,3 +22,18 @@ def test_a_variable_that_is_none_is_refused_by_its_name():
         Limits.from_environment({"OPEN_NSFW_SECONDS": "soon"})
     with pytest.raises(ValueError, match="seconds: got -1.0"):
         Limits.from_environment({"OPEN_NSFW_SECONDS": "-1"})
+
+
+def test_bytes_of_all_requests_together_are_limited_until_they_are_answered():
+    pytest.importorskip("prometheus_client")
+    from nsfw_server.metrics import Metrics
+    from nsfw_server.service import Service
+
+    service = Service(Limits(pending_bytes=10), Metrics())
+    with service.held_bytes() as admit, service.held_bytes() as admit_another:
+        admit(4)
+        admit_another(6)
+        with pytest.raises(Problem, match="hold 10 bytes, expected 10 at most"):
+            admit(1)
+    with service.held_bytes() as admit:
+        admit(10)

@@ -18,6 +18,13 @@ def test_a_path_neither_forges_a_line_nor_commands_a_terminal(formatter):
     assert line.isprintable() and line.isascii() and "forged" in line and "404" in line
 
 
+def test_a_path_forges_no_fact_in_a_line_of_words():
+    record = logging.LogRecord("open_nsfw.requests", logging.INFO, "", 0, "request", (), None)
+    record.facts = {"path": "/a status=200 client=10.0.0.1", "status": 404}
+    words = TextFormatter().format(record).split()
+    assert [word for word in words if word.startswith(("status=", "client="))] == ["status=404"]
+
+
 def test_a_line_of_json_has_the_path_as_it_was():
     record = logging.LogRecord("open_nsfw.requests", logging.INFO, "", 0, "request", (), None)
     record.facts = {"path": "/a\nb"}

@@ -213,3 +213,33 @@ def test_a_client_that_reads_slowly_gets_all_of_its_answer(serve):
         assert len(data) > 400_000
 
     serve(app, scenario, idle_seconds=1)
+
+
+@pytest.mark.parametrize(
+    "begin", [b"", b"GET / HT", b"GET / HTTP/1.1\r\n\r\nGET / HT"], ids=["none", "one", "the second"]
+)
+def test_a_head_that_does_not_come_to_its_end_is_not_waited_for(serve, begin):
+    app, got = answering(b"")
+
+    async def scenario(served):
+        client = await served.client()
+        await send(client, begin)
+        await received(client)
+        await served.connections(0)
+
+    serve(app, scenario, head_seconds=0.2)
+    assert len(got) == begin.count(b"\r\n\r\n")
+
+
+def test_an_answer_that_takes_long_is_waited_for(serve):
+    async def app(scope, receive, send):
+        await asyncio.sleep(0.5)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    async def scenario(served):
+        client = await served.client()
+        await send(client, b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+        assert (await received(client)).startswith(b"HTTP/1.1 200")
+
+    serve(app, scenario, head_seconds=0.2)
