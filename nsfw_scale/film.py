@@ -166,7 +166,7 @@ class _Film:
     """A film that is being read."""
 
     def __init__(self, container: InputContainer, name: str, every: float):
-        self._container, self._name, self._every = container, name, every
+        self._container, self._name, self._every = container, name, max(every, _ROUNDING)
         self._stream = _stream_of_pictures(container, name)
         self._decoder: CodecContext = self._stream.codec_context
         self._first: int | None = None

@@ -142,6 +142,7 @@ def _frames_of_picture(opened: Image.Image, img: Picture, every: float | None) -
         return
     check_frame_count(count)
     _check_total(opened.width * opened.height * (count if opened.format != "TIFF" else 1))
+    every = every and max(every, _ROUNDING)  # quotients of less are infinite
     begin, wanted, pixels = 0.0, 0, 0
     for index in range(count):
         try:

@@ -31,7 +31,7 @@ class Limits:
     frames : int
         Of an animation or a film whose frames are all scored.
     seconds, quick_seconds : float
-        For a picture to be decoded; those that take longer than `quick_seconds` stand aside, so that others pass them.
+        For a picture, or its next frame, to be decoded; those that take longer than `quick_seconds` stand aside, so that others pass them.
     slow_pictures : int
         How many may stand aside. Beyond that a picture that is not decoded in `quick_seconds` is given up.
     queue : int
@@ -42,7 +42,8 @@ class Limits:
         That are open.
     head_seconds, body_seconds : float
     idle_seconds : int
-        In which a client has to send the head of a request, and its body; how long a connection may be idle.
+        In which a client has to send the head of a request, and its body; how long a connection may be idle, and an
+        answer unread.
     shutdown_seconds : int
         For what is accepted to be answered when the service is told to end.
     batch : int
@@ -68,7 +69,7 @@ class Limits:
     files: int = _limit(32, "pictures in a request")
     pixels: int = _limit(89_478_485, "pixels of a picture, or of each frame")
     frames: int = _limit(512, "frames of an animation or a film, where all are scored")
-    seconds: float = _limit(10.0, "seconds for a picture to be decoded")
+    seconds: float = _limit(10.0, "seconds for a picture, or its next frame, to be decoded")
     quick_seconds: float = _limit(1.0, "seconds after which a picture stands aside, and others pass it")
     slow_pictures: int = _limit(2, "pictures that may stand aside; beyond that they are given up")
     queue: int = _limit(128, "pictures that are accepted and not answered")
@@ -76,7 +77,7 @@ class Limits:
     connections: int = _limit(512, "open connections")
     head_seconds: float = _limit(10.0, "seconds for the head of a request to arrive")
     body_seconds: float = _limit(30.0, "seconds for the body of a request to arrive")
-    idle_seconds: int = _limit(30, "seconds that a connection may be idle between requests")
+    idle_seconds: int = _limit(30, "seconds that a connection may be idle, or an answer unread")
     shutdown_seconds: int = _limit(30, "seconds for accepted requests to be answered when the service ends")
     batch: int = _limit(8, "pictures that go through the network at once")
     batch_milliseconds: float = _limit(3.0, "milliseconds that a picture waits for others that are being decoded")

@@ -99,6 +99,9 @@ class TestTimes:
         data = animated("WEBP", [picture.convert("RGB") for picture in pictures], duration=100)
         assert [red for _, red in moments(data, every=0.3)] == list(range(0, 100, 3))
 
+    def test_every_may_be_as_small_as_any_number(self):
+        assert moments(animated("GIF"), every=5e-324) == moments(animated("GIF"))
+
     @pytest.mark.parametrize("every", [0, -1.0, math.nan, math.inf])
     def test_every_is_a_number_of_seconds(self, every):
         with pytest.raises(ValueError, match="every: got .*, expected a finite number of seconds above 0"):
