@@ -31,7 +31,8 @@ class Limits:
     frames : int
         Of an animation or a film whose frames are all scored.
     seconds, quick_seconds : float
-        For a picture, or its next frame, to be decoded; those that take longer than `quick_seconds` stand aside, so that others pass them.
+        For a picture, or its next frame, to be decoded; those that take longer than `quick_seconds` stand aside, so
+        that others pass them.
     slow_pictures : int
         How many may stand aside. Beyond that a picture that is not decoded in `quick_seconds` is given up.
     queue : int

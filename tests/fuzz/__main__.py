@@ -68,7 +68,7 @@ def run_one(target: str, corpus: str, *options: str) -> None:
     """Be the process of one target."""
     import atheris
 
-    with atheris.instrument_imports(include=["nsfw_model", "nsfw_scale", "PIL"]):
+    with atheris.instrument_imports(include=["nsfw_model", "nsfw_scale", "nsfw_server", "python_multipart", "PIL"]):
         import targets
         from PIL import Image
     warnings.simplefilter("ignore")

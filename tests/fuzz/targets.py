@@ -6,6 +6,7 @@ from outside.
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import io
 import os
@@ -133,6 +134,32 @@ def film(data: bytes) -> None:
     assert all(frame.seconds < later.seconds for frame, later in pairwise(frames))
 
 
+def uploads(data: bytes) -> None:
+    """A request, its type in the first line: pictures or an error, the same however the body is cut."""
+    from nsfw_server.limits import Limits
+    from nsfw_server.problem import Problem
+    from nsfw_server.uploads import read_uploads
+
+    head, _, body = data.partition(b"\n")
+    content_type, limits = head.decode("latin-1"), Limits(body_bytes=20_000, picture_bytes=5_000, files=3)
+
+    def read(size: int) -> object:
+        async def stream():
+            for begin in range(0, len(body), size):
+                yield body[begin : begin + size]
+
+        try:
+            return asyncio.run(read_uploads(content_type, stream(), limits))
+        except Problem as problem:
+            return problem.kind, problem.status
+
+    whole = read(len(body) or 1)
+    assert isinstance(whole, tuple) or all(len(upload.data) <= limits.picture_bytes for upload in whole)
+    assert isinstance(whole, tuple) or 1 <= len(whole) <= limits.files
+    if len(body) <= 2000:  # where the order in which it breaks several limits does not matter
+        assert read(7) == whole
+
+
 ANIMATIONS = "AVIF", "GIF", "PNG", "TIFF", "WEBP"
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "weights": weights,
@@ -142,6 +169,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     **{f"picture-{name.lower()}": picture for name in FORMATS},
     **{f"animation-{name.lower()}": animation for name in ANIMATIONS},
     "film": film,
+    "uploads": uploads,
 }
 
 
@@ -165,6 +193,8 @@ def seeds(target: str) -> Iterator[bytes]:
         yield from _checkpoints()
     elif target == "film":
         yield from _films()
+    elif target == "uploads":
+        yield from _uploads()
     elif target.startswith("animation-"):
         yield from _animations(target.removeprefix("animation-").upper())
     else:
@@ -223,6 +253,15 @@ def _films() -> Iterator[bytes]:
 
     for container, codec in ("mp4", "mpeg4"), ("matroska", "libx264"), ("avi", "mpeg4"), ("flv", "flv1"):
         yield encoded(range(0, 120, 10), container=container, codec=codec)
+
+
+def _uploads() -> Iterator[bytes]:
+    yield b"image/gif\nGIF89a"
+    for name in 'filename="a.jpg"', "filename*=utf-8''%e2%82%ac.png", 'name="b"; filename="c\\"d"', 'name="no file"':
+        part = (
+            b"--B\r\nContent-Disposition: form-data; %s\r\nContent-Type: image/png\r\n\r\npicture\r\n" % name.encode()
+        )
+        yield b"multipart/form-data; boundary=B\n" + 2 * part + b"--B--\r\n"
 
 
 def run_corpus(target: str) -> int:
