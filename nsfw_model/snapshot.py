@@ -118,7 +118,7 @@ def find(weights_path: Path, prototxt_path: Path, precision: str) -> Snapshot | 
     """
     try:
         path = _path(weights_path, prototxt_path, precision)
-        if path is None or not path.exists() or not _is_trusted(path):
+        if path is None or not path.is_file() or not _is_trusted(path, path.parent):
             return None
         return Snapshot(SavedProgram(path), weights_path)
     except (OSError, SavedProgramError, KeyError):
@@ -159,6 +159,8 @@ def write(
         if stamp(weights_path) != weights_stamp:
             return
         path.parent.mkdir(mode=0o700, exist_ok=True)
+        if not _is_trusted(path.parent) or (path.exists() and not path.is_file()):
+            return
         with replacing(path) as file:
             saved = save_program(file, function, facts)
         path.chmod(0o600)  # whatever the umask: what a group can write is not read
@@ -262,11 +264,11 @@ def _theanos_folder() -> str:
     return os.path.expanduser(folder) if folder else writable_base_compiledir()
 
 
-def _is_trusted(path: Path) -> bool:
-    """Whether nobody but this user or root can have put it there: it names a library that is loaded."""
+def _is_trusted(*paths: Path) -> bool:
+    """Whether nobody but this user or root can have put them there: a snapshot names a library that is loaded."""
     if not hasattr(os, "getuid"):
         return False
-    for found in (path.stat(), path.parent.stat()):
+    for found in (path.stat() for path in paths):
         if found.st_uid not in (os.getuid(), 0) or stat.S_IMODE(found.st_mode) & 0o022:
             return False
     return True

@@ -1,12 +1,17 @@
 """What strangers left in the working directory, and where compiled code is kept."""
 
+import json
 import os
 import stat
+import struct
 import tempfile
+import zlib
 
 from attack import Attack, Attacks
 from commands import EVOLVE, ROCKET, run
 
+from nsfw_model import snapshot
+from open_nsfw import model_files
 from theano_compat import settings
 
 ATTACKS = Attacks()
@@ -157,3 +162,86 @@ def a_home_that_is_empty(folder):
     os.environ["HOME"] = ""
     chosen = settings.writable_base_compiledir()
     return "not the root of all files" if not chosen.startswith("/.theano") else chosen
+
+
+# What is left in a snapshot's place
+
+FACTS = {"input_shape": [3, 224, 224], "weights": "0"}
+HEADER = {"native": "trap.so", "constants": [], "results": [], "checksum": 0, "facts": FACTS}
+TEXT = json.dumps(HEADER).encode()
+MAGIC = b"theano_cpu program 1\n"
+TRAP = MAGIC + struct.pack("<QI", len(TEXT), zlib.crc32(TEXT)) + TEXT
+TRAP += bytes(-len(TRAP) % 64)
+ELSEWHERE = "elsewhere"
+
+
+def _owned_by_another(path):
+    """Only root can give one away; another user's attack is open to others instead."""
+    if os.getuid() == 0:
+        os.chown(path, 12345, 12345)
+    else:
+        path.chmod(0o777)
+
+
+def _led_elsewhere(path):
+    """A link to what somebody else has left."""
+    there = path.with_name(ELSEWHERE)
+    path.rename(there)
+    _owned_by_another(there)
+    path.symlink_to(there)
+
+
+def _replaced(make):
+    def prepare(path):
+        path.unlink()
+        make(path)
+
+    return prepare
+
+
+SNAPSHOTS = {
+    "that anybody may write to": lambda path: path.chmod(0o666),
+    "that its group may write to": lambda path: path.chmod(0o660),
+    "of somebody else": _owned_by_another,
+    "in a folder that anybody may write to": lambda path: path.parent.chmod(0o777),
+    "in a folder of somebody else": lambda path: _owned_by_another(path.parent),
+    "that is a link to somebody else's": _led_elsewhere,
+    "that is a pipe": _replaced(os.mkfifo),
+    "that is a device": _replaced(lambda path: path.symlink_to("/dev/zero")),
+    "that is a folder": _replaced(os.mkdir),
+    "that is cut": lambda path: path.write_bytes(TRAP[: len(MAGIC) + 20]),
+    "whose header is of exabytes": lambda path: path.write_bytes(MAGIC + struct.pack("<QI", 1 << 62, 0)),
+    "whose header is damaged": lambda path: path.write_bytes(TRAP.replace(b"trap", b"TRAP")),
+    "that is empty": lambda path: path.write_bytes(b""),
+}
+
+
+def _left(folder):
+    """The place of a snapshot that seems to be of the network."""
+    os.environ["THEANO_FLAGS"] = f"base_compiledir={folder}"
+    os.environ.pop("OPEN_NSFW_SNAPSHOT", None)
+    path = snapshot._path(*model_files(), "float32")
+    path.parent.mkdir(mode=0o700)
+    path.write_bytes(TRAP)
+    path.chmod(0o600)
+    assert snapshot.find(*model_files(), "float32") is not None  # or nothing is attacked
+    return path
+
+
+def _taken(prepare):
+    def carry_out(folder):
+        prepare(_left(folder))
+        return "not taken" if snapshot.find(*model_files(), "float32") is None else "taken"
+
+    return carry_out
+
+
+for name, prepare in SNAPSHOTS.items():
+    ATTACKS.append(Attack("compiled", f"a snapshot {name}", _taken(prepare), "not taken"))
+
+
+@ATTACKS.on("compiled", "not taken")
+def a_snapshot_of_weights_that_have_changed_since(folder):
+    """Of the same name, for their size and time are the same."""
+    _left(folder)
+    return "not taken" if snapshot.find(*model_files(), "float32").function() is None else "taken"

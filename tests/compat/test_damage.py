@@ -40,6 +40,8 @@ def test_a_whole_module_is_told_from_any_part_of_it(compiled, tmp_path):
     for size in [0, 1, 63, 64, 4096, len(data) // 2, len(data) - 1]:
         cut.write_bytes(data[:size])
         assert not is_whole(cut), size
+        cut.write_bytes(data[:size].ljust(len(data), b"\0"))  # its size was on the disk, and these bytes were not
+        assert size == len(data) - 1 or not is_whole(cut), size
     assert is_whole(module)
 
 

@@ -209,6 +209,22 @@ def test_one_that_is_left_with_any_umask_is_read(here, pictures):
     assert found()
 
 
+@pytest.mark.parametrize("mode", [0o777, 0o770])
+def test_none_is_left_where_others_can_write(here, pictures, mode):
+    here.mkdir()
+    here.chmod(mode)
+    assert Scorer(*FILES).scores(pictures).shape == (3,)
+    assert list(here.iterdir()) == []
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(kept, pictures):
+    kept.unlink()
+    os.mkfifo(kept, 0o600)
+    assert not found()
+    assert Scorer(*FILES).scores(pictures).shape == (3,)
+    assert kept.is_fifo()
+
+
 def test_the_oldest_go(here):
     here.mkdir()
     for age in range(10):
