@@ -8,7 +8,9 @@ to. The parent may kill it at any time, and it ends when its parent does.
 from __future__ import annotations
 
 import json
+import logging
 import mmap
+import os
 import signal
 import sys
 import warnings
@@ -107,10 +109,20 @@ def _message(error: PictureError, data: bytes) -> str:
     return str(error).removeprefix(f"{picture_name(data)}: ")
 
 
+def _silence_libraries() -> None:
+    """Let only this program complain: what libraries say of a stranger's picture is no line of the service's log."""
+    logging.disable()
+    sys.stderr = os.fdopen(os.dup(2), "w")
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 2)
+    os.close(silence)
+
+
 def main() -> None:
     """Serve on the standard streams. Arguments: number of the shared memory's file, its bytes, the limit of pixels."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     warnings.simplefilter("ignore")
+    _silence_libraries()
     number, size, Image.MAX_IMAGE_PIXELS = map(int, sys.argv[1:])
     Image.core.set_block_size(BLOCK_BYTES)
     Image.core.set_blocks_max(KEPT_BLOCKS)

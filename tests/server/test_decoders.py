@@ -190,6 +190,24 @@ def test_memory_shared_with_a_process_is_open_once_and_closed_with_it():
     assert run(work, quick_seconds=60.0, seconds=100.0) and count() == before
 
 
+@pytest.mark.parametrize("place, damage", [
+    (slice(8, 28), bytes(20)),  # of which libtiff complains
+    (b"\x15\x01\x03\x00\x01\x00\x00\x00\x03", b"\x15\x01\x03\x00\x01\x00\x00\x00\xff"),  # of which Pillow does
+], ids=["codes", "samples"])  # fmt: skip
+def test_what_libraries_say_of_a_picture_is_no_line_of_the_log(capfd, place, damage):
+    damaged = bytearray(encoded(Image.new("RGB", (40, 30), "red"), "TIFF", compression="tiff_lzw"))
+    if isinstance(place, bytes):
+        place = slice(damaged.index(place), damaged.index(place) + len(place))
+    damaged[place] = damage
+
+    async def work(decoders):
+        with pytest.raises(Problem):
+            await decode(decoders, bytes(damaged))
+
+    run(work, quick_seconds=60.0, seconds=100.0)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_each_frame_has_its_time_and_waiting_has_none(monkeypatch):
     pages = [Image.new("RGB", (40, 30), (shade, 0, 0)) for shade in range(3)]
     animation = encoded(pages[0], "GIF", save_all=True, append_images=pages[1:])
