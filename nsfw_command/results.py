@@ -103,6 +103,7 @@ class Results:
         if self._parquet:
             check_pyarrow()
         with contextlib.ExitStack() as stack, self._explained():
+            self._refuse_what_is_no_file()
             self._refuse_to_overwrite()
             self._run = stack.enter_context(open(self._run_path, "a+b", buffering=0))
             _lock(self._run, self.path)
@@ -226,6 +227,14 @@ class Results:
         files = {file for file, *_ in keys}
         listed = [self._spans[key] for key in keys if key in self._spans]
         return [*listed, *sorted(span for key, span in self._spans.items() if key[0] not in files)]
+
+    def _refuse_what_is_no_file(self) -> None:
+        """A pipe would be waited for; a link in the place of a name that nobody gave leads to what nobody meant."""
+        for path in sorted(self.files):
+            if path.exists() and not path.is_file():
+                raise ResultsError(f"{path}: is a pipe, a folder or a device, expected a file or nothing")
+            if path != self.path and path.is_symlink():
+                raise ResultsError(f"{path}: is a link, expected a file or nothing")
 
     def _refuse_to_overwrite(self) -> None:
         for path in {self.path, self._rows_path}:

@@ -112,7 +112,7 @@ def test_there_is_one_for_each_precision(kept, here):
     ("THEANO_CPU_ENGINE", "theano"),
     ("OPEN_NSFW_SNAPSHOT", "0"),
     ("THEANORC", __file__),
-])  # fmt: skip
+], ids=["engine", "switch", "settings"])  # fmt: skip
 def test_settings_that_it_was_not_made_with_leave_it_alone(kept, monkeypatch, name, value):
     assert found()
     monkeypatch.setenv(name, value)

@@ -77,9 +77,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         reached = Reached(Path(folder), arguments.tests)
         lines = sum(map(len, reached.lines.values()))
-        print(
-            f"{len(reached.seconds)} tests reach {lines} lines; {reached.failed} failed and are not asked", flush=True
-        )
+        told = f"{reached.failed} failed and {reached.renamed} have another name elsewhere"
+        print(f"{len(reached.seconds)} tests reach {lines} lines; {told}: they are not asked", flush=True)
         alive = judge(drawn(files, arguments.mutants, arguments.seed), reached, arguments.jobs, Path(folder))
     killed = arguments.mutants - len(alive)
     print("\n".join(map(str, alive)))
@@ -143,6 +142,8 @@ class Reached:
         Of all tests that pass while they are measured.
     failed : int
         How many do not.
+    renamed : int
+        How many pass, and have another name in another folder.
     compiled : pathlib.Path
         The folder of compiled modules, which this run has filled.
     """
@@ -150,6 +151,7 @@ class Reached:
     def __init__(self, folder: Path, tests: list[str]):
         repository, self.compiled = folder / "reached", folder / "compiled"
         copy_of_the_repository(repository)
+        self.compiled.mkdir(mode=0o700)
         settings, junit = folder / "coverage.ini", folder / "junit.xml"
         settings.write_text(
             f"[run]\nsource = {repository}\nomit = {repository}/tests/*,{repository}/theano_compat/bundled/*\n"
@@ -165,6 +167,10 @@ class Reached:
             raise SystemExit(f"the tests cannot be run:\n{ran.stdout[-3000:]}{ran.stderr[-1000:]}")
         self.lines = dict(_lines(folder / "coverage", repository))
         self.seconds, self.failed = _seconds(junit)
+        # Asked by a name that is none elsewhere, such as one with this copy's path, pytest would fail on any mutant
+        names = _names(folder / "elsewhere", tests, self.compiled)
+        self.renamed = len(self.seconds.keys() - names)
+        self.seconds = {name: seconds for name, seconds in self.seconds.items() if name in names}
 
     def tests_of(self, mutant: Mutant) -> list[str]:
         """Return the tests that a mutant is given to, those that take least time first."""
@@ -177,6 +183,18 @@ class Reached:
                 break
             chosen.append(name)
         return chosen
+
+
+def _names(repository: Path, tests: list[str], compiled: Path) -> set[str]:
+    """Return the names that tests have in another copy of the repository."""
+    copy_of_the_repository(repository)
+    command = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider", *tests]
+    environment = environment_of(repository, compiled)
+    ran = subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True)
+    if ran.returncode != 0:
+        raise SystemExit(f"the tests cannot be collected:\n{ran.stdout[-3000:]}{ran.stderr[-1000:]}")
+    shutil.rmtree(repository)
+    return set(ran.stdout.splitlines())
 
 
 def _lines(data_file: Path, repository: Path) -> Iterator[tuple[Path, dict[int, set[str]]]]:
