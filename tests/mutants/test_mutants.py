@@ -93,17 +93,18 @@ def test_a_test_that_has_another_name_elsewhere_kills_nothing(tmp_path):
     pytest.importorskip("pytest_cov")
     shutil.copytree(HERE, tmp_path / "tests" / "mutants")
     (tmp_path / "theano_compat" / "bundled").mkdir(parents=True)
-    (tmp_path / "nsfw_model").mkdir()
-    (tmp_path / "nsfw_model" / "a.py").write_text("def increased(a):\n    return a + 1\n")
+    (tmp_path / "made_up").mkdir()
+    (tmp_path / "made_up" / "__init__.py").touch()
+    (tmp_path / "made_up" / "a.py").write_text("def increased(a):\n    return a + 1\n")
     (tmp_path / "tests" / "test_a.py").write_text(
-        "import pytest\n\nfrom nsfw_model.a import increased\n\n\n"
+        "import pytest\n\nfrom made_up.a import increased\n\n\n"
         "@pytest.mark.parametrize('path', [__file__])\ndef test_by_its_path(path):\n    increased(1)\n\n\n"
         "def test_nothing():\n    increased(1)\n"
     )
     subprocess.run(["git", "init", "-q", "."], cwd=tmp_path, check=True)
     subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
     command = [sys.executable, "tests/mutants", "--mutants", "3", "--jobs", "1", "--tests", "tests/test_a.py"]
-    ran = subprocess.run([*command, "--", "nsfw_model/a.py"], cwd=tmp_path, capture_output=True, text=True)
+    ran = subprocess.run([*command, "--", "made_up/a.py"], cwd=tmp_path, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert "1 tests reach" in ran.stdout and "1 have another name elsewhere" in ran.stdout
     assert "0 of 3 mutants killed" in ran.stdout and "killed by" not in ran.stdout
