@@ -281,6 +281,29 @@ def test_pandas_reads_parquet_and_csv(tmp_path):
         assert list(frame["score"]) == [0.5, 0.9] and list(frame["modified_ns"]) == [1, 1]
 
 
+@posix
+@pytest.mark.parametrize("name", ["rows.csv", "rows.csv.run"])
+@pytest.mark.parametrize("make", [lambda path: os.mkfifo(path), os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_is_refused_at_once(name, make, tmp_path):
+    make(tmp_path / name)
+    for options in {}, {"force": True}, {"resume": True}:
+        with pytest.raises(ResultsError, match=f"{name}: is a pipe, a folder or a device, expected a file or nothing"):
+            written(tmp_path / "rows.csv", [found("a")], **options)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("path, beside", [
+    ("rows.csv", "rows.csv.run"),
+    pytest.param("rows.parquet", "rows.parquet.jsonl", marks=needs_pyarrow),
+])  # fmt: skip
+def test_a_link_that_somebody_has_laid_beside_it_is_not_followed(path, beside, tmp_path):
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / beside).symlink_to("precious")
+    with pytest.raises(ResultsError, match=f"{beside}: is a link"):
+        written(tmp_path / path, [found("a")], force=True)
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
 def test_a_file_that_is_something_else_is_refused_and_left_alone(tmp_path):
     path = tmp_path / "out.csv"
     written(path, [found("a")])
