@@ -56,7 +56,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
                 yield file
             return
         # In the same folder, or it could not be moved there
-        unfinished = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}{PART}")
+        unfinished = target.with_name(f".{target.name[:100]}.{secrets.token_hex(_RANDOM_BYTES)}{PART}")
         try:
             with open(unfinished, "xb") as file:
                 yield file
@@ -73,8 +73,8 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
             raise
 
 
-#: How names of files end that are not complete yet.
-PART = ".part"
+#: How names of files end that are not complete yet, behind as many random bytes.
+PART, _RANDOM_BYTES = ".part", 6
 
 
 @contextlib.contextmanager
@@ -116,7 +116,7 @@ def sole_writer(folder: str | Path) -> Iterator[None]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise BlockingIOError(f"{folder}: another process is writing there") from None
-        for unfinished in Path(folder).rglob(f".*{PART}"):
+        for unfinished in Path(folder).rglob(f".*.{'[0-9a-f]' * (2 * _RANDOM_BYTES)}{PART}"):
             unfinished.unlink(missing_ok=True)
         yield
     finally:

@@ -160,11 +160,13 @@ def test_a_process_that_is_killed_at_any_step_leaves_the_old_file_or_the_new_one
 @posix
 def test_one_process_writes_to_a_folder_and_clears_away_what_killed_ones_left(tmp_path):
     (tmp_path / "sub").mkdir()
-    for left in tmp_path / ".out.0123456789ab.part", tmp_path / "sub" / ".a.part":
+    for left in tmp_path / ".out.0123456789ab.part", tmp_path / "sub" / ".a.ba9876543210.part":
         left.write_text("half")
-    (tmp_path / "mine.part").write_text("no temporary file of ours")
+    mine = ["mine.part", ".mine.part", ".mine.0123.part", ".mine.0123456789ab.part.jpg"]
+    for name in mine:
+        (tmp_path / name).write_text("no temporary file of ours")
     with sole_writer(tmp_path):
-        assert sorted(path.name for path in tmp_path.rglob("*")) == ["mine.part", "sub"]
+        assert sorted(path.name for path in tmp_path.rglob("*")) == sorted([*mine, "sub"])
         with pytest.raises(BlockingIOError, match="another process is writing there"), sole_writer(tmp_path):
             pass
     with sole_writer(tmp_path):
