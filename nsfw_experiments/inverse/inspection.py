@@ -20,6 +20,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
@@ -42,6 +43,8 @@ NOISE_THRESHOLD, SMOOTHING_THRESHOLD = 0.8, 3.0
 CERTAIN = logit_of(0.99)
 #: Noise of one grey level: how often on the picture itself, and on its 256x256.
 NOISES = 2
+#: Of how many values noise is drawn at once: each takes eight bytes then.
+_NOISE_AT_ONCE = 1 << 18
 #: Of the total variation denoising, for values in 0..1.
 TV_WEIGHT, TV_ITERATIONS = 0.2, 40
 #: Width and height that the 256x256 is scaled to, and back.
@@ -156,7 +159,7 @@ def inspect(image: Picture, seed: int = 0, scorer: Scorer | None = None) -> Insp
     """
     scorer = scorer or get_scorer()
     pixels = np.asarray(read_picture(image))
-    inputs = np.stack([prepare(look, scorer.input_size) for look in looks(pixels, seed)])
+    inputs = np.stack([prepare(look, scorer.input_size) for look in _looks(pixels, seed)])
     logits = scorer.logits(inputs)
     too_small = min(pixels.shape[:2]) < SMALLEST_SIDE
     remarks = []
@@ -188,11 +191,20 @@ def looks(pixels: np.ndarray, seed: int = 0) -> list[np.ndarray]:
     >>> [look.shape[:2] for look in looks(np.zeros((30, 40, 3), np.uint8))]
     [(30, 40), (30, 40), (30, 40), (256, 256), (256, 256), (256, 256), (256, 256)]
     """
+    return list(_looks(pixels, seed))
+
+
+def _looks(pixels: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+    """One at a time: a picture of a few bytes may have 89 million pixels."""
     random = np.random.default_rng(seed)
     small = np.asarray(Image.fromarray(pixels).resize(RESIZED, Image.Resampling.BILINEAR))
-    noisy = [_noisy(picture, random) for picture in (pixels, small) for _ in range(NOISES)]
+    yield pixels
+    for picture in pixels, small:
+        for _ in range(NOISES):
+            yield _noisy(picture, random)
+    yield denoised(small)
     coarse = Image.fromarray(small).resize(COARSE, Image.Resampling.BILINEAR)
-    return [pixels, *noisy, denoised(small), np.asarray(coarse.resize(RESIZED, Image.Resampling.BILINEAR))]
+    yield np.asarray(coarse.resize(RESIZED, Image.Resampling.BILINEAR))
 
 
 def moves(logits: np.ndarray) -> tuple[float, float]:
@@ -243,7 +255,12 @@ def denoised(pixels: np.ndarray) -> np.ndarray:
 
 
 def _noisy(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    return np.clip(pixels + random.integers(-1, 2, pixels.shape), 0, 255).astype(np.uint8)
+    plain = np.ascontiguousarray(pixels).reshape(-1)
+    noisy = np.empty_like(plain)
+    for begin in range(0, plain.size, _NOISE_AT_ONCE):
+        part = plain[begin : begin + _NOISE_AT_ONCE]
+        noisy[begin : begin + part.size] = np.clip(part + random.integers(-1, 2, part.size), 0, 255)
+    return noisy.reshape(pixels.shape)
 
 
 def _is_animation(image: Picture) -> bool:

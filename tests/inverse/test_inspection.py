@@ -1,6 +1,7 @@
 """The inspection: what it finds, in how many evaluations, and what it says of odd pictures."""
 
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -71,6 +72,21 @@ def test_noise_is_of_one_grey_level_and_smoothing_of_what_the_scorer_sees():
 
     assert variation(denoised) < variation(resized) / 2
     assert variation(coarse) < variation(resized)
+
+
+def test_noise_is_the_same_however_large_the_picture_and_takes_no_more_than_a_copy_of_it():
+    pixels = np.random.default_rng(1).integers(0, 256, (1400, 1500, 3), np.uint8)
+    random = np.random.default_rng(5)
+    tracemalloc.start()
+    try:
+        _, first, second, *_ = looks(pixels, seed=5)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    for noisy in first, second:
+        expected = np.clip(pixels + random.integers(-1, 2, pixels.shape), 0, 255)
+        np.testing.assert_array_equal(noisy, expected)
+    assert peak < 6 * pixels.nbytes
 
 
 def test_the_numbers_are_the_median_and_the_mean_of_distances():
