@@ -15,6 +15,8 @@ LEAST_LIGHT, LIGHT = 0.45, 0.75
 UNSEEN = 0.35
 #: Of red, green and blue in grey: ITU-R BT.601.
 GREY = np.array([0.299, 0.587, 0.114], np.float32)
+#: How many pixels are coloured at once: each takes hundreds of bytes then.
+AT_ONCE = 1 << 18
 
 
 def tinted(picture: Image.Image, values: np.ndarray, limit: float) -> Image.Image:
@@ -39,10 +41,21 @@ def tinted(picture: Image.Image, values: np.ndarray, limit: float) -> Image.Imag
     >>> np.asarray(tinted(grey, np.array([[-1, 0, np.nan]]), 1.0))[0].tolist()
     [[29, 85, 169], [128, 128, 128], [45, 45, 45]]
     """
-    grey = (np.asarray(picture, np.float32) @ GREY)[..., np.newaxis] / 255
+    pixels = np.asarray(picture)
+    result = np.empty_like(pixels)
+    rows = max(AT_ONCE // picture.width, 1)
+    for begin in range(0, picture.height, rows):
+        band = slice(begin, begin + rows)
+        result[band] = _tinted(pixels[band], values[band], limit)
+    return Image.fromarray(result)
+
+
+def _tinted(pixels: np.ndarray, values: np.ndarray, limit: float) -> np.ndarray:
+    grey = (pixels.astype(np.float32) @ GREY)[..., np.newaxis] / 255
     seen = np.isfinite(values)[..., np.newaxis]
     shares = np.clip(np.nan_to_num(values) / limit, -1, 1)[..., np.newaxis]
     colours = np.where(shares > 0, RAISES, LOWERS) * (LEAST_LIGHT + LIGHT * grey)
     strength = STRENGTH * np.abs(shares) ** EXPONENT
     mixed = np.where(seen, grey + strength * (colours - grey), UNSEEN * grey)
-    return Image.fromarray(np.rint(255 * np.clip(mixed, 0, 1)).astype(np.uint8))
+    coloured: np.ndarray = np.rint(255 * np.clip(mixed, 0, 1)).astype(np.uint8)
+    return coloured

@@ -10,6 +10,9 @@ import numpy as np
 
 from nsfw_model.preprocess import RESIZED, centre
 
+#: How many pixels are computed at once, in float64.
+AT_ONCE = 1 << 18
+
 
 def map_of_picture(cells: np.ndarray, size: tuple[int, int], input_size: tuple[int, int]) -> np.ndarray:
     """Lay a grid over a picture.
@@ -40,8 +43,12 @@ def map_of_picture(cells: np.ndarray, size: tuple[int, int], input_size: tuple[i
     rows, columns = centre(input_size)
     vertical = _averaging(cells.shape[0], height, _span(rows, height, RESIZED[1]))
     horizontal = _averaging(cells.shape[1], width, _span(columns, width, RESIZED[0]))
+    laid = np.empty((height, width), np.float32)
+    step = max(AT_ONCE // width, 1)
     with np.errstate(invalid="ignore"):
-        return (vertical @ cells @ horizontal.T).astype(np.float32)
+        for begin in range(0, height, step):
+            laid[begin : begin + step] = vertical[begin : begin + step] @ cells @ horizontal.T
+    return laid
 
 
 def coverage(size: tuple[int, int], input_size: tuple[int, int]) -> np.ndarray:

@@ -1,13 +1,15 @@
 """An explanation is shown in the picture's own pixels: red raises, blue lowers, grey does neither, dark is not seen."""
 
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from nsfw_experiments.explanation import Explanation
+from nsfw_experiments.explanation import Explanation, colours, geometry
 from nsfw_experiments.explanation.colours import tinted
+from nsfw_experiments.explanation.geometry import map_of_picture
 
 GREY = (120, 120, 120)
 
@@ -23,7 +25,7 @@ def halves():
 
 
 def test_red_raises_blue_lowers_and_the_border_is_dark_and_grey(halves):
-    overlay = np.asarray(halves.overlay()).astype(int)
+    overlay = np.asarray(halves.overlay()).astype("int16")
     assert overlay.shape == (128, 256, 3)
     red, blue, border = overlay[64, 230], overlay[64, 30], overlay[64, 5]
     assert red[0] > 120 > red[2] + 40 and blue[2] > 120 > blue[0] + 40
@@ -91,3 +93,23 @@ def test_a_notebook_shows_it_side_by_side(halves):
     shown = Image.open(io.BytesIO(halves._repr_png_()))
     assert shown.format == "PNG"
     np.testing.assert_array_equal(shown, halves.side_by_side())
+
+
+def test_a_large_picture_is_coloured_in_parts_as_it_would_be_at_once(monkeypatch):
+    random = np.random.default_rng(0)
+    picture = Image.fromarray(random.integers(0, 256, (700, 1000, 3), np.uint8))
+    cells = random.normal(size=(7, 7)).astype("float32")
+
+    def coloured(at_once):
+        monkeypatch.setattr(colours, "AT_ONCE", at_once)
+        monkeypatch.setattr(geometry, "AT_ONCE", at_once)
+        tracemalloc.start()
+        try:
+            overlay = np.asarray(tinted(picture, map_of_picture(cells, picture.size, (224, 224)), 1.0)).astype("int16")
+            return overlay, tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    (whole, much), (parts, little) = coloured(10**6), coloured(3001)
+    assert np.abs(whole - parts).max() <= 1
+    assert 6 * little < much
