@@ -4,17 +4,19 @@ import contextlib
 import errno
 import io
 import os
+import re
 import resource
 import sys
 
 import numpy as np
 from attack import Attack, limit
+from commands import ROCKET
 from PIL import Image
 
 from nsfw_command.main import main
 from nsfw_experiments.evolution.callbacks import save_animation
 from nsfw_model import outputs
-from nsfw_model.outputs import save_picture, write_text
+from nsfw_model.outputs import save_picture, sole_writer, write_text
 from nsfw_model.schema import NetParameter
 from nsfw_model.weights import save_weights
 
@@ -161,3 +163,40 @@ for name in WRITERS:
             expected = REFUSED + os.strerror(number)
             ATTACKS.append(Attack("outputs", what, _failing(name, function, number), expected))
     ATTACKS.append(Attack("outputs", f"{name}, killed at each step", _killed(name), "whole after True kills: True"))
+
+
+# What strangers have laid where rows are to be written
+
+
+def _laid(name, lay):
+    def carry_out(folder):
+        (folder / "precious").write_bytes(OLD)
+        lay(folder / name)
+        said = io.StringIO()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+            code = main(["score", str(ROCKET), "--out", str(folder / "rows.csv"), "--force"])
+        return f"exit code {code}, precious {(folder / 'precious').read_bytes() == OLD}: {said.getvalue()}"
+
+    return carry_out
+
+
+LAID = {
+    "a pipe": (lambda path: os.mkfifo(path), "is a pipe, a folder or a device"),
+    "a folder": (lambda path: path.mkdir(), "is a pipe, a folder or a device"),
+    "a link to a device": (lambda path: path.symlink_to("/dev/zero"), "is a pipe, a folder or a device"),
+}
+A_LINK = {"a link": (lambda path: path.symlink_to("precious"), "is a link")}
+for name, what in {"rows.csv": LAID, "rows.csv.run": LAID | A_LINK}.items():
+    for kind, (lay, told) in what.items():
+        refused = rf"exit code 2, precious True: .*{re.escape(name)}: {told}"
+        ATTACKS.append(Attack("outputs", f"{name}: {kind} lies there", _laid(name, lay), refused, None))
+
+
+def _beside_a_painting(folder):
+    """A hidden file of another program, which is not finished yet."""
+    (folder / ".mine.part").write_bytes(OLD)
+    with sole_writer(folder):
+        return (folder / ".mine.part").exists()
+
+
+ATTACKS.append(Attack("outputs", "a hidden file of others is there", _beside_a_painting, "True"))
