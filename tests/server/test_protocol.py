@@ -216,7 +216,7 @@ def test_a_client_that_reads_slowly_gets_all_of_its_answer(serve):
 
 
 @pytest.mark.parametrize(
-    "begin", [b"", b"GET / HT", b"GET / HTTP/1.1\r\n\r\nGET / HT"], ids=["none", "one", "the second"]
+    "begin", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: here\r\n\r\nGET / HT"], ids=["none", "one", "the second"]
 )
 def test_a_head_that_does_not_come_to_its_end_is_not_waited_for(serve, begin):
     app, got = answering(b"")
@@ -239,7 +239,7 @@ def test_an_answer_that_takes_long_is_waited_for(serve):
 
     async def scenario(served):
         client = await served.client()
-        await send(client, b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+        await send(client, b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
         assert (await received(client)).startswith(b"HTTP/1.1 200")
 
     serve(app, scenario, head_seconds=0.2)
