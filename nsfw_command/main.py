@@ -9,12 +9,12 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import open_nsfw
 from nsfw_command import convert, evolve, explain, info, inverse, playground, score, serve, warm_up
 from nsfw_command.arguments import NOT_WRITTEN
-from nsfw_command.terminal import complain
+from nsfw_command.terminal import complain, printable
 from nsfw_model import ModelFileError
 from nsfw_model.outputs import OutputError
 from theano_cpu import TheanoEnvironmentError
@@ -38,6 +38,13 @@ class Interrupted(KeyboardInterrupt):
         self.exit_code = 128 + signal_number
 
 
+class _Parser(argparse.ArgumentParser):
+    """One whose errors quote what was given as it can be shown. Those of subcommands are of this kind, too."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Make the parser; each subcommand adds its own part and sets ``run``, a function of the parsed arguments.
 
@@ -50,7 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     >>> make_parser().parse_args(["score", "img"]).paths
     ['img']
     """
-    parser = argparse.ArgumentParser(prog="open-nsfw", description="Yahoo's Open NSFW in Theano and Lasagne.")
+    parser = _Parser(prog="open-nsfw", description="Yahoo's Open NSFW in Theano and Lasagne.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {open_nsfw.__version__}")
     subparsers = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND", required=True)
     for subcommand in SUBCOMMANDS:

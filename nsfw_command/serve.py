@@ -73,6 +73,8 @@ def run(args: Namespace) -> int:
     """
     from nsfw_server.limits import Limits
 
+    if not args.host.strip():  # it would be every address that this machine has
+        args.refuse("--host: got nothing, expected an address")
     told = {each.name: getattr(args, each.name) for each in fields(Limits)}
     try:
         limits = Limits.from_environment(**{name: value for name, value in told.items() if value is not None})
@@ -86,6 +88,10 @@ def run(args: Namespace) -> int:
         return REFUSED
     try:
         workers.run(args.host, args.port, args.workers, limits, args.json_logs, args.log_level)
+    except UnicodeError as error:  # of what no name of a host can be
+        args.refuse(f"--host: got {args.host!r}, expected an address: {error}")
+    except SystemExit as ended:  # uvicorn has told why, such as a port that is taken
+        return REFUSED if ended.code else DONE
     except KeyboardInterrupt:  # which uvicorn raises again when all is answered
         pass
     return DONE

@@ -40,6 +40,16 @@ def test_help_names_every_subcommand(capsys):
     assert all(name in printed for name in ("score", "convert", "info", "evolve", "inverse"))
 
 
+@pytest.mark.parametrize(
+    "arguments", [["info", "a\n0.1\x1b[2J\u202eb"], ["a\x1bb"], ["score", "--re\x1b"], ["info", "--ver\x1b=a"]]
+)
+def test_names_among_the_arguments_command_no_terminal(arguments, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    said = capsys.readouterr().err
+    assert "\\x1b" in said and all(line.isprintable() for line in said.splitlines())
+
+
 def test_the_module_run_as_a_program_scores(tmp_path):
     process = run_module(ROCKET, folder=tmp_path)
     assert (process.returncode, process.stdout) == (0, f"0.000463  {ROCKET}\n"), process.stderr

@@ -122,6 +122,27 @@ def test_a_limit_that_is_none_is_refused(monkeypatch, capsys):
     assert "OPEN_NSFW_QUEUE: got 'many'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("host, message", [
+    ("", "--host: got nothing, expected an address"),
+    ("  ", "--host: got nothing"),
+    ("a..b", "--host: got 'a..b', expected an address"),
+])  # fmt: skip
+def test_a_host_that_is_none_is_refused(host, message, monkeypatch, capsys):
+    monkeypatch.setattr("uvicorn.run", lambda *arguments, host, **options: host.encode("idna"))
+    monkeypatch.setattr("os.environ", dict(os.environ))
+    with pytest.raises(SystemExit, match="2"):
+        main(["serve", "--host", host])
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_is_the_exit_code_of_what_cannot_be_started():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = [sys.executable, "-m", "nsfw_command", "serve", "--port", str(taken.getsockname()[1])]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert ran.returncode == 2 and "address already in use" in ran.stderr
+
+
 @pytest.fixture(scope="module")
 def service():
     """One with little patience for connections, and much for pictures."""
