@@ -252,6 +252,18 @@ def test_what_is_no_classifier_of_two_classes_and_a_picture_is_refused(size, cla
         Scorer(*save_fully_convolutional(tmp_path, size, classes))
 
 
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_network_of_other_pictures_than_rgb_is_refused(channels, tmp_path):
+    weights, architecture = save_fully_convolutional(tmp_path, 64)
+    filters = np.ones((2, channels, 3, 3), "float32")
+    save_weights(weights, [("conv", [filters, np.zeros(2, "float32")])])
+    text = architecture.read_text()
+    assert "dim: 3 " in text
+    architecture.write_text(text.replace("dim: 3 ", f"dim: {channels} "))
+    with pytest.raises(ModelFileError, match=rf"input: got \({channels}, 64, 64\), expected one picture"):
+        Scorer(weights, architecture)
+
+
 def test_a_network_of_its_own_size_is_scored_by_the_command(tmp_path, capsys):
     weights, architecture = save_fully_convolutional(tmp_path, 227)
     picture = tmp_path / "white.png"

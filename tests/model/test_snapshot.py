@@ -225,6 +225,22 @@ def test_a_pipe_in_its_place_is_not_waited_for(kept, pictures):
     assert kept.is_fifo()
 
 
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize(
+    "owner, user, read", [(0, 12345, True), (12345, 12345, True), (12345, 0, False), (1, 2, False)]
+)
+def test_one_of_this_user_or_of_root_is_read_and_no_other(kept, monkeypatch, owner, user, read):
+    os.chown(kept, owner, owner)
+    monkeypatch.setattr(os, "getuid", lambda: user)
+    assert found() is read
+
+
+def test_none_is_left_where_all_was_compiled_before(here, pictures, monkeypatch):
+    monkeypatch.setattr(snapshot.precompiled, "in_use", lambda: "a folder that is not to be written")
+    assert Scorer(*FILES).scores(pictures).shape == (3,)
+    assert not here.exists()
+
+
 def test_the_oldest_go(here):
     here.mkdir()
     for age in range(10):
