@@ -59,7 +59,7 @@ class Checkpoint:
         try:
             if self.path.stat().st_size > LARGEST_FILE:
                 raise ValueError(f"got {self.path.stat().st_size} bytes, expected at most {LARGEST_FILE}")
-            state = json.loads(read_regular(self.path, LARGEST_FILE))
+            state = json.loads(read_regular(self.path, LARGEST_FILE).decode("utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             reason = str(error).removeprefix(f"{self.path}: ")
             raise CheckpointError(f"{self.path}: cannot be read as a checkpoint: {reason}") from error

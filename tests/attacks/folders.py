@@ -228,16 +228,16 @@ def _left(folder):
     return path
 
 
-def _taken(prepare):
+def _taken(tamper):
     def carry_out(folder):
-        prepare(_left(folder))
+        tamper(_left(folder))
         return "not taken" if snapshot.find(*model_files(), "float32") is None else "taken"
 
     return carry_out
 
 
-for name, prepare in SNAPSHOTS.items():
-    ATTACKS.append(Attack("compiled", f"a snapshot {name}", _taken(prepare), "not taken"))
+for name, tamper in SNAPSHOTS.items():
+    ATTACKS.append(Attack("compiled", f"a snapshot {name}", _taken(tamper), "not taken"))
 
 
 @ATTACKS.on("compiled", "not taken")
