@@ -243,3 +243,20 @@ def test_an_answer_that_takes_long_is_waited_for(serve):
         assert (await received(client)).startswith(b"HTTP/1.1 200")
 
     serve(app, scenario, head_seconds=0.2)
+
+
+def test_headers_are_handed_on_in_their_order(serve):
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(scope["headers"])
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    async def scenario(served):
+        client = await served.client()
+        await send(client, b"GET / HTTP/1.1\r\nHost: here\r\nA: 1\r\nConnection: close\r\nB: 2\r\n\r\n")
+        await received(client)
+
+    serve(app, scenario)
+    assert seen == [[(b"host", b"here"), (b"a", b"1"), (b"connection", b"close"), (b"b", b"2")]]
