@@ -32,13 +32,16 @@ from open_nsfw import nsfw_score  # noqa: E402
 HALVES = {"development": DEVELOPMENT, "unseen": UNSEEN}
 #: Of ordinary pictures only.
 FURTHER = {"development": FURTHER_DEVELOPMENT, "unseen": FURTHER_UNSEEN}
-#: Longest sides of pictures that are inverted at 256x256, at their own size, and robustly: classic, and all families.
-LONGEST = {"plain": 1000, "full size": 400, "robust": 300, "robust wide": 300}
+#: Longest sides of pictures that are inverted at 256x256, there to certain scores, at their own size, and robustly:
+#: classic, and all families.
+LONGEST = {"plain": 1000, "certain": 1000, "full size": 400, "robust": 300, "robust wide": 300}
 #: Rounds over all bases of each kind: every such many parts take part in one.
-ROUNDS, EVERY = 5, {"plain": 1, "full size": 2, "robust": 2, "robust wide": 8}
+ROUNDS, EVERY = 5, {"plain": 1, "certain": 5, "full size": 2, "robust": 2, "robust wide": 4}
 #: A search that stops short of its target has inverted the picture too, if the score has moved by this.
 LEAST_MOVE = 0.3
 TARGETS_UP, TARGETS_DOWN = (0.98, 0.9, 0.6), (0.02, 0.1)
+#: Of the kind "certain": beyond the scores that an inspection tells apart.
+CERTAIN_UP, CERTAIN_DOWN = (0.999, 0.9999), (0.001, 0.0001)
 
 
 def cut(part: Part, rng: random.Random, whole: bool) -> Image.Image:
@@ -131,9 +134,11 @@ def _invert(part: Part, half: str, kind: str, number: int, folder: Path) -> None
     picture.thumbnail((LONGEST[kind], LONGEST[kind]))
     if min(picture.size) < 64:
         picture = picture.resize((256, 256))
-    target = rng.choice(TARGETS_UP if nsfw_score(picture) < 0.5 else TARGETS_DOWN)
+    up, down = (CERTAIN_UP, CERTAIN_DOWN) if kind == "certain" else (TARGETS_UP, TARGETS_DOWN)
+    target = rng.choice(up if nsfw_score(picture) < 0.5 else down)
     options: dict[str, dict[str, Any]] = {
         "plain": {"iterations": rng.choice((20, 40, 80))},
+        "certain": {"iterations": 40, "tolerance": min(target, 1 - target) / 2},
         "full size": {"iterations": rng.choice((20, 40)), "full_resolution": True},
         "robust": {"iterations": 25, "robust": ("classic",)},
         "robust wide": {"iterations": 25, "robust": True},

@@ -40,7 +40,7 @@ from nsfw_experiments.pillow.preprocessing import preprocessing  # noqa: E402
 from nsfw_model.logit import logit_of, score_of  # noqa: E402
 from open_nsfw import get_scorer, resize_image  # noqa: E402
 
-KINDS = ("ordinary", "further", "plain", "full size", "robust", "robust wide", "evolved")
+KINDS = ("ordinary", "further", "plain", "certain", "full size", "robust", "robust wide", "evolved")
 #: Of the standard normal distribution, for intervals of 95 %.
 Z = 1.96
 #: The adaptive attack: the score that it asks for, its steps as in nsfw_experiments.inverse.eot, and its bounds in dB.

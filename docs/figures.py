@@ -29,17 +29,17 @@ def gallery() -> None:
 
 
 def evolution() -> None:
-    """Circles, triangles and a painted picture on their way."""
+    """Circles, triangles and a painted picture on their way, by the default painters."""
     from nsfw_experiments.evolution.fitness import NsfwLogit, Psnr
     from nsfw_experiments.evolution.primitives import Circles, Polygons
-    from nsfw_experiments.evolution.strategies import climbing_toolbox
+    from nsfw_experiments.evolution.strategies import compact_toolbox, least_squares_toolbox
 
     circles, triangles = Circles(), Polygons(3)
-    pictures = stages(climbing_toolbox(circles, 50, NsfwLogit(), seed=0), (0.5, 0.9, 0.99, 0.9999), "{:.4f}")
-    pictures += stages(climbing_toolbox(triangles, 100, NsfwLogit(), seed=0), (0.1, 0.5, 0.9, 0.999), "{:.4f}")
+    pictures = stages(compact_toolbox(circles, 50, NsfwLogit(), seed=0), (0.5, 0.9, 0.99, 0.9999), "{:.4f}")
+    pictures += stages(compact_toolbox(triangles, 100, NsfwLogit(), seed=0), (0.1, 0.5, 0.9, 0.99), "{:.4f}")
     target = Psnr(ROOT / "img/starry_swirls.png")
-    aims = [target.mean_colour_baseline() + gain for gain in (1, 3, 6)]
-    painted = stages(climbing_toolbox(circles, 50, target, seed=0, fine=True), aims, "{:.1f} dB")
+    aims = [target.mean_colour_baseline() + gain for gain in (5, 6, 7)]
+    painted = stages(least_squares_toolbox(circles, 50, target, seed=0), aims, "{:.1f} dB")
     draw_table([*pictures, *painted, (target.target, "the target", False)], "evolution.png")
 
 

@@ -286,6 +286,7 @@ def _draw(
     picture.set_title(f"{fitness.label} {value:.6g}, {progress}")
     curve.plot(evaluations, shown, marker="." if len(shown) == 1 else "")  # a line of one point cannot be seen
     curve.set_xlabel("evaluations")
+    curve.locator_params(axis="x", nbins=5)  # numbers of five digits are wide
     curve.set_ylabel(fitness.label)
     if fitness.label == "NSFW score":
         curve.set_yscale("logit", one_half="0.5")

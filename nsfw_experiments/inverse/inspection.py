@@ -30,8 +30,8 @@ from PIL import Image
 from nsfw_experiments.display import never_raises
 from nsfw_experiments.inverse.attack import SMALLEST_SIDE
 from nsfw_model.logit import logit_of, score_of
-from nsfw_model.picture import explained, open_picture, picture_name
-from nsfw_model.preprocess import RESIZED, Picture, prepare, read_picture
+from nsfw_model.picture import explained, open_picture, picture_name, to_rgb
+from nsfw_model.preprocess import RESIZED, Picture, prepare
 from nsfw_model.scorer import Scorer
 from open_nsfw import get_scorer
 
@@ -39,11 +39,12 @@ from open_nsfw import get_scorer
 INVERTED, ROBUSTLY_INVERTED, NOTHING_FOUND = "inverted", "robustly inverted", "nothing found"
 #: In logits, chosen on one half of pictures and judged on another: benchmarks/inspection.py.
 NOISE_THRESHOLD, SMOOTHING_THRESHOLD = 0.8, 3.0
-#: The logit of a score that is certain; one beyond it counts as this, up and down.
-CERTAIN = logit_of(0.99)
+#: A score that is certain, and its logit; one beyond it counts as this, up and down.
+CERTAIN_SCORE = 0.99
+CERTAIN = logit_of(CERTAIN_SCORE)
 #: Noise of one grey level: how often on the picture itself, and on its 256x256.
 NOISES = 2
-#: Of how many values noise is drawn at once: each takes eight bytes then.
+#: Of how many values noise is drawn at once: each takes eight bytes then, gigabytes for a whole photograph.
 _NOISE_AT_ONCE = 1 << 18
 #: Of the total variation denoising, for values in 0..1.
 TV_WEIGHT, TV_ITERATIONS = 0.2, 40
@@ -66,15 +67,15 @@ class Inspection:
         In logits as these: the mean of the distances after total variation denoising of the 256x256, and after scaling
         that to 64x64 and back.
     remark : str
-        What else the verdict depends on: that a picture is too small to hide a change, or that it is the first frame
-        of an animation; else empty.
+        What else the verdict depends on: that a picture is too small to hide a change, or which of several frames it
+        is; else empty.
     too_small : bool
         Whether the picture is too small to hide a change, and nothing is found whatever the numbers are.
 
     Examples
     --------
     >>> print(Inspection(score=0.98, noise=3.1, smoothing=7.5))
-    inverted: the logit moves by 3.10 under noise of one grey level (threshold 0.8)
+    inverted: the logit, clipped to those of 0.01 and 0.99, moves by 3.10 under noise of one grey level (threshold 0.8)
     >>> Inspection(score=0.013, noise=0.1, smoothing=0.4).verdict
     'nothing found'
     """
@@ -107,7 +108,8 @@ class Inspection:
         -------
         str
         """
-        noise = f"the logit moves by {self.noise:.2f} under noise of one grey level (threshold {NOISE_THRESHOLD:g})"
+        logit = f"the logit, clipped to those of {1 - CERTAIN_SCORE:g} and {CERTAIN_SCORE:g},"
+        noise = f"{logit} moves by {self.noise:.2f} under noise of one grey level (threshold {NOISE_THRESHOLD:g})"
         smoothing = f"by {self.smoothing:.2f} under smoothing (threshold {SMOOTHING_THRESHOLD:g})"
         numbers = noise if self.verdict == INVERTED else f"{noise}, {smoothing}"
         return f"{numbers}; {self.remark}" if self.remark else numbers
@@ -136,7 +138,8 @@ def inspect(image: Picture, seed: int = 0, scorer: Scorer | None = None) -> Insp
     Parameters
     ----------
     image : str, Path, bytes, binary file, ndarray or PIL.Image.Image
-        See `open_nsfw.read_picture`. An animation stands for its first frame; the remark says so.
+        See `open_nsfw.read_picture`. An animation stands for its first frame, and an opened one for that which it is
+        at; the remark says so.
     seed : int
         Of the noise.
     scorer : nsfw_model.scorer.Scorer, optional
@@ -157,8 +160,9 @@ def inspect(image: Picture, seed: int = 0, scorer: Scorer | None = None) -> Insp
     >>> inspect("img/coffee.jpg").verdict
     'nothing found'
     """
-    scorer = scorer or get_scorer()
-    pixels = np.asarray(read_picture(image))
+    scorer, name, opened = scorer or get_scorer(), picture_name(image), open_picture(image)
+    with explained(name):
+        pixels = np.asarray(to_rgb(opened, name))
     inputs = np.stack([prepare(look, scorer.input_size) for look in _looks(pixels, seed)])
     logits = scorer.logits(inputs)
     too_small = min(pixels.shape[:2]) < SMALLEST_SIDE
@@ -167,8 +171,8 @@ def inspect(image: Picture, seed: int = 0, scorer: Scorer | None = None) -> Insp
         remarks.append(
             f"{pixels.shape[1]}x{pixels.shape[0]} pixels are too few to hide a change ({SMALLEST_SIDE} a side at least)"
         )
-    if _is_animation(image):
-        remarks.append("the first frame of an animation")
+    if getattr(opened, "is_animated", False):
+        remarks.append(f"frame {opened.tell() + 1} of several" if opened.tell() else "the first of several frames")
     return Inspection(score_of(float(logits[0])), *moves(logits), "; ".join(remarks), too_small)
 
 
@@ -261,8 +265,3 @@ def _noisy(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
         part = plain[begin : begin + _NOISE_AT_ONCE]
         noisy[begin : begin + part.size] = np.clip(part + random.integers(-1, 2, part.size), 0, 255)
     return noisy.reshape(pixels.shape)
-
-
-def _is_animation(image: Picture) -> bool:
-    with explained(picture_name(image)):
-        return getattr(open_picture(image), "is_animated", False)

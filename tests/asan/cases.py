@@ -15,6 +15,7 @@ from theano_cpu.onednn.operation import WIDTHS
 from theano_cpu.onednn.runtime import has_bfloat16, native_module, set_num_threads
 
 CHANNELS = (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33)
+FILTERS = (*CHANNELS, 32, 64, 64, 96)
 THREADS = (1, 2, 3, 5, 16)
 
 Shape = tuple[int, int, int, int]
@@ -130,7 +131,8 @@ def _convolution_shapes(rng: np.random.Generator) -> tuple[Geometry, Shape, list
     """A geometry, the weights' shape, and shapes of pictures that they fit."""
     while True:
         groups = int(rng.choice((1, 1, 1, 2, 3, 8)))
-        channels, filters = (int(rng.choice((1, 2, 3, 8)) if groups > 1 else rng.choice(CHANNELS)) for _ in "io")
+        few = (1, 2, 3, 8)
+        channels, filters = (int(rng.choice(few if groups > 1 else usual)) for usual in (CHANNELS, FILTERS))
         geometry = _geometry(rng, groups)
         w = (filters * groups, channels, *_pair(rng, 1, 7))
         count = 10 if rng.integers(50) == 0 else int(rng.integers(1, 4))  # more than are kept at once

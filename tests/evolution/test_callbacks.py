@@ -141,6 +141,17 @@ def test_the_progress_bar_is_silent_elsewhere(evolution, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("evaluations", [900, 8000, 16_000, 20_000, 1_000_000])
+def test_numbers_below_the_curve_do_not_run_into_each_other(evolution, evaluations):
+    evolution.run(1)
+    evolution.logbook.record(evaluations=evaluations, max=evolution.best.fitness.values[0])
+    figure = draw_progress(evolution)
+    figure.canvas.draw()
+    labels = [label.get_window_extent() for label in figure.axes[1].get_xticklabels() if label.get_text()]
+    assert len(labels) > 2
+    assert all(right.x0 - left.x1 > left.width / 8 for left, right in zip(labels, labels[1:]))
+
+
 def test_the_progress_figure_has_the_picture_and_the_curve(evolution):
     evolution.run(5)
     picture, curve = draw_progress(evolution).axes

@@ -81,6 +81,13 @@ CASES = {
     "depthwise": dict(x=(2, 8, 9, 16), w=(16, 1, 3, 3), pad=(1, 1), groups=16),
     "odd channels": dict(x=(3, 6, 5, 5), w=(7, 5, 3, 3)),
     "few channels, stride 3": dict(x=(1, 14, 13, 1), w=(4, 1, 5, 5), stride=(3, 3), pad=(1, 2)),
+    "few 1x1 of 32 filters": dict(x=(1, 13, 7, 24), w=(32, 24, 1, 1)),
+    "many 1x1 of 64 filters": dict(x=(3, 30, 10, 20), w=(64, 20, 1, 1)),
+    "1x1 of more products than are multiplied at once": dict(x=(1, 5, 5, 300), w=(64, 300, 1, 1)),
+    "3x3 of 64 filters": dict(x=(2, 9, 7, 16), w=(64, 16, 3, 3), pad=(1, 1)),
+    "7x7 stride 2 of 64 filters": dict(x=(1, 47, 46, 3), w=(64, 3, 7, 7), stride=(2, 2), pad=(3, 3)),
+    "rectangular, of 96 filters": dict(x=(2, 13, 9, 8), w=(96, 8, 3, 2), pad=(2, 1), stride=(2, 3)),
+    "wide rows of 64 filters": dict(x=(1, 4, 250, 6), w=(64, 6, 1, 3)),
     "kernel smaller than stride": dict(x=(1, 11, 11, 2), w=(3, 2, 1, 1), stride=(2, 2)),
 }
 DEFAULTS = dict(stride=(1, 1), pad=(0, 0), dilation=(1, 1), groups=1)

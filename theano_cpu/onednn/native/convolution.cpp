@@ -5,6 +5,8 @@
 #include "operation.hpp"
 #include "plans.hpp"
 #include "primitive.hpp"
+#include "tiles.hpp"
+#include "vectors.hpp"
 
 namespace {
 
@@ -177,7 +179,25 @@ private:
     std::map<std::string, std::shared_ptr<Weights>> forms;
 };
 
-// relu(convolution(x, w) + b + residual)
+template <class Direct>
+std::unique_ptr<DirectConvolution> made_if_it_pays(const DirectShape &shape, float slope, bool always) {
+    if (!Direct::applies(shape) || !(always || Direct::pays(shape))) return nullptr;
+    return std::unique_ptr<DirectConvolution>(new Direct(shape, slope));
+}
+
+// One of this module's own convolutions, or nothing where oneDNN's is the faster one, unless `always`.
+inline std::unique_ptr<DirectConvolution> direct_convolution(const DirectShape &shape, bool bfloat16, float slope,
+                                                             bool always) {
+#if HAS_TILES
+    if (bfloat16) return made_if_it_pays<TileConvolution>(shape, slope, always);
+#endif
+#if HAS_VECTORS
+    if (!bfloat16) return made_if_it_pays<VectorConvolution>(shape, slope, always);
+#endif
+    return nullptr;
+}
+
+// relu(convolution(x, w) + b + residual), and a pooling of it perhaps.
 class Convolution : public Operation {
 public:
     explicit Convolution(const Settings &settings)
@@ -187,7 +207,8 @@ public:
           relu(integer(settings, "relu")),
           slope(float(setting(settings, "negative_slope").at(0))),
           type(integer(settings, "bfloat16") ? dnnl_bf16 : dnnl_f32),
-          weights(integer(settings, "frozen_weights")) {}
+          is_frozen(integer(settings, "frozen_weights")),
+          weights(is_frozen) {}
 
     Arguments inputs(size_t) const override {
         const int width = type == dnnl_bf16 ? 2 : 4;
@@ -205,53 +226,71 @@ public:
     }
     int replaced() const override { return has_residual ? 2 + has_bias : -1; }
 
+    bool absorb(std::unique_ptr<Operation> &next) override {
+        if (!is_frozen || has_residual || type != dnnl_f32 || pool || !dynamic_cast<ByRows *>(next.get())) return false;
+        pool = std::move(next);
+        return true;
+    }
+
     std::vector<Shape> output_shapes(const Tensors &in) override {
         Shape y = geometry.output_shape(in[0].shape, in[1].shape);
         if (has_bias)
             require(in[2].shape == Shape{y[3]}, "the bias has shape " + text(in[2].shape) + ", expected " + text({y[3]}));
         if (has_residual)
             require(in.back().shape == y, "the residual has shape " + text(in.back().shape) + ", expected " + text(y));
-        return {y};
+        return pool ? pool->output_shapes({{nullptr, y}}) : std::vector<Shape>{y};
     }
 
     void prepare(const Tensors &in, const Tensors &out) override {
         bool in_place = has_residual && in.back().data == out[0].data;
         Shape key = joined(joined(in[0].shape, in[1].shape), {in_place});
-        plans.get(key, [&] { return make(in, out, in_place); });
+        plans.get(key, [&] { return make(in, in_place); });
     }
 
     void run(const Tensors &in, const Tensors &out) override {
         Plan &plan = *plans.last();
-        if (plan.copies_residual) copy_parallel(in.back(), out[0]);
-        void *data[5] = {plan.weights->in_layout(plan.primitive->wanted(dnnl_query_weights_md), in[1].floats()),
-                         in[0].data, out[0].data};
-        size_t count = 3;
-        if (has_bias) data[count++] = in[2].data;
-        if (plan.separate_residual) data[count++] = in.back().data;
-        plan.primitive->run(data, count);
+        if (!pool) return run_whole(plan, in, out[0]);
+        if (plan.direct && plan.direct->has_rows()) return run_by_rows(plan, in, out[0]);
+        const Tensor whole{scratch<Convolution, float>(product(plan.output)), plan.output};
+        run_whole(plan, in, whole);
+        pool->run({whole}, out);
     }
 
     std::vector<std::string> implementations() const override {
         if (!plans.last()) return {};
-        return {plans.last()->primitive->implementation_name()};
+        return {plans.last()->direct ? plans.last()->direct->name() : plans.last()->primitive->implementation_name()};
     }
 
 private:
+    // One of oneDNN's primitives, or this module's own.
     struct Plan {
         std::unique_ptr<Primitive> primitive;
+        std::unique_ptr<DirectConvolution> direct;
         std::shared_ptr<Weights> weights;
+        Shape output;  // before the pooling
         bool separate_residual = false, copies_residual = false;
     };
 
-    std::unique_ptr<Plan> make(const Tensors &in, const Tensors &out, bool in_place) {
-        ConvolutionSpec c{channels_first(in[0].shape), grouped(in[1].shape, geometry.groups), channels_first(out[0].shape),
+    // What is pooled at a time stays in a cache that a core has to itself.
+    static constexpr dnnl_dim_t most_pooled_bytes = 1 << 18;
+
+    std::unique_ptr<Plan> make(const Tensors &in, bool in_place) {
+        std::unique_ptr<Plan> plan(new Plan);
+        plan->output = geometry.output_shape(in[0].shape, in[1].shape);
+        ConvolutionSpec c{channels_first(in[0].shape), grouped(in[1].shape, geometry.groups), channels_first(plan->output),
                           geometry.stride, geometry.dilation, geometry.pad, geometry.pad};
         c.bias = has_bias;
         c.relu = relu;
         c.slope = slope;
         c.type = type;
         c.residual = has_residual ? Residual::in_place : Residual::none;
-        std::unique_ptr<Plan> plan(new Plan);
+        plan->direct = make_direct(in, plan->output);
+        if (const DirectConvolution *direct = plan->direct.get()) {
+            const std::shared_ptr<DirectConvolution> arranges = make_direct(in, plan->output);
+            plan->weights = weights.get(direct->name(), in[1].shape, plain_weights(direct->weights_shape(), type),
+                                        [arranges](const float *from, float *to) { arranges->arrange_weights(from, to); });
+            return plan;
+        }
         plan->weights = weights.get("plain", in[1].shape, plain_weights(c.weights));
         if (has_residual && !in_place) {
             ConvolutionSpec separate = c;
@@ -268,6 +307,83 @@ private:
         return plan;
     }
 
+    // Weights that change would have to be arranged anew at each run.
+    std::unique_ptr<DirectConvolution> make_direct(const Tensors &in, const Shape &y) const {
+        const bool plain = geometry.groups == 1 && geometry.dilation.rows == 1 && geometry.dilation.columns == 1;
+        if (!is_frozen || !plain) return nullptr;
+        const Shape &x = in[0].shape, &w = in[1].shape;
+        const DirectShape shape{x[0], x[1], x[2], x[3], w[2], w[3], w[0], y[1], y[2], geometry.stride, geometry.pad};
+        return direct_convolution(shape, type == dnnl_bf16, relu ? slope : 1, bool(pool));
+    }
+
+    void run_whole(const Plan &plan, const Tensors &in, const Tensor &out) const {
+        if (plan.direct) return plan.direct->run(arrays(plan, in, out.data));
+        if (plan.copies_residual) copy_parallel(in.back(), out);
+        void *data[5] = {plan.weights->in_layout(plan.primitive->wanted(dnnl_query_weights_md), in[1].floats()),
+                         in[0].data, out.data};
+        size_t count = 3;
+        if (has_bias) data[count++] = in[2].data;
+        if (plan.separate_residual) data[count++] = in.back().data;
+        plan.primitive->run(data, count);
+    }
+
+    Arrays arrays(const Plan &plan, const Tensors &in, void *target) const {
+        const void *arranged = plan.weights->in_layout(plan.weights->desc(), in[1].floats());
+        return {in[0].data, arranged, has_bias ? in[2].floats() : nullptr, has_residual ? in.back().data : nullptr, target};
+    }
+
+    // Each thread computes some rows and pools them, then the next ones.
+    void run_by_rows(const Plan &plan, const Tensors &in, const Tensor &out) const {
+        const Shape &y = plan.output, &z = out.shape;
+        const ByRows &pooling = dynamic_cast<const ByRows &>(*pool);
+        const dnnl_dim_t width = type == dnnl_bf16 ? 2 : 4, y_row = width * y[2] * y[3], z_row = width * z[2] * z[3];
+        const dnnl_dim_t some = std::max<dnnl_dim_t>(1, most_pooled_bytes / y_row * z[1] / y[1]);
+        dnnl_dim_t most = 0;  // rows at once
+        for (dnnl_dim_t i = 0; i < z[1]; ++i)
+            most = std::max(most, pooling.rows_for(y, std::min(i + some, z[1]) - 1).second - pooling.rows_for(y, i).first);
+        const Arrays all = arrays(plan, in, nullptr);
+        in_parallel(z[0] * z[1], y_row * y[1] / z[1], [&](dnnl_dim_t row, dnnl_dim_t end) {
+            RowBuffer buffer(y_row, most);
+            for (dnnl_dim_t next; row < end; row = next) {
+                const dnnl_dim_t picture = row / z[1], first = row % z[1];
+                next = std::min({row + some, end, row + z[1] - first});
+                const Range wanted{picture * y[1] + pooling.rows_for(y, first).first,
+                                   picture * y[1] + pooling.rows_for(y, first + next - row - 1).second};
+                const dnnl_dim_t missing = buffer.move_to(wanted);
+                Arrays part = all;
+                part.target = buffer.at(missing);
+                part.first = missing * y[2];
+                plan.direct->run_rows({missing, wanted.end}, part);
+                for (dnnl_dim_t i = row; i < next; ++i)
+                    pooling.make_row(y, i % z[1], buffer.at(picture * y[1] + pooling.rows_for(y, i % z[1]).first),
+                                     static_cast<char *>(out.data) + i * z_row);
+            }
+        });
+    }
+
+    // Some consecutive rows of a picture.
+    class RowBuffer {
+    public:
+        RowBuffer(size_t row_bytes, dnnl_dim_t most)
+            : row_bytes(row_bytes), memory(scratch<RowBuffer, char>(row_bytes * most)) {}
+
+        // Begins with other rows, and keeps those of them that are there; returns the first that is not.
+        dnnl_dim_t move_to(Range wanted) {
+            const bool keeps = wanted.begin >= rows.begin && wanted.begin < rows.end;
+            const dnnl_dim_t missing = keeps ? std::min(rows.end, wanted.end) : wanted.begin;
+            if (keeps) std::memmove(memory, at(wanted.begin), (missing - wanted.begin) * row_bytes);
+            rows = wanted;
+            return missing;
+        }
+
+        char *at(dnnl_dim_t row) const { return memory + (row - rows.begin) * row_bytes; }
+
+    private:
+        size_t row_bytes;
+        char *memory;
+        Range rows{0, 0};
+    };
+
     void copy_parallel(const Tensor &from, const Tensor &to) const {
         size_t width = type == dnnl_bf16 ? 2 : 4;
         in_parallel(from.size(), 1, [&](dnnl_dim_t begin, dnnl_dim_t end) {
@@ -280,6 +396,8 @@ private:
     bool has_bias, has_residual, relu;
     float slope;
     dnnl_data_type_t type;
+    bool is_frozen;
+    std::unique_ptr<Operation> pool;
     SharedWeights weights;
     Plans<Plan> plans;
 };

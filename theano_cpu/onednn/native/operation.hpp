@@ -42,9 +42,21 @@ struct Argument {
 using Arguments = std::vector<Argument>;
 constexpr int any_axes = -1;
 
+// An operation that makes each row of its pictures of a few rows of those it is given.
+class ByRows {
+public:
+    virtual ~ByRows() = default;
+    // Of pictures of shape `x`: the rows, the last one excluded, that a row of the output is made of.
+    virtual std::pair<dnnl_dim_t, dnnl_dim_t> rows_for(const Shape &x, dnnl_dim_t row) const = 0;
+    // `from` is the first of them.
+    virtual void make_row(const Shape &x, dnnl_dim_t row, const void *from, void *to) const = 0;
+};
+
 class Operation {
 public:
     virtual ~Operation() = default;
+    // Takes over an operation that alone reads its output, where it can do both at once.
+    virtual bool absorb(std::unique_ptr<Operation> &) { return false; }
     // What it reads; `given` is the number of inputs that there are, for operations that take some more or less.
     virtual Arguments inputs(size_t given) const = 0;
     // The bytes of a value of each output.

@@ -65,7 +65,7 @@ struct PoolSettings {
     }
 };
 
-class Pool : public Operation {
+class Pool : public Operation, public ByRows {
 public:
     explicit Pool(const Settings &settings) : pool(settings), is_narrow(integer(settings, "bfloat16")) {
         require(!is_narrow || pool.mode == PoolMode::maximum, "an average of bfloat16 numbers is none itself");
@@ -77,34 +77,44 @@ public:
     std::vector<Shape> output_shapes(const Tensors &in) override { return {pool.output_shape(in[0].shape)}; }
 
     void run(const Tensors &in, const Tensors &out) override {
+        const Shape &x = in[0].shape, &y = out[0].shape;
+        const size_t width = is_narrow ? 2 : 4, row_bytes = width * x[2] * x[3];
+        in_parallel(y[0] * y[1], y[2] * x[3] * pool.size.rows, [&](dnnl_dim_t first, dnnl_dim_t last) {
+            for (dnnl_dim_t row = first; row < last; ++row) {
+                const dnnl_dim_t top = row / y[1] * x[1] + rows_for(x, row % y[1]).first;
+                make_row(x, row % y[1], static_cast<const char *>(in[0].data) + top * row_bytes,
+                         static_cast<char *>(out[0].data) + row * width * y[2] * y[3]);
+            }
+        });
+    }
+
+    std::pair<dnnl_dim_t, dnnl_dim_t> rows_for(const Shape &x, dnnl_dim_t row) const override {
+        const Windows rows = pool.rows(x);
+        return {rows.begin(row), rows.end(row)};
+    }
+
+    void make_row(const Shape &x, dnnl_dim_t row, const void *from, void *to) const override {
         if (is_narrow)
-            run_with(in[0].halves(), out[0].halves(), in[0].shape, out[0].shape, Larger());
+            make_row_with(static_cast<const uint16_t *>(from), static_cast<uint16_t *>(to), x, row, Larger());
         else if (pool.mode == PoolMode::maximum)
-            run_with(in[0].floats(), out[0].floats(), in[0].shape, out[0].shape, Larger());
+            make_row_with(static_cast<const float *>(from), static_cast<float *>(to), x, row, Larger());
         else
-            run_with(in[0].floats(), out[0].floats(), in[0].shape, out[0].shape, std::plus<float>());
+            make_row_with(static_cast<const float *>(from), static_cast<float *>(to), x, row, std::plus<float>());
     }
 
 private:
     // First the rows of the windows become one, and then its columns: long loops, and each value is read once or twice.
     template <class Value, class Combine>
-    void run_with(const Value *from, Value *to, const Shape &x, const Shape &y, Combine combined) const {
+    void make_row_with(const Value *from, Value *to, const Shape &x, dnnl_dim_t row, Combine combined) const {
         const Windows rows = pool.rows(x), columns = pool.columns(x);
         const dnnl_dim_t channels = x[3], width = x[2] * channels;
-        in_parallel(y[0] * y[1], y[2] * channels * pool.size.rows, [&](dnnl_dim_t first, dnnl_dim_t last) {
-            Block<float> line = block<float>(width);
-            for (dnnl_dim_t row = first; row < last; ++row) {
-                const dnnl_dim_t i = row % y[1];
-                const Value *top = from + (row / y[1] * x[1] + rows.begin(i)) * width;
-                fold(line.get(), top, width, rows.end(i) - rows.begin(i), width, 1.f, combined);
-                for (dnnl_dim_t j = 0; j < y[2]; ++j) {
-                    const float *left = line.get() + columns.begin(j) * channels;
-                    const float weight = pool.mode == PoolMode::maximum ? 1.f : pool.weight(rows, i, columns, j);
-                    fold(to + (row * y[2] + j) * channels, left, channels, columns.end(j) - columns.begin(j), channels,
-                         weight, combined);
-                }
-            }
-        });
+        const Block<float> line = block<float>(width);
+        fold(line.get(), from, width, rows.end(row) - rows.begin(row), width, 1.f, combined);
+        for (dnnl_dim_t j = 0; j < columns.outputs; ++j) {
+            const float *left = line.get() + columns.begin(j) * channels;
+            const float weight = pool.mode == PoolMode::maximum ? 1.f : pool.weight(rows, row, columns, j);
+            fold(to + j * channels, left, channels, columns.end(j) - columns.begin(j), channels, weight, combined);
+        }
     }
 
     // The second comparison lets a NaN win, and stay.

@@ -45,6 +45,7 @@ public:
             require(*result >= input_count + this->constants.size() && *result < widths.size() &&
                         std::find(this->results.begin(), result, *result) == result,
                     "a result is what a step computes, and each is another");
+        for (size_t i = 0; i < steps.size(); ++i) absorb(i);
         prepared.assign(steps.size(), {0, 0});
     }
 
@@ -143,6 +144,22 @@ private:
         require(!widths[value] || widths[value] == read.width, step.label + " reads an input in another width");
         widths[value] = argument.width = read.width;
         if (argument.axes == any_axes) argument.axes = read.axes;
+    }
+
+    // Lets a step do also what alone reads its output.
+    void absorb(size_t i) {
+        const size_t output = steps[i].outputs[0];
+        const auto reads = [&](const Step &step) {
+            return std::find(step.inputs.begin(), step.inputs.end(), output) != step.inputs.end();
+        };
+        const auto reader = std::find_if(steps.begin(), steps.end(), reads);
+        if (steps[i].outputs.size() != 1 || std::find(results.begin(), results.end(), output) != results.end()) return;
+        if (reader == steps.end() || reader->inputs.size() != 1 || std::count_if(steps.begin(), steps.end(), reads) != 1)
+            return;
+        if (!steps[i].operation->absorb(reader->operation)) return;
+        steps[i].label += " and " + reader->label;
+        steps[i].outputs = reader->outputs;
+        steps.erase(reader);
     }
 
     void infer(const Tensors &in) {

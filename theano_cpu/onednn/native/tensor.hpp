@@ -83,6 +83,20 @@ Block<T> block(size_t count) {
     return Block<T>(static_cast<T *>(allocate(count * sizeof(T))));
 }
 
+// Memory of this thread for a purpose, which keeps it for the next time.
+template <class Purpose, class Value>
+Value *scratch(size_t count) {
+    static thread_local Block<Value> memory;
+    static thread_local size_t capacity = 0;
+    if (count > capacity) {
+        capacity = 0;
+        memory.reset();
+        memory = block<Value>(count);
+        capacity = count;
+    }
+    return memory.get();
+}
+
 // Pieces of large blocks, for what is kept: weights of all layers then lie in few huge pages. A block goes with the last
 // of its pieces.
 class Pieces {
