@@ -139,10 +139,19 @@ def test_every_pooling_of_every_convolution_is_the_same_apart(pool):
 def test_what_is_not_a_number_stays_so_and_goes_no_further():
     x, w = random(1, 9, 9, 8), random(32, 8, 3, 3)
     x[0, 4, 4, 2] = np.nan
-    y = convolution(w, pad=1, relu=True)(x)
+    y = convolution(w, pad=1)(x)
     reached = np.zeros((9, 9), bool)
     reached[3:6, 3:6] = True
     np.testing.assert_array_equal(np.isnan(y[0]), np.broadcast_to(reached[..., np.newaxis], y[0].shape))
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.5])
+def test_what_is_not_a_number_is_rectified_as_by_onednn(slope):
+    x, w = np.full((1, 2, 2, 4), np.nan, "float32"), np.ones((32, 4, 1, 1), "float32")
+    ours = convolution(w, relu=True, negative_slope=slope)(x)
+    tx, tw = T.tensor4(), T.tensor4()
+    theirs = theano.function([tx, tw], ops.conv2d(tx, tw, relu=True, negative_slope=slope), mode=ops.fast_compile())
+    np.testing.assert_array_equal(ours, theirs(x, w))
 
 
 def test_minus_infinity_is_rectified_to_zero():

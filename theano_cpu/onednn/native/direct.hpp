@@ -29,10 +29,11 @@ struct Arrays {
     dnnl_dim_t first = 0;
 };
 
-// The ReLU of a vector, with slopes below zero. What is not a number stays so, and infinity times zero is zero.
+// The ReLU of a vector, with slopes below zero. As in oneDNN, all but positive numbers become zero if the slope is zero:
+// what is not a number too.
 template <class Vector>
 Vector rectified(Vector value, Vector slope) {
-    return value < 0 ? (slope == 0 ? Vector{} : value * slope) : value;
+    return value > 0 ? value : slope == 0 ? Vector{} : value * slope;
 }
 
 struct Range {
