@@ -8,6 +8,7 @@ import re
 import resource
 import select
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -79,6 +80,7 @@ def _be_the_attack(attack: Attack, folder: Path, writable: int) -> None:
     try:
         os.setsid()
         os.chdir(folder)
+        sys.dont_write_bytecode = True  # a full disk would leave half of a module's
         silence = os.open(os.devnull, os.O_RDWR)
         for descriptor in range(3):  # decoders complain by themselves
             os.dup2(silence, descriptor)

@@ -57,3 +57,8 @@ def test_an_architecture_beyond_the_limit_is_not_read_for_the_name_of_its_snapsh
     with large.open("wb") as file:
         file.truncate(1 << 40)  # none of it on the disk
     assert snapshot.find(ROOT / "nsfw.pkl", large, "float32") is None
+
+
+def test_no_more_memory_is_asked_for_than_the_file_has_bytes(tmp_path):
+    (tmp_path / "short").write_bytes(b"12345")
+    assert read_regular(tmp_path / "short", 1 << 50) == b"12345"
