@@ -84,8 +84,8 @@ public:
     template <class Function>
     void run(Function function) const {
         const dnnl_dim_t parts = row_parts * panel_parts;
-#pragma omp parallel num_threads(int(parts)) if (parts > 1)
-        // OpenMP may give fewer threads than were asked for
+        // Never fewer threads than oneDNN takes: libgomp ends those that are left over, and starts them anew
+#pragma omp parallel if (parts > 1)
         for (dnnl_dim_t part = omp_get_thread_num(); part < parts; part += omp_get_num_threads())
             function(cut(rows, part / panel_parts, row_parts), cut(panels, part % panel_parts, panel_parts));
     }
