@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -266,7 +267,12 @@ def test_sigterm_ends_it_behind_what_it_has_accepted():
         threads = [threading.Thread(target=lambda: found.append(status(port))) for _ in range(12)]
         for thread in threads:
             thread.start()
-        until(lambda: b"open_nsfw_queue 12.0" in ask(port, "GET", "/metrics")[2] or found)
+
+        def accepted():
+            queue = re.search(rb"^open_nsfw_queue (\S+)", ask(port, "GET", "/metrics")[2], re.MULTILINE)
+            return float(queue.group(1)) + len(found)
+
+        until(lambda: accepted() == 12)
         process.terminate()
         for thread in threads:
             thread.join()
