@@ -197,6 +197,12 @@ class TestBrokenFilms:
         for twentieth in range(1, 20):
             refuse(whole[: len(whole) * twentieth // 20], "truncated: got [0-9]+ bytes, expected [0-9]+")
 
+    def test_samples_that_are_promised_and_not_there_are_refused_before_room_is_made_for_them(self):
+        data = bytearray(film(GREYS))
+        at = data.index(b"stsz")
+        struct.pack_into(">II", data, at + 8, 242, 50_000_000)  # 1.8 GB, without any of their bytes
+        refuse(bytes(data), "truncated: got [0-9]+ bytes, expected 12100000000")
+
     def test_the_second_is_named(self):
         whole = bytearray(film(GREYS, codec="libx264", key_frames=10))
         middle = len(whole) // 2
