@@ -265,7 +265,7 @@ private:
     // One of oneDNN's primitives, or this module's own.
     struct Plan {
         std::unique_ptr<Primitive> primitive;
-        std::unique_ptr<DirectConvolution> direct;
+        std::shared_ptr<DirectConvolution> direct;
         std::shared_ptr<Weights> weights;
         Shape output;  // before the pooling
         bool separate_residual = false, copies_residual = false;
@@ -285,10 +285,9 @@ private:
         c.type = type;
         c.residual = has_residual ? Residual::in_place : Residual::none;
         plan->direct = make_direct(in, plan->output);
-        if (const DirectConvolution *direct = plan->direct.get()) {
-            const std::shared_ptr<DirectConvolution> arranges = make_direct(in, plan->output);
+        if (const std::shared_ptr<DirectConvolution> direct = plan->direct) {
             plan->weights = weights.get(direct->name(), in[1].shape, plain_weights(direct->weights_shape(), type),
-                                        [arranges](const float *from, float *to) { arranges->arrange_weights(from, to); });
+                                        [direct](const float *from, float *to) { direct->arrange_weights(from, to); });
             return plan;
         }
         plan->weights = weights.get("plain", in[1].shape, plain_weights(c.weights));
