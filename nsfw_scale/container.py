@@ -1,28 +1,23 @@
 """Whether the file of a film is as long as its container says: FFmpeg takes one that was cut for a shorter film.
 
-The boxes of an MP4 [1]_, the segment of a Matroska [2]_ and the lists of an AVI [3]_ have their sizes in front of them,
-and tables of an MP4 say how many bytes its samples have.
-An MPEG stream, a transport stream and an FLV do not say how long they are.
+The boxes of an MP4 (`nsfw_scale.boxes`), the segment of a Matroska [1]_ and the lists of an AVI [2]_ have their sizes
+in front of them. An MPEG stream, a transport stream and an FLV do not say how long they are.
 
 References
 ----------
-.. [1] ISO/IEC 14496-12 (ISO base media file format), 4.2
-.. [2] IETF, RFC 8794, "Extensible Binary Meta Language", section 6
-.. [3] Microsoft, "AVI RIFF File Reference", https://learn.microsoft.com/windows/win32/directshow/avi-riff-file-reference
+.. [1] IETF, RFC 8794, "Extensible Binary Meta Language", section 6
+.. [2] Microsoft, "AVI RIFF File Reference", https://learn.microsoft.com/windows/win32/directshow/avi-riff-file-reference
 """
 
 from __future__ import annotations
 
 import io
-import re
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from nsfw_model.integrity import DamagedError
-
-#: Boxes of an MP4, of which one that is written in pieces has two for each.
-MAX_BOXES = 1 << 20
+from nsfw_scale.boxes import ends_of_boxes
 
 
 def check_length(file: BinaryIO, noun: str) -> None:
@@ -37,7 +32,7 @@ def check_length(file: BinaryIO, noun: str) -> None:
     Raises
     ------
     DamagedError
-        If it does.
+        If it does, or if an MP4 breaks a limit of `nsfw_scale.boxes`.
 
     Examples
     --------
@@ -47,39 +42,10 @@ def check_length(file: BinaryIO, noun: str) -> None:
     """
     length = file.seek(0, io.SEEK_END)
     file.seek(0)
-    expected = max(_ENDS[noun](file, length), default=0) if noun in _ENDS else 0
+    for expected in _ENDS[noun](file, length) if noun in _ENDS else ():
+        if expected > length:
+            raise DamagedError(f"truncated: got {length} bytes, expected {expected}")
     file.seek(0)
-    if expected > length:
-        raise DamagedError(f"truncated: got {length} bytes, expected {expected}")
-
-
-def _ends_of_boxes(file: BinaryIO, length: int) -> Iterator[int]:
-    """Where the boxes of an MP4 end."""
-    at = 0
-    for _ in range(MAX_BOXES):
-        file.seek(at)
-        header = file.read(16)
-        if len(header) < 8:
-            return
-        (size,) = struct.unpack_from(">I", header)
-        if size == 1 and len(header) == 16:
-            (size,) = struct.unpack_from(">Q", header, 8)
-        if size < 8 or at + size > length:  # 0: to the end
-            yield at + size
-            return
-        if header[4:8] == b"moov":
-            file.seek(at)
-            yield from _bytes_of_samples(file.read(size))
-        at += size
-    raise DamagedError(f"got more than nsfw_scale.container.MAX_BOXES = {MAX_BOXES} boxes")
-
-
-def _bytes_of_samples(moov: bytes) -> Iterator[int]:
-    """What tables of sample sizes (8.7.3.2) promise: FFmpeg makes room for each sample, whether it is there or not."""
-    for found in re.finditer(rb"stsz", moov):
-        if found.end() + 12 <= len(moov):
-            size, count = struct.unpack_from(">II", moov, found.end() + 4)
-            yield size * count if size else 4 * count
 
 
 def _ends_of_lists(file: BinaryIO, length: int) -> Iterator[int]:
@@ -111,4 +77,4 @@ def _ends_of_segment(file: BinaryIO, length: int) -> Iterator[int]:
 
 
 _SEGMENT = b"\x18\x53\x80\x67"
-_ENDS = {"mp4": _ends_of_boxes, "mkv": _ends_of_segment, "avi": _ends_of_lists}
+_ENDS = {"mp4": ends_of_boxes, "mkv": _ends_of_segment, "avi": _ends_of_lists}

@@ -18,6 +18,7 @@ playlists are none of them, and nothing else is opened.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -53,6 +54,12 @@ CODECS = frozenset(
     "av1 cinepak dnxhd dvvideo ffv1 flv1 h263 h264 hevc mjpeg mpeg1video mpeg2video mpeg4 msmpeg4v1 msmpeg4v2 "
     "msmpeg4v3 png prores qtrle rawvideo svq1 svq3 theora vc1 vp3 vp6 vp6a vp6f vp8 vp9 wmv1 wmv2 wmv3".split()
 )
+#: Names under which FFmpeg has decoders of these codecs, besides.
+_DECODERS = CODECS | {"flv", "libdav1d", "msmpeg4"}
+#: Pixels of a film's frame, of which a codec may keep sixteen: the most that H.264, HEVC and AV1 know below level 6.3.
+MAX_FILM_PIXELS = 35_651_584
+#: Threads that decode a film, each of which may keep a frame.
+MAX_FILM_THREADS = 4
 #: Seconds of a film that is decoded as a whole.
 WHOLE_SECONDS = 60.0
 #: Seconds between key frames of which nothing is decoded: the 250 frames that x264 leaves between them last 10.4.
@@ -150,12 +157,17 @@ def read_film(img: File, every: float = 1.0) -> Iterator[tuple[float, Image.Imag
     with opened_file(img) as file:
         check_length(file, kind.noun)
         try:
-            with av.open(file, "r", format=CONTAINERS[kind.noun], io_open=_refuse_to_open) as container:
+            # FFmpeg decodes a little of each stream before it tells what streams there are
+            options = {"codec_whitelist": ",".join(sorted(_DECODERS)), "max_pixels": str(_max_pixels())}
+            with av.open(file, "r", CONTAINERS[kind.noun], options, io_open=_refuse_to_open) as container:
                 reader = _Film(container, name, every)
                 yield from reader.moments()
         except av.FFmpegError as error:
+            what = "is damaged"
+            if reader and not reader.has_size:
+                what += f", or has more than {_max_pixels()} pixels,"
             where = f" at {reader.seconds:.1f} s" if reader else ""
-            raise DamagedError(f"{kind.name} that is damaged{where}: {error.strerror}") from error
+            raise DamagedError(f"{kind.name} that {what}{where}: {error.strerror}") from error
 
 
 def _refuse_to_open(url: str, *arguments: Any) -> NoReturn:
@@ -172,6 +184,11 @@ class _Film:
         self._first: int | None = None
         #: Where it is, for messages.
         self.seconds = 0.0
+
+    @property
+    def has_size(self) -> bool:
+        """Whether FFmpeg knows one that it takes."""
+        return bool(self._stream.codec_context.width)
 
     def moments(self) -> Iterator[tuple[float, Image.Image]]:
         """The times and pictures that are wanted."""
@@ -255,17 +272,32 @@ def _stream_of_pictures(container: InputContainer, name: str) -> VideoStream:
     if codec not in CODECS:
         raise PictureError(f"{name}: a film whose codec is {codec}, expected one of {', '.join(sorted(CODECS))}")
     if stream.codec_context.width:  # or a frame says it
-        check_pixels(stream.codec_context.width, stream.codec_context.height, name)
+        _check_size(stream.codec_context.width, stream.codec_context.height, name)
     stream.thread_type = "AUTO"
-    options = {"err_detect": "crccheck+bitstream+buffer+explode"}  # or what is damaged would be guessed
-    if Image.MAX_IMAGE_PIXELS is not None:
-        options["max_pixels"] = str(Image.MAX_IMAGE_PIXELS)
-    stream.codec_context.options = options
+    stream.codec_context.thread_count = min(os.cpu_count() or 1, MAX_FILM_THREADS)
+    # Or what is damaged would be guessed
+    stream.codec_context.options = {
+        "err_detect": "crccheck+bitstream+buffer+explode",
+        "max_pixels": str(_max_pixels()),
+    }
     return stream
 
 
+def _max_pixels() -> int:
+    return min(MAX_FILM_PIXELS, Image.MAX_IMAGE_PIXELS or MAX_FILM_PIXELS)
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    check_pixels(width, height, name)
+    if width * height > MAX_FILM_PIXELS:
+        raise PictureError(
+            f"{name}: {width}x{height} is {width * height} pixels, "
+            f"more than nsfw_scale.film.MAX_FILM_PIXELS = {MAX_FILM_PIXELS}"
+        )
+
+
 def _picture(frame: VideoFrame, name: str) -> Image.Image:
-    check_pixels(frame.width, frame.height, name)
+    _check_size(frame.width, frame.height, name)
     return Image.fromarray(frame.to_ndarray(format="rgb24"))  # to_image() takes five times as long
 
 

@@ -30,6 +30,7 @@ MODULES = (
     "finite",
     "writes",
     "bombs",
+    "films",
     "networks",
     "checkpoints",
     "formats",

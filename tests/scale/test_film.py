@@ -16,7 +16,7 @@ from made_films import SIZE, film, pixels, repeated, sound  # noqa: E402
 
 from nsfw_model import signatures  # noqa: E402
 from nsfw_model.picture import NotAPictureError, PictureError, read_picture  # noqa: E402
-from nsfw_scale import container, film as film_module  # noqa: E402
+from nsfw_scale import boxes, film as film_module  # noqa: E402
 from nsfw_scale.film import CONTAINERS, read_film  # noqa: E402
 from nsfw_scale.frames import read_frames  # noqa: E402
 
@@ -220,8 +220,18 @@ class TestBrokenFilms:
         refuse(head + bytes(200), "that is damaged: ")
 
     def test_pixels_are_limited(self, monkeypatch):
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 48 - 1)
-        refuse(film(GREYS[:3]), "64x48 is 3072 pixels, more than PIL.Image.MAX_IMAGE_PIXELS = 3071")
+        monkeypatch.setattr(film_module, "MAX_FILM_PIXELS", 64 * 48)
+        assert len(seconds_of(film(GREYS[:3], codec="libx264"), every=0.1)) == 3
+        for module, name, written in (
+            (film_module, "MAX_FILM_PIXELS", "nsfw_scale.film.MAX_FILM_PIXELS"),
+            (Image, "MAX_IMAGE_PIXELS", "PIL.Image.MAX_IMAGE_PIXELS"),
+        ):
+            monkeypatch.setattr(module, name, 64 * 48 - 1)
+            refuse(film(GREYS[:3], codec="libx264"), f"64x48 is 3072 pixels, more than {written} = 3071")
+            refuse(
+                film(GREYS[:3]), "damaged, or has more than 3071 pixels, at 0.0 s"
+            )  # of MPEG-4, FFmpeg tells no size
+            monkeypatch.undo()
 
     @pytest.mark.parametrize(
         "constant, value, message",
@@ -238,8 +248,8 @@ class TestBrokenFilms:
         refuse(film(GREYS), message)
 
     def test_boxes_are_limited(self, monkeypatch):
-        monkeypatch.setattr(container, "MAX_BOXES", 2)
-        refuse(film(GREYS[:3]), "got more than nsfw_scale.container.MAX_BOXES = 2 boxes")
+        monkeypatch.setattr(boxes, "MAX_BOXES", 2)
+        refuse(film(GREYS[:3]), "got more than nsfw_scale.boxes.MAX_BOXES = 2 boxes")
 
     def test_times_that_go_back_are_an_error(self):
         """Two transport streams, one behind the other; the second begins anew."""

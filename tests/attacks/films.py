@@ -1,0 +1,54 @@
+"""Films of a few kilobytes that promise millions of samples, and frames as large as fields."""
+
+import io
+
+import av
+from attack import Attack, Attacks
+from hostile_films import HOSTILE
+from made_films import film
+from made_pictures import png
+from pictures import prepare
+
+from nsfw_scale.frames import read_frames
+
+__all__ = ["ATTACKS", "prepare"]
+
+ATTACKS = Attacks()
+TOO_LARGE = "PictureError: .*damaged, or has more than 35651584 pixels"
+
+
+def frames_of(data):
+    return f"{len(list(read_frames(data)))} frames"
+
+
+def of_png(size, width, height):
+    """A film that says of its frames that they have one size, and has another one as a PNG."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mov") as output:
+        stream = output.add_stream("png", rate=1)
+        stream.width, stream.height, stream.pix_fmt = *size, "rgb24"
+        packet = av.Packet(png(bytes(height * (width + 1)), width, height))
+        packet.stream, packet.pts, packet.dts, packet.is_keyframe = stream, 0, 0, True
+        output.mux(packet)
+    return buffer.getvalue()
+
+
+for name, (make, message) in HOSTILE.items():
+    ATTACKS.append(
+        Attack("cost", f"film: {name}", lambda folder, make=make: frames_of(make()), f"PictureError: .*{message}")
+    )
+
+
+@ATTACKS.on("cost", TOO_LARGE)
+def a_film_of_large_frames(folder):
+    return frames_of(of_png((9000, 8000), 9000, 8000))
+
+
+@ATTACKS.on("cost", TOO_LARGE)
+def a_film_whose_frames_are_larger_than_it_says(folder):
+    return frames_of(of_png((64, 48), 9000, 8000))
+
+
+@ATTACKS.on("cost", "PictureError: .*a film whose codec is asv2")
+def a_film_of_a_codec_that_is_not_on_the_list(folder):
+    return frames_of(film([0] * 10, container="avi", codec="asv2"))

@@ -1,0 +1,122 @@
+"""MP4s of a few kilobytes that promise millions of samples; and whole ones that look a little like them."""
+
+import io
+import struct
+from fractions import Fraction
+
+import av
+import numpy as np
+from made_films import film
+
+GREYS = [5 * number for number in range(30)]
+MANY = 50_000_000
+_PARENTS = {b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl", b"moof", b"traf"}
+
+
+def box(kind, *contents):
+    """A box of an MP4."""
+    return struct.pack(">I4s", 8 + sum(map(len, contents)), kind) + b"".join(contents)
+
+
+def table(kind, *numbers, version=0):
+    """A box that has a version and numbers of 32 bits."""
+    return box(kind, struct.pack(f">B3x{len(numbers)}I", version, *numbers))
+
+
+def replaced(data, kind, new):
+    """An MP4 with another box in the place of the first of a kind."""
+    if data[4:8] == kind:
+        (size,) = struct.unpack_from(">I", data)
+        return new + data[size:]
+    (size,) = struct.unpack_from(">I", data)
+    first, rest = data[:size], data[size:]
+    if kind not in first or data[4:8] not in _PARENTS:
+        return first + replaced(rest, kind, new)
+    return box(data[4:8], replaced(first[8:], kind, new)) + rest
+
+
+def of_one_size(count, size=1, data=None):
+    """A film of so many samples of one size, whose bytes are there."""
+    data = replaced(data or film(GREYS), b"stsz", table(b"stsz", size, count))
+    data = replaced(data, b"stts", table(b"stts", 1, count, 1))
+    data = replaced(data, b"stsc", table(b"stsc", 1, 1, count, 1))
+    return data + box(b"free", bytes(count * size))
+
+
+def in_fragments(count=None, flags=0):
+    """A film in pieces, of which the first promises so many samples."""
+    data = film(GREYS, movflags="frag_keyframe+empty_moov+default_base_moof")
+    return data if count is None else replaced(data, b"trun", table(b"trun", count, version=flags))
+
+
+def with_edits(count, data=None):
+    """A film that is to be shown so many times."""
+    return replaced(data or film(GREYS), b"elst", table(b"elst", count, *[2**31 - 1, 0, 1 << 16] * count))
+
+
+def with_uncompressed_sound():
+    """A second of pictures, and of sound each number of which is a sample."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mov") as output:
+        pictures, sound = output.add_stream("mpeg4", rate=10), output.add_stream("pcm_s16le", rate=48000, layout="mono")
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 5 * number, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            output.mux(pictures.encode(frame))
+            heard = av.AudioFrame.from_ndarray(np.zeros((1, 4800), np.int16), format="s16", layout="mono")
+            heard.rate, heard.pts = 48000, 4800 * number
+            output.mux(sound.encode(heard))
+        output.mux([*pictures.encode(None), *sound.encode(None)])
+    return buffer.getvalue()
+
+
+def after_type(*boxes):
+    """A film with boxes between its type and the rest, where items of a still picture would be."""
+    data = film(GREYS)
+    (size,) = struct.unpack_from(">I", data)
+    return data[:size] + box(b"meta", bytes(4), *boxes) + data[size:]
+
+
+#: Each with what has to be said of it.
+HOSTILE = {
+    "samples of 242 bytes": (
+        lambda: replaced(film(GREYS), b"stsz", table(b"stsz", 242, MANY)),
+        f"truncated: got [0-9]+ bytes, expected {242 * MANY}",
+    ),
+    "samples whose sizes are missing": (
+        lambda: replaced(film(GREYS), b"stsz", table(b"stsz", 0, MANY)),
+        f"truncated: got [0-9]+ bytes, expected {4 * MANY}",
+    ),
+    "a fragment of samples without sizes": (
+        lambda: in_fragments(MANY),
+        f"truncated: got [0-9]+ bytes, expected {MANY}",
+    ),
+    "samples of a byte": (
+        lambda: of_one_size((1 << 24) + 1),
+        r"got 16777217 samples and 1 edits in .*nsfw_scale.boxes.MAX_SAMPLES = 16777216",
+    ),
+    "thousands of edits": (lambda: with_edits(20_000), "got 30 samples and 20000 edits in "),
+    "edits times samples": (
+        lambda: with_edits(2000, of_one_size(10_000)),
+        "got 10000 samples and 2000 edits in [0-9]+ bytes, more than 65536",
+    ),
+    "items of a still picture": (
+        lambda: after_type(table(b"iinf", MANY, version=1)),
+        f"truncated: got [0-9]+ bytes, expected {MANY}",
+    ),
+    "places of items": (
+        lambda: after_type(box(b"iloc", b"\2\0\0\0\x44\x40", struct.pack(">I", MANY))),
+        f"truncated: got [0-9]+ bytes, expected {MANY}",
+    ),
+    "groups of samples": (
+        lambda: replaced(
+            film(GREYS), b"stss", box(b"sgpd", b"\1\0\0\0sync", struct.pack(">2I", 1, MANY)) + table(b"stss", 1, 1)
+        ),
+        f"truncated: got [0-9]+ bytes, expected {MANY}",
+    ),
+    "a compressed table": (
+        lambda: replaced(film(GREYS), b"moov", box(b"moov", box(b"cmov", bytes(8)))),
+        r"got a compressed list of samples \(cmov\)",
+    ),
+}
