@@ -163,6 +163,8 @@ def read_film(img: File, every: float = 1.0) -> Iterator[tuple[float, Image.Imag
                 reader = _Film(container, name, every)
                 yield from reader.moments()
         except av.FFmpegError as error:
+            if isinstance(error, MemoryError):
+                raise
             what = "is damaged"
             if reader and not reader.has_size:
                 what += f", or has more than {_max_pixels()} pixels,"

@@ -11,6 +11,7 @@ import json
 import logging
 import mmap
 import os
+import resource
 import signal
 import sys
 import warnings
@@ -119,11 +120,16 @@ def _silence_libraries() -> None:
 
 
 def main() -> None:
-    """Serve on the standard streams. Arguments: number of the shared memory's file, its bytes, the limit of pixels."""
+    """Serve on the standard streams.
+
+    Arguments: number of the shared memory's file, its bytes; how many pixels a picture may have, and how many bytes of
+    memory this process.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     warnings.simplefilter("ignore")
     _silence_libraries()
-    number, size, Image.MAX_IMAGE_PIXELS = map(int, sys.argv[1:])
+    number, size, Image.MAX_IMAGE_PIXELS, most = map(int, sys.argv[1:])
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     Image.core.set_block_size(BLOCK_BYTES)
     Image.core.set_blocks_max(KEPT_BLOCKS)
     serve(mmap.mmap(number, size), sys.stdin.buffer, sys.stdout.buffer)

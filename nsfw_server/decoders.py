@@ -147,11 +147,18 @@ class Decoders:
             assert answer is not None  # or there would be a Problem
             yield answer
             return
+        end = self._end_of_frames(process)
         try:
             while (answer := await process.answer()) is not None:
                 yield answer
         finally:
+            end.cancel()
             self._take_back(process)
+
+    def _end_of_frames(self, process: _Process) -> asyncio.TimerHandle:
+        seconds = self._limits.frames_seconds
+        message = f"not all frames were decoded and scored within {seconds:g} s"
+        return asyncio.get_running_loop().call_later(seconds, process.give_up, "overtime", message)
 
     async def _taken(self) -> _Process:
         await self._places.acquire()
@@ -257,7 +264,7 @@ class _Process:
             length = 4 * 3 * size[0] * size[1] + limits.picture_bytes + 1
             os.ftruncate(number, length)  # takes no memory before it is written to
             memory = mmap.mmap(number, length)
-            arguments = map(str, (number, length, limits.pixels))
+            arguments = map(str, (number, length, limits.pixels, limits.decoder_bytes))
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-c", _PROGRAM, *arguments),
                 stdin=asyncio.subprocess.PIPE,

@@ -86,6 +86,43 @@ def test_a_picture_that_takes_too_long_is_given_up_and_its_process_replaced(slow
     assert run(work, seconds=0.25, slow_pictures=0, quick_seconds=60.0) == ("overtime", [0.0])
 
 
+def test_all_frames_together_have_a_limit_of_time_too():
+    pages = [Image.new("RGB", (400, 300), (shade, 0, 0)) for shade in range(50)]
+    animation = encoded(pages[0], "GIF", save_all=True, append_images=pages[1:])
+
+    async def work(decoders):
+        seen = []
+        with pytest.raises(Problem, match="not all frames were decoded and scored within 0.5 s") as caught:
+            async for seconds, _ in decoders.frames(animation, "max"):
+                seen.append(seconds)
+                await asyncio.sleep(0.05)  # as one waits for the network
+        assert 0 < len(seen) < 50
+        return caught.value.kind, await decode(decoders, SMALL)
+
+    assert run(work, frames_seconds=0.5, quick_seconds=60.0, seconds=60.0) == ("overtime", [0.0])
+
+
+@pytest.mark.parametrize(
+    "mode, format, options, message",
+    [
+        ("RGBA", "PNG", {"compress_level": 1}, "there is not enough memory for it"),
+        ("RGB", "JPEG", {"progressive": True}, "broken data stream when reading image file"),  # so says libjpeg
+    ],
+)
+def test_a_picture_that_needs_too_much_memory_is_refused_and_its_process_goes_on(mode, format, options, message):
+    large = encoded(Image.new(mode, (9400, 9400)), format, **options)
+
+    async def work(decoders):
+        before = children()
+        with pytest.raises(Problem) as caught:
+            await decode(decoders, large)
+        assert await decode(decoders, SMALL) == [0.0]
+        return caught.value.kind, caught.value.message, children() == before
+
+    outcome = run(work, decoder_bytes=512 << 20, quick_seconds=60.0, seconds=60.0)
+    assert outcome == ("unreadable", f"cannot be read as a picture: {message}", True)
+
+
 def test_others_pass_a_slow_picture(slow):
     async def work(decoders):
         late = asyncio.ensure_future(decode(decoders, slow))
