@@ -78,7 +78,8 @@ def main() -> int:
         reached = Reached(Path(folder), arguments.tests)
         lines = sum(map(len, reached.lines.values()))
         told = f"{reached.failed} failed and {reached.renamed} have another name elsewhere"
-        print(f"{len(reached.seconds)} tests reach {lines} lines; {told}: they are not asked", flush=True)
+        print(f"{len(reached.seconds)} tests passed, {told}: those are not asked", flush=True)
+        print(f"{len(reached.tests())} of them reach {lines} lines of the project", flush=True)
         alive = judge(drawn(files, arguments.mutants, arguments.seed), reached, arguments.jobs, Path(folder))
     killed = arguments.mutants - len(alive)
     print("\n".join(map(str, alive)))
@@ -171,6 +172,10 @@ class Reached:
         names = _names(folder / "elsewhere", tests, self.compiled)
         self.renamed = len(self.seconds.keys() - names)
         self.seconds = {name: seconds for name, seconds in self.seconds.items() if name in names}
+
+    def tests(self) -> set[str]:
+        """Return those of which it is known that they reach something: most do, or measuring has gone wrong."""
+        return self.seconds.keys() & set().union(*(names for of in self.lines.values() for names in of.values()))
 
     def tests_of(self, mutant: Mutant) -> list[str]:
         """Return the tests that a mutant is given to, those that take least time first."""
