@@ -30,8 +30,8 @@ _FEW_SAMPLES = 1 << 16
 
 #: Bytes that are searched at once, and of a table's beginning.
 _PIECE, _BEGINNING = 1 << 20, 24
-_NAMES = re.compile(rb"cmov|elst|hdlr|iinf|iloc|sgpd|stsz|trak|trun")
-#: Samples of sound without compression that FFmpeg takes together.
+_NAMES = re.compile(rb"cmov|elst|hdlr|iinf|iloc|sgpd|stsz|stts|trak|trun")
+#: Samples of sound without compression, each of which lasts for one unit of time, that FFmpeg takes together.
 _TOGETHER = 1 << 10
 
 
@@ -117,11 +117,12 @@ class _Promises:
         self._begin_track()
 
     def _begin_track(self) -> None:
-        self._of_one_size, self._handlers = 0, set[bytes]()
+        self._of_one_size, self._handlers, self._times = 0, set[bytes](), set[tuple[int, int]]()
 
     def _end_track(self) -> None:
         is_sound = b"soun" in self._handlers and b"vide" not in self._handlers
-        self._samples += self._of_one_size // (_TOGETHER if is_sound else 1)
+        are_together = is_sound and self._times == {(1, 1)}
+        self._samples += self._of_one_size // (_TOGETHER if are_together else 1)
         self._begin_track()
 
     def of(self, name: bytes, table: bytes) -> Iterator[int]:
@@ -132,6 +133,9 @@ class _Promises:
             self._end_track()
         elif name == b"hdlr":
             self._handlers.add(table[8:12])
+        elif name == b"stts":
+            entries, _, duration = struct.unpack_from(">4x3I", table)
+            self._times.add((entries, duration))
         elif name == b"elst":
             self._edits = max(self._edits, *struct.unpack_from(">4xI", table))
         elif name == b"stsz":

@@ -249,10 +249,13 @@ def _animations(format: str) -> Iterator[bytes]:
 
 
 def _films() -> Iterator[bytes]:
+    from hostile_films import HOSTILE, in_fragments
     from made_films import film as encoded
 
     for container, codec in ("mp4", "mpeg4"), ("matroska", "libx264"), ("avi", "mpeg4"), ("flv", "flv1"):
         yield encoded(range(0, 120, 10), container=container, codec=codec)
+    yield in_fragments()
+    yield from (data for make, _ in HOSTILE.values() if len(data := make()) < 1 << 14)
 
 
 def _uploads() -> Iterator[bytes]:

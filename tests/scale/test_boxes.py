@@ -65,6 +65,7 @@ class TestSamples:
     """How many there may be: as many as a film has bytes, but never more than the limit."""
 
     LENGTH = 1 << 17
+    TIMES = table(b"stts", 1, LENGTH, 1)
 
     def of(self, *contents):
         return b"".join(contents).ljust(self.LENGTH, b"\0")  # the rest is no box
@@ -101,14 +102,25 @@ class TestSamples:
 
     @pytest.mark.parametrize("in_order", [True, False])
     def test_uncompressed_sound_counts_a_thousandth(self, in_order):
-        parts = [handler(b"soun"), table(b"stsz", 1, self.LENGTH)]
+        parts = [handler(b"soun"), self.TIMES, table(b"stsz", 1, self.LENGTH)]
         sound = track(*parts if in_order else parts[::-1])
         self.accept(*100 * [sound])
         self.refuse(self.LENGTH + 100 * (self.LENGTH // 1024), 0, track(table(b"stsz", 1, self.LENGTH)), *100 * [sound])
 
-    def test_pictures_that_say_that_they_are_sound_too_count_in_full(self):
-        both = track(handler(b"soun"), handler(b"vide"), table(b"stsz", 1, self.LENGTH))
-        self.refuse(2 * self.LENGTH, 0, both, both)
+    @pytest.mark.parametrize(
+        "parts",
+        [
+            [handler(b"soun"), handler(b"vide"), table(b"stts", 1, 10, 1)],
+            [handler(b"vide"), table(b"stts", 1, 10, 1)],
+            [handler(b"soun"), table(b"stts", 1, 10, 2)],
+            [handler(b"soun"), table(b"stts", 2, 10, 1)],
+            [handler(b"soun"), table(b"stts", 1, 10, 1), table(b"stts", 1, 10, 2)],
+            [handler(b"soun")],
+        ],
+    )
+    def test_what_ffmpeg_does_not_take_for_uncompressed_sound_counts_in_full(self, parts):
+        one = track(*parts, table(b"stsz", 1, self.LENGTH))
+        self.refuse(2 * self.LENGTH, 0, one, one)
 
     def test_pictures_are_not_searched_for_tables(self):
         assert promised(box(b"mdat", table(b"stsz", 1 << 20, 1 << 10))) < 100
