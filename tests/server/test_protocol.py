@@ -186,6 +186,31 @@ def test_requests_behind_one_another_are_answered_unless_they_are_far_too_many(s
     assert begun[:50] == [f"/{number}" for number in range(50)] and len(begun) <= 51
 
 
+def test_a_client_that_reads_at_times_gets_all_of_a_long_answer(serve):
+    """Each time the same number of bytes is left unread: they are others, so the time begins anew."""
+    piece, count = 200_000, 4
+
+    async def app(scope, receive, send):
+        headers = [(b"content-length", str(piece * count).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for number in range(count):
+            await send({"type": "http.response.body", "body": bytes(piece), "more_body": number < count - 1})
+
+    async def scenario(served):
+        client = await served.client()
+        await send(client, b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+        data = b""
+        for number in range(1, count):
+            await asyncio.sleep(1.2)
+            while len(data) < piece * number:
+                part = await asyncio.get_running_loop().sock_recv(client, 65536)
+                assert part, f"the connection was ended after {len(data)} bytes"
+                data += part
+        assert len(data + await received(client)) > piece * count
+
+    serve(app, scenario, idle_seconds=2)
+
+
 @pytest.mark.parametrize("size", [1 << 23, 50_000], ids=["more than is buffered", "less"])
 def test_an_answer_that_nobody_reads_keeps_no_connection(serve, size):
     app, _ = answering(bytes(size))
