@@ -3,6 +3,8 @@
 import importlib.util
 import socket
 import sys
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 from ports import free_port
@@ -35,6 +37,24 @@ def test_a_port_in_use_is_one_line(capsys, with_the_extra):
 @pytest.mark.parametrize("arguments", [("--port", "65536"), ("--host", "no.such.host.invalid")])
 def test_an_address_that_is_none_is_one_line(capsys, with_the_extra, arguments):
     assert refused(capsys, *arguments).endswith("; --port takes another")
+
+
+@pytest.mark.parametrize("arguments, opened", [((), ["http://here:1"]), (("--no-browser",), [])])
+def test_a_browser_is_opened_unless_it_is_not_wanted(arguments, opened, monkeypatch, capsys):
+    seen = []
+
+    @contextmanager
+    def serving(host, port):
+        yield "http://here:1", SimpleNamespace(wait=lambda: None, returncode=3)
+
+    monkeypatch.setattr(server, "serving", serving)
+    monkeypatch.setattr("webbrowser.open", seen.append)
+    assert main(["playground", *arguments]) == 1
+    assert seen == opened
+    assert capsys.readouterr() == (
+        "http://here:1  Ctrl-C ends it\n",
+        "open-nsfw playground: Voila ended with exit code 3\n",
+    )
 
 
 def test_a_missing_extra_is_one_line_that_names_it(capsys, monkeypatch):
