@@ -51,6 +51,13 @@ def test_the_progress_bar_tells_score_and_psnr(raised, monkeypatch):
     assert f"score {raised[2][-1].score:.4f}" in terminal.getvalue() and "best" in terminal.getvalue()
 
 
+def test_the_progress_bar_is_silent_elsewhere(raised, capsys):
+    with ProgressBar(24) as bar:
+        for step in raised[2]:
+            bar(step)
+    assert capsys.readouterr().err == ""
+
+
 def test_differences_are_amplified_around_grey():
     original = np.full((4, 4, 3), 100, np.uint8)
     changed = original.copy()
