@@ -1,10 +1,11 @@
 """Fuzz the readers by coverage, with Atheris (https://github.com/google/atheris, libFuzzer).
 
     pip install -e '.[test]'
-    python tests/fuzz [TARGET ...] [--seconds 60] [--jobs 2]
+    python tests/fuzz [TARGET ...] [--seconds 60] [--jobs 2] [--seed 1]
 
-Each target has a process of its own, which is given mutations of its seeds for that long. Whatever raises, takes longer
-than ten seconds, or more than two gigabytes, is a fault: its input is kept in tests/fuzz/found, and the exit code is 1.
+Each target has a process of its own, which is given mutations of its corpus for that long; the same ones in the same
+order, if a seed is given. Whatever raises, takes longer than ten seconds, or more than two gigabytes, is a fault: its
+input is kept in tests/fuzz/found, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def main() -> int:
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count(), help="processes at once (default: one for each core)"
     )
+    parser.add_argument("--seed", type=int, default=0, help="of the mutations (default: another one each time)")
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.targets) - set(targets.TARGETS))
     if unknown:
@@ -43,18 +45,22 @@ def main() -> int:
     print(f"{'target':<18}{'executions':>12}  outcome")
     with ThreadPoolExecutor(arguments.jobs) as pool:
         names = arguments.targets or list(targets.TARGETS)
-        for name, (executions, outcome) in zip(names, pool.map(lambda name: fuzz(name, arguments.seconds), names)):
+        outcomes = pool.map(lambda name: fuzz(name, arguments.seconds, arguments.seed), names)
+        for name, (executions, outcome) in zip(names, outcomes):
             faults += outcome != "held"
             print(f"{name:<18}{executions:>12,}  {outcome}", flush=True)
     return 1 if faults else 0
 
 
-def fuzz(target: str, seconds: int) -> tuple[int, str]:
-    """Fuzz one target in a process of its own; return the number of executions and what came of them."""
+def fuzz(target: str, seconds: int, seed: int) -> tuple[int, str]:
+    """Fuzz one target in a process of its own; return the number of executions and what came of them.
+
+    libFuzzer takes a seed of 0 for none.
+    """
     found = HERE / "found" / target
     found.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as corpus:
-        command = [sys.executable, __file__, "--one", target, corpus, f"-max_total_time={seconds}"]
+        command = [sys.executable, __file__, "--one", target, corpus, f"-max_total_time={seconds}", f"-seed={seed}"]
         command += [f"-timeout={SECONDS_FOR_ONE}", f"-rss_limit_mb={MEGABYTES}", f"-artifact_prefix={found}/"]
         command += ["-print_final_stats=1", "-max_len=65536", "-close_fd_mask=1"]
         ran = subprocess.run(command, capture_output=True, text=True, errors="replace")
