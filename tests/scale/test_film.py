@@ -12,6 +12,7 @@ from PIL import Image
 
 av = pytest.importorskip("av")
 
+from hostile_films import with_chapters  # noqa: E402
 from made_films import SIZE, film, pixels, repeated, sound  # noqa: E402
 
 from nsfw_model import signatures  # noqa: E402
@@ -246,6 +247,19 @@ class TestBrokenFilms:
     def test_limits_are_named(self, constant, value, message, monkeypatch):
         monkeypatch.setattr(film_module, constant, value)
         refuse(film(GREYS), message)
+
+    def test_chapters_take_no_memory(self, monkeypatch):
+        data, opened, open_film = with_chapters(1000), [], av.open
+
+        def noticed(*arguments, **options):
+            opened.append(open_film(*arguments, **options))
+            return opened[-1]
+
+        monkeypatch.setattr(av, "open", noticed)
+        reading = read_frames(data)
+        assert next(reading).seconds == 0
+        [container] = opened
+        assert container.chapters() == []
 
     def test_boxes_are_limited(self, monkeypatch):
         monkeypatch.setattr(boxes, "MAX_BOXES", 2)

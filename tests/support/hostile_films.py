@@ -71,6 +71,24 @@ def with_uncompressed_sound():
     return buffer.getvalue()
 
 
+def with_chapters(count):
+    """A film whose sound has become the names of so many chapters, each of two bytes."""
+    data = with_uncompressed_sound()
+    at = data.index(b"moov") - 4
+    header, pictures, sound = data[at + 8 :].split(b"trak")
+    names = box(b"trak", sound.replace(b"soun", b"text", 1))
+    for kind, numbers in (
+        (b"stsz", (2, count)),
+        (b"stts", (1, count, 2)),
+        (b"stsc", (1, 1, count, 1)),
+        (b"stco", (1, len(data))),
+    ):
+        names = replaced(names, kind, table(kind, *numbers))
+    refers = box(b"tref", box(b"chap", struct.pack(">I", 2)))
+    moov = box(b"moov", header[:-4], box(b"trak", pictures[:-4], refers), names)  # without sizes of what follows
+    return data[:at] + moov + box(b"free", bytes(2 * count + 4096))
+
+
 def after_type(*boxes):
     """A film with boxes between its type and the rest, where items of a still picture would be."""
     data = film(GREYS)
