@@ -33,6 +33,27 @@ def test_the_version_is_that_of_the_module(capsys):
     assert capsys.readouterr().out == f"open-nsfw {open_nsfw.__version__}\n"
 
 
+@pytest.mark.parametrize(
+    "command, option",
+    [
+        ("evolve", "--animation"),
+        ("evolve", "--shapes"),
+        ("evolve", "--strategy"),
+        ("explain", "--method"),
+        ("score", "--frames"),
+        ("score", "--only"),
+        ("score", "--precision"),
+        ("score", "--sort"),
+        ("serve", "--log-level"),
+        ("warm-up", "--also"),
+    ],
+)
+def test_a_choice_that_there_is_not_is_refused_with_those_that_there_are(command, option, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main([command, option, "another"])
+    assert f"argument {option}: invalid choice: 'another' (choose from " in capsys.readouterr().err
+
+
 def test_help_names_every_subcommand(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])

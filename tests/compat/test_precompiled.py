@@ -217,6 +217,24 @@ def test_the_version_of_an_operations_code_is_the_same_in_each_process():
     assert one == other and "(" in one
 
 
+def test_the_version_of_an_operations_code_has_that_of_its_parameters():
+    code = f"""
+{IMPORT}
+from types import SimpleNamespace
+class Operation(theano.gof.op.COp):
+    func_codes = ["code"]
+    params_type = SimpleNamespace(c_code_cache_version=lambda: "parameters")
+    def __init__(self): pass
+print(Operation().c_code_cache_version()[1:])
+"""
+    assert fresh_python(code).stdout == "('parameters',)\n"
+
+
+def test_where_modules_are_compiled_their_folder_is_locked():
+    code = f"{IMPORT}; print(getattr(theano.gof.compilelock.get_lock, 'lock_is_enabled', True))"
+    assert fresh_python(code).stdout == "True\n"
+
+
 def test_operations_without_properties_are_compiled_once(tmp_path):
     code = f"""
 {IMPORT}, theano.tensor as T

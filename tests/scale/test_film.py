@@ -248,6 +248,14 @@ class TestBrokenFilms:
         monkeypatch.setattr(film_module, constant, value)
         refuse(film(GREYS), message)
 
+    def test_one_for_which_there_is_no_memory_is_not_called_damaged(self, monkeypatch):
+        def refuse_memory(*arguments, **options):
+            raise av.error.MemoryError(12, "Cannot allocate memory")
+
+        data = film(GREYS[:3])
+        monkeypatch.setattr(av, "open", refuse_memory)
+        refuse(data, "^<[0-9]+ bytes>: cannot be read as a picture: there is not enough memory for it$")
+
     def test_chapters_take_no_memory(self, monkeypatch):
         data, opened, open_film = with_chapters(1000), [], av.open
 
@@ -267,7 +275,8 @@ class TestBrokenFilms:
 
     def test_times_that_go_back_are_an_error(self):
         """Two transport streams, one behind the other; the second begins anew."""
-        first, second = (film(GREYS[:count], container="mpegts", codec="libx264", rate=25) for count in (50, 10))
+        options = dict(container="mpegts", codec="libx264", rate=25)
+        first, second = film(GREYS, **options), film(GREYS[:10], **options, mpegts_flags="initial_discontinuity")
         refuse(first + second, "at 2.0 s: its times go back, to 0.0 s", every=0.04)
 
 
