@@ -65,6 +65,33 @@ def test_field_numbers_are_caffes():
         assert {field: fields[field].number for field in numbers} == numbers
 
 
+#: https://github.com/BVLC/caffe, src/caffe/proto/caffe.proto: the numbers of a layer's settings, of both formats.
+SETTINGS = {
+    "LayerParameter": """
+        transform 100 loss 101 accuracy 102 argmax 103 concat 104 contrastive_loss 105 convolution 106 data 107
+        dropout 108 dummy_data 109 eltwise 110 exp 111 hdf5_data 112 hdf5_output 113 hinge_loss 114 image_data 115
+        infogain_loss 116 inner_product 117 lrn 118 memory_data 119 mvn 120 pooling 121 power 122 relu 123 sigmoid 124
+        softmax 125 slice 126 tanh 127 threshold 128 window_data 129 python 130 prelu 131 spp 132 reshape 133 log 134
+        flatten 135 reduction 136 embed 137 tile 138 batch_norm 139 elu 140 bias 141 scale 142 input 143 crop 144
+        parameter 145 recurrent 146 swish 147 clip 148
+    """,
+    "V1LayerParameter": """
+        concat 9 convolution 10 data 11 dropout 12 hdf5_data 13 hdf5_output 14 image_data 15 infogain_loss 16
+        inner_product 17 lrn 18 pooling 19 window_data 20 power 21 memory_data 22 argmax 23 eltwise 24 threshold 25
+        dummy_data 26 accuracy 27 hinge_loss 29 relu 30 slice 31 mvn 34 transform 36 tanh 37 sigmoid 38 softmax 39
+        contrastive_loss 40 exp 41 loss 42
+    """,
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_numbers_of_all_settings_are_caffes(name):
+    words = SETTINGS[name].split()
+    expected = {f"{word}_param": int(number) for word, number in zip(words[::2], words[1::2])}
+    fields = schema._CLASSES[name].DESCRIPTOR.fields
+    assert {field.name: field.number for field in fields if field.name.endswith("_param")} == expected
+
+
 def test_defaults_are_caffes():
     layer = LayerParameter()
     assert layer.convolution_param.bias_term is True

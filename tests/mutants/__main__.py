@@ -178,9 +178,16 @@ class Reached:
         return self.seconds.keys() & set().union(*(names for of in self.lines.values() for names in of.values()))
 
     def tests_of(self, mutant: Mutant) -> list[str]:
-        """Return the tests that a mutant is given to, those that take least time first."""
+        """Return the tests that a mutant is given to, those that take least time first.
+
+        A line that runs when its module is imported, before any test, is given to those that reach the module, or else
+        its package.
+        """
         lines = self.lines.get(mutant.file, {})
         names = lines.get(mutant.mutation.line) or set().union(*lines.values())
+        if not names:
+            package = (of for file, of in self.lines.items() if file.parent == mutant.file.parent)
+            names = set().union(*(of_line for of in package for of_line in of.values()))
         chosen, seconds = [], 0.0
         for name in sorted(names & self.seconds.keys(), key=lambda name: (self.seconds[name], name)):
             seconds += self.seconds[name]

@@ -76,16 +76,16 @@ def test_every_mutant_of_a_module_of_the_project_changes_the_program(mutants):
 def test_the_program_tells_the_dead_from_those_alive():
     pytest.importorskip("pytest_cov")
     command = [sys.executable, str(HERE), "--mutants", "6", "--jobs", "1", "--tests", "tests/model/test_signatures.py"]
-    command += ["--", str(ROOT / "nsfw_model" / "signatures.py"), str(ROOT / "nsfw_model" / "outputs.py")]
+    command += ["--", str(ROOT / "nsfw_model" / "signatures.py"), str(ROOT / "nsfw_command" / "found.py")]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    rows = ran.stdout.splitlines()[1:7]
+    rows = ran.stdout.splitlines()[2:8]
     assert any("signatures.py" in row and "killed by tests/model/test_signatures.py" in row for row in rows)
-    # no test that was given reaches the other file
-    assert all(("no test reaches it" in row) == row.startswith("nsfw_model/outputs.py") for row in rows)
+    # no test that was given reaches the other folder
+    assert all(("no test reaches it" in row) == row.startswith("nsfw_command/found.py") for row in rows)
     alive = sum("alive" in row for row in rows)
     assert ran.stdout.endswith(" alive\n") and f"{6 - alive} of 6 mutants killed" in ran.stdout
-    assert ran.stdout.count("--- nsfw_model/") == alive
+    assert ran.stdout.count("--- nsfw_") == alive
 
 
 @pytest.mark.slow
