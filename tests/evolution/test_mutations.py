@@ -2,6 +2,7 @@
 
 import random
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from nsfw_experiments.evolution.mutations import (
     colour_shift,
     gaussian_mutation,
     mixed_mutation,
+    pursuit_mutation,
     replacement_mutation,
     sample_indices,
     swap_mutation,
@@ -45,6 +47,21 @@ def test_a_swap_exchanges_any_two_shapes_or_none():
             index, other = places
             assert (mutant[index], mutant[other]) == (parent[other], parent[index])
     assert exchanged == {(), *combinations(range(5), 2)}
+
+
+def test_a_pursuit_moves_all_of_a_shape_or_two_neighbouring_genes():
+    ranges = ((0, 1000),) * 6 + RANGES[-4:]
+    pursuit = SimpleNamespace(best_colours=list)
+    rng, seen = random.Random(0), set()
+    for _ in range(300):
+        mutant = Painting([(500,) * 6 + GREY[-4:]] * 4)
+        pursuit_mutation(mutant, rng, ranges, pursuit, weights=(1, 0, 0, 0, 0), numbers=[1], sigmas=[0.3])
+        [index] = changed([(500,) * 6 + GREY[-4:]] * 4, mutant)
+        seen.add(tuple(gene for gene, value in enumerate(mutant[index][:6]) if value != 500))
+        assert mutant[index][6:] == GREY[-4:]
+    pairs = {(0, 1), (2, 3), (4, 5)}
+    assert seen >= {*pairs, (0, 1, 2, 3, 4, 5)}
+    assert all(len(genes) > 3 or any(set(genes) <= set(pair) for pair in pairs) for genes in seen)
 
 
 def test_a_colour_shift_reaches_all_shapes_or_a_third_of_them():

@@ -223,3 +223,14 @@ def test_the_sides_of_a_polygon_are_drawn_clockwise_so_that_none_erases_another(
     for outline in path.strip("MZ").split("ZM"):
         points = points_of(outline)
         assert sum(ax * by - bx * ay for (ax, ay), (bx, by) in zip(points, points[1:] + points[:1])) > 0
+
+
+def test_a_side_of_a_polygon_is_drawn_as_wide_and_as_high_at_both_of_its_ends():
+    pentagon = (3, 4, 30, 9, 8, 29, 20, 2, 25, 28, 1, 2, 3, 4)
+    path = ElementTree.fromstring(to_svg([pentagon], PENTAGONS))[1][1].get("d")
+    corners = np.reshape(pentagon[:10], (5, 2)) + 0.5
+    for outline, ends in zip(path.strip("MZ").split("ZM"), zip(corners, np.roll(corners, -1, axis=0))):
+        turned = np.sum(ends, axis=0) - points_of(outline)
+        assert {tuple(point) for point in np.round(turned, 3)} == {
+            tuple(point) for point in np.round(points_of(outline), 3)
+        }
