@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nsfw_experiments.image_metrics import psnr
 from nsfw_experiments.inverse import attack, eot
 from nsfw_experiments.inverse import Inversion, inverse
 from nsfw_experiments.inverse.record import Record
@@ -233,6 +234,15 @@ def test_the_classic_transformations_give_a_picture_of_one_of_the_steps(few):
     inversion = Inversion(CHELSEA, 0.8, iterations=16, robust="classic")
     steps = [step.pixels.tobytes() for step in inversion.steps() if len(inversion.history) <= 16]
     assert inversion.best.verified and inversion.best.pixels.tobytes() in steps
+
+
+@pytest.mark.parametrize("beyond_margin, gained", [(0.5, 3), (-0.5, -3)])
+def test_a_change_shrinks_while_it_meets_the_goal_with_a_margin_and_grows_else(monkeypatch, beyond_margin, gained):
+    original, direction = np.full((32, 32, 3), 128, np.uint8), np.random.default_rng(0).standard_normal((32, 32, 3))
+    monkeypatch.setattr(eot, "_expected_gradient", lambda *_: (eot.MARGIN + beyond_margin, direction))
+    monkeypatch.setattr(eot, "_smallest_robust", lambda *_: iter(()))
+    tried = [psnr(original, pixels) for pixels, *_ in eot.eot_attack(None, original, Goal(1.0, 1, 1.0), 90, 0)]
+    assert (tried[-1] - tried[30]) / gained > 1
 
 
 def test_only_candidates_that_met_the_goal_whenever_they_were_transformed_are_tried_on_the_whole_grid(monkeypatch):
