@@ -1,6 +1,7 @@
 """The ways into the command: ``open-nsfw``, its version, and ``python -m open_nsfw``."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,23 @@ def test_a_choice_that_there_is_not_is_refused_with_those_that_there_are(command
     with pytest.raises(SystemExit, match="2"):
         main([command, option, "another"])
     assert f"argument {option}: invalid choice: 'another' (choose from " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command, option",
+    [
+        *(("evolve", f"--{name}") for name in ("corners", "count", "every", "generations", "population", "processes")),
+        ("inverse", "--iterations"),
+        ("playground", "--port"),
+        *(("score", f"--{name}") for name in ("batch-size", "every", "seconds", "top", "workers")),
+        ("serve", "--port"),
+        ("serve", "--workers"),
+    ],
+)
+def test_a_number_of_nothing_is_refused(command, option, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main([command, option, "0"])
+    assert re.search(f"argument {option}: .*'?0'?", capsys.readouterr().err)
 
 
 def test_help_names_every_subcommand(capsys):

@@ -57,6 +57,7 @@ def test_parts_of_scipy_that_theano_hardly_uses_are_loaded_only_when_they_are_us
     fresh_python(
         "import theano_compat, theano, theano.tensor as T, sys\n"
         "assert 'scipy.signal' not in sys.modules and 'scipy.stats._stats_py' not in sys.modules\n"
+        "assert theano.scalar.basic_scipy.imported_scipy_special\n"
         "x = T.scalar()\n"
         "chi2 = theano.function([x], T.chi2sf(x, 2.0), mode='FAST_COMPILE')\n"
         "assert abs(chi2(1.0) - 0.6065307) < 1e-6\n"  # exp(-1/2)

@@ -132,6 +132,13 @@ def test_another_processor_source_or_version_leaves_it_alone(kept, monkeypatch, 
     assert not found()
 
 
+def test_sources_are_all_that_is_computed_by_wherever_they_are():
+    package = ROOT / "theano_cpu"
+    found = {str(Path(path).relative_to(package)) for path in snapshot._files(str(package))}
+    assert {"lowering.py", "onednn/program.py", "onednn/native/program.hpp", "onednn/native/module.cpp"} <= found
+    assert not any("__pycache__" in path for path in found)
+
+
 @pytest.fixture
 def own_files(tmp_path):
     return tuple(Path(shutil.copy(path, tmp_path)) for path in FILES)

@@ -337,6 +337,16 @@ def test_every_mode_agrees(mode, monkeypatch):
         assert relative_error(got, wanted) <= 1e-5
 
 
+def test_there_is_no_gradient_of_weights_by_bfloat16_numbers():
+    x, w = T.tensor4("x"), T.tensor4("w")
+    y = ops.conv2d(x, w, precision="bfloat16")
+    with pytest.raises(theano.gradient.NullTypeGradError, match="weights are not trained in bfloat16"):
+        T.grad(y.sum(), w)
+    narrow = y.owner.op._convolution(bfloat16=True)
+    gradients = narrow.grad([T.tensor4(dtype="uint16"), w], [T.tensor4(dtype="uint16")])
+    assert ["bfloat16 is for scoring only" in gradient.type.why_null for gradient in gradients] == [True, True]
+
+
 def test_theano_infers_shapes_without_computing():
     geometry, x, w, *_ = arrays_of(CASES["rectangular in everything"])
     tx = T.tensor4()
