@@ -170,7 +170,7 @@ class Evolution:
             fame.items[:], fame.keys[:] = paintings, fitnesses
             self.toolbox.memory = memory
             while len(self.logbook) > records:
-                self.logbook.pop()
+                self.logbook.pop(len(self.logbook) - 1)  # DEAP's takes the first, if none is named
 
         return undo
 

@@ -1,6 +1,7 @@
 """``open-nsfw inverse``: checks first, then searches, writes, and scores what was written."""
 
 import errno
+import inspect
 import os
 from types import SimpleNamespace
 
@@ -9,7 +10,8 @@ import pytest
 from PIL import Image
 
 from nsfw_command.inverse import NOT_REACHED
-from nsfw_command.main import main
+from nsfw_command.main import main, make_parser
+from nsfw_experiments.inverse import inverse
 from open_nsfw import nsfw_score
 
 CHELSEA = "img/chelsea.png"
@@ -209,3 +211,10 @@ def test_force_and_robust_allow_what_is_refused_otherwise(monkeypatch, tmp_path)
     assert written.size == (256, 256)
     # Quality 95 is a tenth, rounded, of T.81's first row: 16 11 10 16 24 40 51 61
     assert written.quantization[0][:8] == [2, 1, 1, 2, 2, 4, 5, 6]
+
+
+def test_options_that_are_not_given_are_those_of_the_function():
+    given = make_parser().parse_args(["inverse", str(CHELSEA), "--target", "0.9", "--out", "out.png"])
+    expected = {name: parameter.default for name, parameter in inspect.signature(inverse).parameters.items()}
+    for name in "robust", "full_resolution", "iterations", "tolerance", "seed":
+        assert getattr(given, name) == expected[name], name

@@ -53,6 +53,14 @@ def test_a_painting_of_chosen_shapes_is_nearer_than_a_random_one_and_within_its_
         assert all(type(gene) is int and low <= gene <= high for gene, (low, high) in zip(shape, primitive.ranges))
 
 
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (0, 255, 0)])
+def test_the_colour_of_a_new_shape_is_that_of_what_is_missing_to_both_ends_of_its_range(colour):
+    circles = Circles(SIZE)
+    background = [(32, 24, 80, 128, 128, 128, 255)]
+    shape = Pursuit(circles, Image.new("RGB", SIZE, colour)).new_shape(background, random.Random(0))
+    assert shape[3:6] == colour
+
+
 def test_a_new_shape_lies_where_something_is_missing():
     white = Image.new("RGB", SIZE, "black")
     white.paste("white", (40, 24, 64, 48))

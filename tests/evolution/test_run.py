@@ -317,6 +317,19 @@ def test_a_run_that_is_stopped_ends_after_the_generation_and_goes_on_as_if_it_ha
     assert not evolution.interrupted and evolution.state() == run(small_toolbox(), generations=9).state()
 
 
+def test_a_generation_that_is_interrupted_once_it_is_recorded_is_taken_back_as_a_whole(monkeypatch):
+    evolution = run(small_toolbox(), generations=3)
+    before, record = evolution.state(), evolution.logbook.record
+
+    def record_and_be_interrupted(**numbers):
+        record(**numbers)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evolution.logbook, "record", record_and_be_interrupted)
+    evolution.run(5)
+    assert evolution.interrupted and evolution.state() == before
+
+
 def test_ctrl_c_in_a_callback_ends_the_run_quietly():
     def interrupt(evolution):
         raise KeyboardInterrupt

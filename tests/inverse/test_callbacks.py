@@ -11,7 +11,14 @@ def test_a_search_can_be_drawn(raised):
     figure = draw_history(raised[1].history)
     titles = [axes.get_title().split(",")[0] for axes in figure.axes[:3]]
     assert titles == ["original", "changed", "difference"]
-    assert len(figure.axes[3].lines[0].get_xdata()) == len(raised[1].history)
+    history = raised[1].history
+    evaluations = [step.evaluation for step in history]
+    scores, best = figure.axes[3].lines
+    assert list(scores.get_xdata()) == evaluations and list(scores.get_ydata()) == [step.score for step in history]
+    assert (best.get_xdata(), best.get_ydata()) == (closest(history).evaluation, closest(history).score)
+    [decibels] = figure.axes[4].lines
+    assert list(decibels.get_xdata()) == evaluations
+    np.testing.assert_array_equal(decibels.get_ydata(), np.array([step.best_psnr for step in history], float))
 
 
 def test_a_live_view_is_renewed_in_place(raised, monkeypatch):

@@ -107,3 +107,10 @@ def test_fill_bytes_within_a_scan_do_not_take_quadratic_time():
     began = time.process_time()
     read_picture(JPEG[:scan] + b"\xff" * 200_000 + b"\0" + JPEG[scan:])
     assert time.process_time() - began < 10  # minutes, if it does
+
+
+@pytest.mark.parametrize("marker", [0x01, *range(0xD0, 0xDA)])
+def test_markers_of_a_jpeg_that_have_no_length_hide_nothing(marker):
+    """T.81, table B.1: TEM, RST, SOI and EOI; with a length, most of what follows would be a segment."""
+    with pytest.raises(DamagedError, match="more than 65536 bytes between segments"):
+        check_headers(b"\xff\xd8\xff" + bytes([marker]) + b"\xfe\xfe" + bytes(66_000))
