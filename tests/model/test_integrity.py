@@ -420,6 +420,12 @@ class TestJpeg2000:
         ends = [*places[1:], len(data) - 2]
         refuse(data[: places[missing]] + data[ends[missing] :], "truncated: got 5 of 6 tiles|cannot be read")
 
+    def test_a_tile_part_without_data_is_followed_by_others(self, tiles):
+        data, places = bytearray(tiles[0]), tiles[1]
+        data[places[0] + 11] = 2  # of two parts, the second is a header (SOT) and an end (SOD): T.800, A.4.2
+        part = struct.pack(">HHHIBBH", 0xFF90, 10, 0, 14, 1, 2, 0xFF93)
+        assert read_picture(bytes(data[: places[1]] + part + data[places[1] :])).size == SIZE
+
     def test_a_file_with_boxes_is_checked_alike(self, photo, monkeypatch):
         data = encoded(photo, "JPEG2000", tile_size=(64, 64))
         assert read_picture(data).size == SIZE

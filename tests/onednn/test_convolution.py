@@ -337,9 +337,10 @@ def test_every_mode_agrees(mode, monkeypatch):
         assert relative_error(got, wanted) <= 1e-5
 
 
-def test_there_is_no_gradient_of_weights_by_bfloat16_numbers():
+def test_in_bfloat16_pictures_have_a_gradient_in_bfloat16_and_weights_none():
     x, w = T.tensor4("x"), T.tensor4("w")
     y = ops.conv2d(x, w, precision="bfloat16")
+    assert T.grad(y.sum(), x).owner.op.bfloat16
     with pytest.raises(theano.gradient.NullTypeGradError, match="weights are not trained in bfloat16"):
         T.grad(y.sum(), w)
     narrow = y.owner.op._convolution(bfloat16=True)
