@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("anywidget")
 
 from nsfw_experiments.playground import Page, playground
+from nsfw_experiments.playground.examples import example
 from open_nsfw import nsfw_score
 
 IMG = Path(__file__).parents[2] / "img"
@@ -43,6 +44,12 @@ def test_it_begins_with_a_picture_and_others_to_choose(ready_page):
     names = [example["name"] for example in ready_page.examples]
     assert names[0] == "coffee.jpg" and len(names) == 8 and all(example["image"] for example in ready_page.examples)
     assert ready_page.scored["score"] == nsfw_score(IMG / "coffee.jpg")
+
+
+@pytest.mark.parametrize("name", ["../LICENSE", "/etc/passwd", "coffee", ""])
+def test_no_other_file_is_an_example(name):
+    with pytest.raises(ValueError, match=f"example: got '{name}', expected one of coffee.jpg, "):
+        example(name)
 
 
 def test_every_message_is_answered_by_its_number(page, sent):

@@ -44,6 +44,11 @@ def test_the_score_shown_is_that_of_the_file(scored, states):
     assert (states[-1]["name"], states[-1]["width"], states[-1]["height"]) == ("coffee.jpg", 600, 400)
 
 
+def test_nothing_runs_before_something_is_chosen(states):
+    panel = ScoredPanel(states.append)
+    assert not panel.state["running"] and panel.source is None
+
+
 def test_picture_and_map_lie_on_each_other(scored, states):
     assert opened(states[-1]["image"]).size == opened(states[-1]["map"]).size == (600, 400)
 

@@ -1,5 +1,6 @@
 """Films are read by their content, a picture every so many seconds; what is broken is an error that says where."""
 
+import contextlib
 import io
 import itertools
 import struct
@@ -17,7 +18,9 @@ from made_films import SIZE, film, pixels, repeated, sound  # noqa: E402
 
 from nsfw_model import signatures  # noqa: E402
 from nsfw_model.picture import NotAPictureError, PictureError, read_picture  # noqa: E402
+from nsfw_model.integrity import DamagedError  # noqa: E402
 from nsfw_scale import boxes, film as film_module  # noqa: E402
+from nsfw_scale.container import check_length  # noqa: E402
 from nsfw_scale.film import CONTAINERS, read_film  # noqa: E402
 from nsfw_scale.frames import read_frames  # noqa: E402
 
@@ -203,6 +206,14 @@ class TestBrokenFilms:
         at = data.index(b"stsz")
         struct.pack_into(">II", data, at + 8, 242, 50_000_000)  # 1.8 GB, without any of their bytes
         refuse(bytes(data), "truncated: got [0-9]+ bytes, expected 12100000000")
+
+    @pytest.mark.parametrize("container, noun", [("mp4", "mp4"), ("matroska", "mkv"), ("avi", "avi")])
+    def test_a_beginning_of_any_length_is_looked_at(self, container, noun):
+        whole = film(GREYS[:3], container=container)
+        for length in range(200):
+            with contextlib.suppress(DamagedError):
+                check_length(io.BytesIO(whole[:length]), noun)
+        check_length(io.BytesIO(whole), noun)
 
     def test_the_second_is_named(self):
         whole = bytearray(film(GREYS, codec="libx264", key_frames=10))
