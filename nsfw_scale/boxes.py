@@ -1,10 +1,8 @@
 """The boxes of an MP4 [1]_: where they end, and what their tables promise.
 
-FFmpeg makes room for every sample that a table promises before it looks for its bytes: 28 bytes and more for each. Six
-kilobytes cost 1.8 GB so, and a list of edits, which says what is shown, multiplies the samples once more. All that is
-promised is added up here first [2]_.
-
-Tables are found by their names, wherever they are, for FFmpeg reads them in places where the standard has none, too.
+FFmpeg makes room for what tables promise before it looks for it: some seventy bytes for a sample. Six kilobytes cost
+1.8 GB so, and a list of edits, which says what is shown, multiplies the samples once more. What is promised is added up
+here first, in the boxes in which FFmpeg looks for tables, which are a few more than in the standard and QuickTime [2]_.
 
 References
 ----------
@@ -16,27 +14,35 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
 
 from nsfw_model.integrity import DamagedError
 
-#: Boxes of a film, of which one that is written in pieces has two for each.
-MAX_BOXES = 1 << 20
-#: Samples of a film, times the entries of its longest list of edits; of a short film, as many as it has bytes.
-MAX_SAMPLES = 1 << 24
-#: Samples times edits that no film is too short for.
+#: Boxes of a film. One in pieces has some ten for each.
+MAX_BOXES = 1 << 21
+#: Samples of a film, each counted as often as an edit may show it; of a short film, as many as it has bytes.
+MAX_SAMPLES = 1 << 25
+#: Samples that no film is too short for.
 _FEW_SAMPLES = 1 << 16
+#: Bytes of a table that is read as a whole: of chunks, composition times or groups.
+MAX_TABLE_BYTES = 1 << 26
+#: Boxes within boxes, to FFmpeg.
+_MAX_DEPTH = 10
 
-#: Bytes that are searched at once, and of a table's beginning.
-_PIECE, _BEGINNING = 1 << 20, 24
-_NAMES = re.compile(rb"cmov|elst|hdlr|iinf|iloc|sgpd|stsz|stts|trak|trun")
-#: Samples of sound without compression, each of which lasts for one unit of time, that FFmpeg takes together.
-_TOGETHER = 1 << 10
+_CONTAINERS = frozenset(
+    b"dinf edts ilst ipco iprp mdia mfra minf moof moov mvex schi sinf stbl traf trak tref udta wave".split()
+)
+#: What may be within the description of samples, too, behind fields that depend on the codec.
+_ANYWHERE = re.compile(rb"(?=....(cmov|ctts|elst|hdlr|sbgp|senc|stco|stsc|stsz|stts|stz2|trun))", re.DOTALL)
+#: Samples of sound that are taken together, if each lasts for one unit of time.
+_TOGETHER = 160
 
 
 def ends_of_boxes(file: BinaryIO, length: int) -> Iterator[int]:
-    """Where boxes end, and how long a file is at least that has the samples of its tables.
+    """Where boxes end, and how long a file is at least that has what its tables promise.
 
     Parameters
     ----------
@@ -61,102 +67,273 @@ def ends_of_boxes(file: BinaryIO, length: int) -> Iterator[int]:
     >>> list(ends_of_boxes(io.BytesIO(b"\\0\\0\\0\\x08ftyp" + b"\\0\\0\\1\\0mdat"), 16))
     [8, 264]
     """
-    promises = _Promises()
-    at = 0
-    for _ in range(MAX_BOXES):
-        file.seek(at)
-        header = file.read(16)
-        if len(header) < 8:
-            break
-        size, kind = struct.unpack_from(">I4s", header)
-        if size == 1 and len(header) == 16:
-            (size,) = struct.unpack_from(">Q", header, 8)
-        end = at + size if size >= 8 else length  # 0: to the end
-        yield end
-        if kind != b"mdat":
-            for name, table in _tables(file, at, end):
-                yield from promises.of(name, table)
-        if size < 8 or end > length:
-            break
-        at = end
-    else:
-        raise DamagedError(f"got more than nsfw_scale.boxes.MAX_BOXES = {MAX_BOXES} boxes")
-    promises.check(length)
+    film = _Film()
+    for box in _Boxes(file, length).within(b"root", 0, length):
+        if box.parent == b"root":
+            yield box.end
+        if box.end <= length:
+            yield from film.promised_by(box)
+    yield from film.promised_at_its_end()
+    film.check(length)
 
 
-def _tables(file: BinaryIO, begin: int, end: int) -> Iterator[tuple[bytes, bytes]]:
-    """The names of tables in a part of a file, and what follows them."""
-    for at in range(begin, end, _PIECE):
-        file.seek(at)
-        wanted = min(_PIECE, end - at)
-        piece = file.read(wanted + _BEGINNING)
-        if not piece:
-            return
-        for found in _NAMES.finditer(piece):
-            if found.start() < wanted:
-                yield found[0], piece[found.end() : found.start() + _BEGINNING].ljust(_BEGINNING, b"\0")
+class _Box(NamedTuple):
+    """A box, and how its contents are read."""
+
+    kind: bytes
+    parent: bytes
+    begin: int
+    end: int
+    read: Callable[[int], bytes]
+
+    def numbers(self, form: str) -> tuple[int, ...]:
+        """The numbers with which it begins; what is missing are zeros, as FFmpeg may read what follows."""
+        size = struct.calcsize(form)
+        return struct.unpack(form, self.read(size).ljust(size, b"\0"))
+
+    def table(self, columns: int, begin: int = 8) -> np.ndarray:
+        """Its rows of 32 bits, behind version and number of rows: ndarray of int64, shape (rows, columns)."""
+        size = self.end - self.begin - begin
+        if size > MAX_TABLE_BYTES:
+            raise DamagedError(
+                f"got {size} bytes of {self.kind.decode()}, "
+                f"more than nsfw_scale.boxes.MAX_TABLE_BYTES = {MAX_TABLE_BYTES}"
+            )
+        data = self.read(max(size, 0) + begin)[begin:]
+        rows = np.frombuffer(data, ">u4", len(data) // (4 * columns) * columns)
+        return rows.reshape(-1, columns).astype(np.int64)
 
 
-def _entries(name: bytes, table: bytes) -> int:
-    """The number of a table's entries, each of a byte at least; 0 if its version has no room for a large one."""
-    version = table[0]
-    if name == b"sgpd":
-        at = 8 + 4 * min(version, 2) if table[4:8] == b"sync" else None  # FFmpeg reads no others
-    elif name == b"iloc":
-        at = 6 if version >= 2 else None
-    else:
-        at = 4 if version >= 1 else None
-    return 0 if at is None else int.from_bytes(table[at : at + 4], "big")
+class _Boxes:
+    """A file's boxes, in the order in which FFmpeg reads them."""
+
+    def __init__(self, file: BinaryIO, length: int):
+        self._file, self._length, self._number = file, length, 0
+
+    def within(self, parent: bytes, begin: int, end: int, depth: int = 0) -> Iterator[_Box]:
+        """The boxes of a part of the file, each before those that are in it."""
+        at = begin
+        while at + 8 <= end:
+            self._count()
+            header = self._read(at, 16)
+            size, kind = struct.unpack_from(">I4s", header)
+            content = at + 8
+            if size == 1 and len(header) == 16:
+                (size,), content = struct.unpack_from(">Q", header, 8), at + 16
+            size = size or end - at  # 0: to the end
+            if at + size < content or (kind in (b"trak", b"mdat") and parent not in (b"root", b"moov")):
+                return  # FFmpeg looks no further in there
+            stop = at + size if parent == b"root" else min(at + size, end)
+            yield self._box(kind, parent, content, stop)
+            if stop > self._length:
+                return
+            if depth < _MAX_DEPTH:
+                yield from self._children(kind, content, stop, depth + 1)
+            at = stop
+
+    def _children(self, kind: bytes, begin: int, end: int, depth: int) -> Iterator[_Box]:
+        if kind in _CONTAINERS:
+            yield from self.within(kind, begin, end, depth)
+        elif kind in (b"free", b"hoov") and self._read(begin + 4, 4) in (b"cmov", b"mvhd"):
+            yield from self.within(b"moov", begin, end, depth)
+        elif kind == b"meta":  # with a version or without
+            words = np.frombuffer(self._read(begin, min(end - begin, MAX_TABLE_BYTES) // 4 * 4), ">u4")
+            first = np.flatnonzero(words == int.from_bytes(b"hdlr", "big"))
+            if len(first):
+                yield from self.within(kind, begin + 4 * int(first[0]) - 4, end, depth)
+        elif kind == b"stsd":
+            for found in _ANYWHERE.finditer(self._read(begin, min(end - begin, MAX_TABLE_BYTES))):
+                self._count()
+                yield self._box(found[1], kind, begin + found.start() + 8, end)
+
+    def _box(self, kind: bytes, parent: bytes, begin: int, end: int) -> _Box:
+        return _Box(kind, parent, begin, end, lambda size: self._read(begin, size))
+
+    def _read(self, at: int, size: int) -> bytes:
+        self._file.seek(at)
+        return self._file.read(size)
+
+    def _count(self) -> None:
+        self._number += 1
+        if self._number > MAX_BOXES:
+            raise DamagedError(f"got more than nsfw_scale.boxes.MAX_BOXES = {MAX_BOXES} boxes")
 
 
-class _Promises:
-    """What the tables of a film say that there is."""
+class _Track:
+    """What the tables of a track promise."""
 
     def __init__(self) -> None:
-        self._samples = self._edits = 0
-        self._begin_track()
+        self.samples = self.alike = self.bytes_of_alike = self.edits = self.chunks = 0
+        self.runs = np.empty((0, 3), np.int64)
+        self.is_sound = self.is_something_else = self.lasts_for_one = self.lasts_otherwise = False
 
-    def _begin_track(self) -> None:
-        self._of_one_size, self._handlers, self._times = 0, set[bytes](), set[tuple[int, int]]()
+    @property
+    def is_together(self) -> bool:
+        """Whether it is sound of which FFmpeg takes many samples as one: as many as a chunk has, or 160 and more."""
+        return self.is_sound and self.lasts_for_one and not (self.is_something_else or self.lasts_otherwise)
 
-    def _end_track(self) -> None:
-        is_sound = b"soun" in self._handlers and b"vide" not in self._handlers
-        are_together = is_sound and self._times == {(1, 1)}
-        self._samples += self._of_one_size // (_TOGETHER if are_together else 1)
-        self._begin_track()
+    @property
+    def entries(self) -> int:
+        """What FFmpeg's index of it has."""
+        return (self._parts_of_chunks() if self.is_together else self.samples + self.alike) * max(self.edits, 1)
 
-    def of(self, name: bytes, table: bytes) -> Iterator[int]:
-        """Add a table, and say how many bytes a film has at least that has such a one."""
-        if name == b"cmov":
-            raise DamagedError("got a compressed list of samples (cmov), which is not read")
-        if name == b"trak":
-            self._end_track()
-        elif name == b"hdlr":
-            self._handlers.add(table[8:12])
-        elif name == b"stts":
-            entries, _, duration = struct.unpack_from(">4x3I", table)
-            self._times.add((entries, duration))
-        elif name == b"elst":
-            self._edits = max(self._edits, *struct.unpack_from(">4xI", table))
-        elif name == b"stsz":
-            size, count = struct.unpack_from(">4xII", table)
-            self._of_one_size += count if size else 0
-            self._samples += 0 if size else count
-            yield count * (size or 4)
-        elif name == b"trun":
-            (count,) = struct.unpack_from(">4xI", table)
-            self._samples += count
-            yield count
-        else:
-            yield _entries(name, table)
+    def _parts_of_chunks(self) -> int:
+        first, samples, _ = self.runs.T
+        chunks = np.diff(first, append=self.chunks + 1)
+        return int(np.maximum(chunks, 0).astype(float) @ np.ceil(samples / _TOGETHER)) + self.chunks
+
+
+class _Film:
+    """What the tables of a film promise."""
+
+    def __init__(self) -> None:
+        self._track = _Track()
+        self._tracks = self._samples = self._fragments = 0
+
+    def promised_by(self, box: _Box) -> Iterator[int]:
+        """Add a box, and say how many bytes a film has at least that has such a one."""
+        if box.kind == b"cmov":
+            raise DamagedError("got a compressed header (cmov), which is not read")
+        if box.kind == b"trak":
+            yield from self.promised_at_its_end()
+            self._tracks += 1
+        reading = _READINGS.get(box.kind)
+        if reading is not None:
+            yield reading(self, box)
+
+    def promised_at_its_end(self) -> Iterator[int]:
+        """Add the last track."""
+        track, self._track = self._track, _Track()
+        self._samples += track.entries
+        if not track.is_together:  # or sound may be compressed, and numbers are those of what it becomes
+            yield track.bytes_of_alike
 
     def check(self, length: int) -> None:
-        """Check that FFmpeg will not make room for more samples than a film of that length may have."""
-        self._end_track()
+        """Check that FFmpeg will not make room for more than a film of that length may have."""
         limit = min(MAX_SAMPLES, max(length, _FEW_SAMPLES))
-        samples = self._samples * max(self._edits, 1)
-        if samples > limit:
+        promised = self._samples + self._fragments * self._tracks
+        if promised > limit:
             raise DamagedError(
-                f"got {self._samples} samples and {self._edits} edits in {length} bytes, "
-                f"more than {limit} (nsfw_scale.boxes.MAX_SAMPLES = {MAX_SAMPLES}, or a sample for each byte)"
+                f"got {promised} samples, with those of each edit and fragment, in {length} bytes, expected at most "
+                f"{limit} (nsfw_scale.boxes.MAX_SAMPLES = {MAX_SAMPLES}, or one for each byte)"
             )
+
+    def add_sizes(self, box: _Box) -> int:
+        """stsz, 8.7.3.2: one size for all samples, or one for each."""
+        size, count = box.numbers(">4xII")
+        if size:
+            self._track.alike += count
+            self._track.bytes_of_alike += size * count
+            return 0
+        self._track.samples += count
+        return 4 * count
+
+    def add_compact_sizes(self, box: _Box) -> int:
+        """stz2, 8.7.3.3: 4, 8 or 16 bits for each sample."""
+        bits, count = box.numbers(">7xBI")
+        self._track.samples += count
+        return bits * count // 8
+
+    def add_edits(self, box: _Box) -> int:
+        """elst, 8.6.6: FFmpeg takes as many as there is room for; those without pictures show nothing."""
+        version, count = box.numbers(">B3xI")
+        row = 20 if version == 1 else 12
+        count = max(count, (box.end - box.begin - 8) // row)
+        if count * row <= MAX_TABLE_BYTES and version == 0:
+            count -= int((box.table(3)[:, 1] == 0xFFFFFFFF).sum())
+        self._track.edits = max(self._track.edits, count)
+        return 0
+
+    def add_handler(self, box: _Box) -> int:
+        """hdlr, 8.4.3: what kind a track is."""
+        (kind,) = box.numbers(">8x4s")
+        self._track.is_sound |= kind == b"soun"
+        self._track.is_something_else |= kind in (b"vide", b"subp", b"clcp", b"m1a ")
+        return 0
+
+    def add_times(self, box: _Box) -> int:
+        """stts, 8.6.1.2: how long samples last."""
+        rows, _, duration = box.numbers(">4x3I")
+        self._track.lasts_for_one |= (rows, duration) == (1, 1)
+        self._track.lasts_otherwise |= (rows, duration) != (1, 1)
+        return 0
+
+    def add_runs(self, box: _Box) -> int:
+        """stsc, 8.7.4: how many samples the chunks have."""
+        self._track.runs = np.concatenate([self._track.runs, box.table(3)])
+        return 0
+
+    def add_chunks(self, box: _Box) -> int:
+        """stco and co64, 8.7.5: where chunks are."""
+        (count,) = box.numbers(">4xI")
+        self._track.chunks += count
+        return 4 * count
+
+    def add_samples_of_fragment(self, box: _Box) -> int:
+        """trun, 8.8.8."""
+        (count,) = box.numbers(">4xI")
+        self._samples += count
+        return count
+
+    def add_fragment(self, box: _Box) -> int:
+        """moof, 8.8.4: FFmpeg makes room for each in each track."""
+        self._fragments += 1
+        return 0
+
+    def add_references(self, box: _Box) -> int:
+        """sidx, 8.16.3: fragments that there are."""
+        version, *_ = box.numbers(">B")
+        self._fragments += box.numbers(">30xH" if version else ">22xH")[0]
+        return 0
+
+    def add_places_of_fragments(self, box: _Box) -> int:
+        """tfra, 8.8.10."""
+        (count,) = box.numbers(">12xI")
+        self._fragments += count
+        return count
+
+    def add_composition_times(self, box: _Box) -> int:
+        """ctts, 8.6.1.3: runs of samples."""
+        return int(box.table(2)[:, 0].sum())
+
+    def add_groups(self, box: _Box) -> int:
+        """sbgp, 8.9.2: runs of samples, too."""
+        (version,) = box.numbers(">B")
+        return int(box.table(2, begin=16 if version else 12)[:, 0].sum())
+
+    def add_entries(self, box: _Box) -> int:
+        """Other tables, whose entries have a byte at least."""
+        version, flags, group = box.numbers(">B2xB4s")
+        at = {
+            b"iinf": 4 if version else None,  # None: the number has 16 bits
+            b"iloc": 6 if version >= 2 else None,
+            b"saio": 12 if flags & 1 else 4,
+            b"saiz": 13 if flags & 1 else 5,
+            b"senc": 4,
+            b"sgpd": 8 + 4 * min(version, 2) if group == b"sync" else None,  # FFmpeg reads no others
+        }[box.kind]
+        return 0 if at is None else box.numbers(f">{at}xI")[0]
+
+
+_READINGS: dict[bytes, Callable[[_Film, _Box], int]] = {
+    b"co64": _Film.add_chunks,
+    b"ctts": _Film.add_composition_times,
+    b"elst": _Film.add_edits,
+    b"hdlr": _Film.add_handler,
+    b"iinf": _Film.add_entries,
+    b"iloc": _Film.add_entries,
+    b"moof": _Film.add_fragment,
+    b"saio": _Film.add_entries,
+    b"saiz": _Film.add_entries,
+    b"sbgp": _Film.add_groups,
+    b"senc": _Film.add_entries,
+    b"sgpd": _Film.add_entries,
+    b"sidx": _Film.add_references,
+    b"stco": _Film.add_chunks,
+    b"stsc": _Film.add_runs,
+    b"stsz": _Film.add_sizes,
+    b"stts": _Film.add_times,
+    b"stz2": _Film.add_compact_sizes,
+    b"tfra": _Film.add_places_of_fragments,
+    b"trun": _Film.add_samples_of_fragment,
+}

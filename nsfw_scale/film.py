@@ -56,7 +56,7 @@ CODECS = frozenset(
 )
 #: Names under which FFmpeg has decoders of these codecs, besides.
 _DECODERS = CODECS | {"flv", "libdav1d", "msmpeg4"}
-#: Pixels of a film's frame, of which a codec may keep sixteen: the most that H.264, HEVC and AV1 know below level 6.3.
+#: Pixels of a film's frame, of which a codec may keep sixteen: the most that level 6.2 of H.264 and HEVC allows.
 MAX_FILM_PIXELS = 35_651_584
 #: Threads that decode a film, each of which may keep a frame.
 MAX_FILM_THREADS = 4

@@ -129,6 +129,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     _silence_libraries()
     number, size, Image.MAX_IMAGE_PIXELS, most = map(int, sys.argv[1:])
+    _, least = resource.getrlimit(resource.RLIMIT_DATA)
+    most = most if least == resource.RLIM_INFINITY else min(most, least)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     Image.core.set_block_size(BLOCK_BYTES)
     Image.core.set_blocks_max(KEPT_BLOCKS)

@@ -157,7 +157,7 @@ class Decoders:
 
     def _end_of_frames(self, process: _Process) -> asyncio.TimerHandle:
         seconds = self._limits.frames_seconds
-        message = f"not all frames were decoded and scored within {seconds:g} s"
+        message = f"not all frames were decoded within {seconds:g} s"
         return asyncio.get_running_loop().call_later(seconds, process.give_up, "overtime", message)
 
     async def _taken(self) -> _Process:

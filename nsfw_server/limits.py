@@ -34,7 +34,7 @@ class Limits:
         For a picture, or its next frame, to be decoded; those that take longer than `quick_seconds` stand aside, so
         that others pass them.
     frames_seconds : float
-        For all frames of an animation or a film to be decoded and scored.
+        For all frames of an animation or a film to be decoded, waiting for the network between them included.
     slow_pictures : int
         How many may stand aside. Beyond that a picture that is not decoded in `quick_seconds` is given up.
     queue : int
@@ -75,7 +75,7 @@ class Limits:
     pixels: int = _limit(89_478_485, "pixels of a picture, or of each frame")
     frames: int = _limit(512, "frames of an animation or a film, where all are scored")
     seconds: float = _limit(10.0, "seconds for a picture, or its next frame, to be decoded")
-    frames_seconds: float = _limit(120.0, "seconds for all frames of an animation or a film")
+    frames_seconds: float = _limit(50.0, "seconds for all frames of an animation or a film")
     quick_seconds: float = _limit(1.0, "seconds after which a picture stands aside, and others pass it")
     slow_pictures: int = _limit(2, "pictures that may stand aside; beyond that they are given up")
     queue: int = _limit(128, "pictures that are accepted and not answered")
@@ -88,7 +88,7 @@ class Limits:
     batch: int = _limit(8, "pictures that go through the network at once")
     batch_milliseconds: float = _limit(3.0, "milliseconds that a picture waits for others that are being decoded")
     decoders: int = _limit(0, "processes that decode; 0: as many as there are cores")
-    decoder_bytes: int = _limit(2 << 30, "bytes of memory for each process that decodes")
+    decoder_bytes: int = _limit(5 << 29, "bytes of memory for each process that decodes")
 
     def __post_init__(self) -> None:
         for each in fields(self):

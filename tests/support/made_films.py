@@ -9,13 +9,16 @@ import numpy as np
 SIZE = WIDTH, HEIGHT = 64, 48
 
 
-def film(greys, rate=10, container="mp4", codec="mpeg4", key_frames=12, times=None, size=SIZE, **options):
+def film(
+    greys, rate=10, container="mp4", codec="mpeg4", key_frames=12, times=None, size=SIZE, metadata=None, **options
+):
     """A film whose frames are each of one grey, and its bytes.
 
     `times` are those of the frames, in thousandths of a second, where the rate is not constant.
     """
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container, options=options) as output:
+        output.metadata.update(metadata or {})
         stream = output.add_stream(codec, rate=rate)
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         stream.codec_context.gop_size = key_frames
