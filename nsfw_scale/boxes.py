@@ -27,8 +27,8 @@ MAX_BOXES = 1 << 21
 MAX_SAMPLES = 1 << 25
 #: Samples that no film is too short for.
 _FEW_SAMPLES = 1 << 16
-#: Bytes of a table that is read as a whole: of chunks, composition times or groups.
-MAX_TABLE_BYTES = 1 << 26
+#: Bytes of a film's tables that are read as a whole: of edits, chunks, composition times and groups.
+MAX_TABLE_BYTES = 1 << 27
 #: Boxes within boxes, to FFmpeg.
 _MAX_DEPTH = 10
 
@@ -93,13 +93,7 @@ class _Box(NamedTuple):
 
     def table(self, columns: int, begin: int = 8) -> np.ndarray:
         """Its rows of 32 bits, behind version and number of rows: ndarray of int64, shape (rows, columns)."""
-        size = self.end - self.begin - begin
-        if size > MAX_TABLE_BYTES:
-            raise DamagedError(
-                f"got {size} bytes of {self.kind.decode()}, "
-                f"more than nsfw_scale.boxes.MAX_TABLE_BYTES = {MAX_TABLE_BYTES}"
-            )
-        data = self.read(max(size, 0) + begin)[begin:]
+        data = self.read(max(self.end - self.begin, 0))[begin:]
         rows = np.frombuffer(data, ">u4", len(data) // (4 * columns) * columns)
         return rows.reshape(-1, columns).astype(np.int64)
 
@@ -108,7 +102,8 @@ class _Boxes:
     """A file's boxes, in the order in which FFmpeg reads them."""
 
     def __init__(self, file: BinaryIO, length: int):
-        self._file, self._length, self._number = file, length, 0
+        self._file, self._length = file, length
+        self._number = self._bytes_of_tables = 0
 
     def within(self, parent: bytes, begin: int, end: int, depth: int = 0) -> Iterator[_Box]:
         """The boxes of a part of the file, each before those that are in it."""
@@ -147,7 +142,13 @@ class _Boxes:
                 yield self._box(found[1], kind, begin + found.start() + 8, end)
 
     def _box(self, kind: bytes, parent: bytes, begin: int, end: int) -> _Box:
-        return _Box(kind, parent, begin, end, lambda size: self._read(begin, size))
+        return _Box(kind, parent, begin, end, lambda size: self._read_table(begin, size))
+
+    def _read_table(self, begin: int, size: int) -> bytes:
+        self._bytes_of_tables += size
+        if self._bytes_of_tables > MAX_TABLE_BYTES:
+            raise DamagedError(f"got more than nsfw_scale.boxes.MAX_TABLE_BYTES = {MAX_TABLE_BYTES} bytes of tables")
+        return self._read(begin, size)
 
     def _read(self, at: int, size: int) -> bytes:
         self._file.seek(at)
@@ -239,7 +240,7 @@ class _Film:
         version, count = box.numbers(">B3xI")
         row = 20 if version == 1 else 12
         count = max(count, (box.end - box.begin - 8) // row)
-        if count * row <= MAX_TABLE_BYTES and version == 0:
+        if version == 0:
             count -= int((box.table(3)[:, 1] == 0xFFFFFFFF).sum())
         self._track.edits = max(self._track.edits, count)
         return 0
@@ -260,7 +261,9 @@ class _Film:
 
     def add_runs(self, box: _Box) -> int:
         """stsc, 8.7.4: how many samples the chunks have."""
-        self._track.runs = np.concatenate([self._track.runs, box.table(3)])
+        if len(self._track.runs):
+            raise DamagedError("got two tables of a track's chunks (stsc), expected one")
+        self._track.runs = box.table(3)
         return 0
 
     def add_chunks(self, box: _Box) -> int:

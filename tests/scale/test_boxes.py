@@ -246,6 +246,20 @@ class TestSizesOfBoxes:
     def test_a_size_of_64_bits(self):
         assert promised(struct.pack(">I4sQ", 1, b"mdat", 1 << 40)) == 1 << 40
 
+    def test_bytes_of_their_tables_are_limited(self, monkeypatch):
+        monkeypatch.setattr(boxes, "MAX_TABLE_BYTES", 1000)
+        times = table(b"ctts", 20, *[1, 0] * 20)
+        assert promised(track(*5 * [times])) == len(track(*5 * [times]))
+        with pytest.raises(DamagedError, match="got more than nsfw_scale.boxes.MAX_TABLE_BYTES = 1000 bytes of tables"):
+            promised(track(*6 * [times]))
+        inside = box(b"stsd", b"ctts" * 1000)  # each reaches to the end of what it is in
+        with pytest.raises(DamagedError, match="MAX_TABLE_BYTES"):
+            promised(track(inside))
+
+    def test_a_track_has_its_chunks_once(self):
+        with pytest.raises(DamagedError, match=r"got two tables of a track's chunks \(stsc\), expected one"):
+            promised(track(*2 * [table(b"stsc", 1, 1, 1, 1)]))
+
     def test_their_number_is_limited(self, monkeypatch):
         monkeypatch.setattr(boxes, "MAX_BOXES", 3)
         assert promised(box(b"moov", box(b"trak")) + box(b"free")) == 24
