@@ -149,6 +149,7 @@ def test_the_next_position_goes_on_from_the_present_result(half):
 def test_back_at_the_pictures_own_score_nothing_is_changed(inversion):
     state = slid(inversion, nsfw_score(COFFEE))
     assert state["reached"] and state["psnr"] is None and state["largest"] == 0
+    assert inversion._latest is None  # there is nothing with which to begin the next one
 
 
 def test_stop_ends_the_search_with_the_best_so_far(inversion):

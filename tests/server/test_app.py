@@ -296,6 +296,18 @@ def test_no_answer_is_kept_by_caches(client):
         assert answer.headers["cache-control"] == "no-store"
 
 
+def test_milliseconds_of_an_answer_are_those_that_are_counted(client):
+    before = metrics(client)["open_nsfw_picture_seconds_sum"]
+    [result] = client.post(content=read(COFFEE)).json()["results"]
+    counted = metrics(client)["open_nsfw_picture_seconds_sum"] - before
+    assert result["milliseconds"] == pytest.approx(1e3 * counted, abs=0.0051)
+
+
+def test_the_description_says_that_a_size_has_two_numbers(client):
+    described = client.get("/openapi.json").json()["components"]["schemas"]["Model"]["properties"]["input_size"]
+    assert (described["minItems"], described["maxItems"]) == (2, 2)
+
+
 def test_the_description_names_every_status_that_is_answered(client):
     described = client.get("/openapi.json").json()["paths"]["/v1/score"]["post"]
     assert set(described["responses"]) == {"200", "400", "408", "413", "415", "422", "500", "501", "503"}
