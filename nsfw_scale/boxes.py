@@ -72,8 +72,8 @@ def ends_of_boxes(file: BinaryIO, length: int) -> Iterator[int]:
         if box.parent == b"root":
             yield box.end
         if box.end <= length:
-            yield from film.promised_by(box)
-    yield from film.promised_at_its_end()
+            yield film.promised_by(box)
+    yield film.end_track()
     film.check(length)
 
 
@@ -191,23 +191,17 @@ class _Film:
         self._track = _Track()
         self._tracks = self._samples = self._fragments = 0
 
-    def promised_by(self, box: _Box) -> Iterator[int]:
+    def promised_by(self, box: _Box) -> int:
         """Add a box, and say how many bytes a film has at least that has such a one."""
-        if box.kind == b"cmov":
-            raise DamagedError("got a compressed header (cmov), which is not read")
-        if box.kind == b"trak":
-            yield from self.promised_at_its_end()
-            self._tracks += 1
         reading = _READINGS.get(box.kind)
-        if reading is not None:
-            yield reading(self, box)
+        return reading(self, box) if reading else 0
 
-    def promised_at_its_end(self) -> Iterator[int]:
-        """Add the last track."""
+    def end_track(self) -> int:
+        """Add the track whose tables there were, and say how many bytes its samples have."""
         track, self._track = self._track, _Track()
         self._samples += track.entries
-        if not track.is_together:  # or sound may be compressed, and numbers are those of what it becomes
-            yield track.bytes_of_alike
+        # Sound may be compressed, and its numbers those of what it becomes
+        return 0 if track.is_together else track.bytes_of_alike
 
     def check(self, length: int) -> None:
         """Check that FFmpeg will not make room for more than a film of that length may have."""
@@ -218,6 +212,15 @@ class _Film:
                 f"got {promised} samples, with those of each edit and fragment, in {length} bytes, expected at most "
                 f"{limit} (nsfw_scale.boxes.MAX_SAMPLES = {MAX_SAMPLES}, or one for each byte)"
             )
+
+    def refuse(self, box: _Box) -> int:
+        """cmov, of QuickTime."""
+        raise DamagedError("got a compressed header (cmov), which is not read")
+
+    def add_track(self, box: _Box) -> int:
+        """trak, 8.3.1: the one before has ended."""
+        self._tracks += 1
+        return self.end_track()
 
     def add_sizes(self, box: _Box) -> int:
         """stsz, 8.7.3.2: one size for all samples, or one for each."""
@@ -319,6 +322,7 @@ class _Film:
 
 
 _READINGS: dict[bytes, Callable[[_Film, _Box], int]] = {
+    b"cmov": _Film.refuse,
     b"co64": _Film.add_chunks,
     b"ctts": _Film.add_composition_times,
     b"elst": _Film.add_edits,
@@ -338,5 +342,6 @@ _READINGS: dict[bytes, Callable[[_Film, _Box], int]] = {
     b"stts": _Film.add_times,
     b"stz2": _Film.add_compact_sizes,
     b"tfra": _Film.add_places_of_fragments,
+    b"trak": _Film.add_track,
     b"trun": _Film.add_samples_of_fragment,
 }

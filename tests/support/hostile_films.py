@@ -35,9 +35,9 @@ def replaced(data, kind, new):
     return box(data[4:8], replaced(first[8:], kind, new)) + rest
 
 
-def of_one_size(count, size=1, data=None):
+def of_one_size(count, size=1):
     """A film of so many samples of one size, whose bytes are there."""
-    data = replaced(data or film(GREYS), b"stsz", table(b"stsz", size, count))
+    data = replaced(film(GREYS), b"stsz", table(b"stsz", size, count))
     data = replaced(data, b"stts", table(b"stts", 1, count, 1))
     data = replaced(data, b"stsc", table(b"stsc", 1, 1, count, 1))
     return data + box(b"free", bytes(count * size))
@@ -52,10 +52,10 @@ def of_sound(*runs, chunks):
     return replaced(data, b"stco", table(b"stco", chunks, *[40] * chunks))
 
 
-def in_fragments(count=None, flags=0):
+def in_fragments(count=None):
     """A film in pieces, of which the first promises so many samples."""
     data = film(GREYS, movflags="frag_keyframe+empty_moov+default_base_moof")
-    return data if count is None else replaced(data, b"trun", table(b"trun", count, version=flags))
+    return data if count is None else replaced(data, b"trun", table(b"trun", count))
 
 
 def with_edits(count, data=None):
