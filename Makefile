@@ -1,7 +1,7 @@
 # make score      sets up .venv and scores the pictures in img/
 # make test       runs the tests
 # make lint       runs ruff and mypy
-# make fuzz       fuzzes each reader for an hour
+# make fuzz       fuzzes each reader for an hour, going on where it was last left
 # make mutate     changes the code at 300 random places and prints which changes no test notices
 # make asan       puts the native module under load with sanitizers
 # make docs       builds the documentation, docs/_build/html/index.html
@@ -32,7 +32,7 @@ lint: $(READY)-to-test
 	$(VENV)/bin/mypy
 
 fuzz: $(READY)-to-test
-	$(VENV)/bin/python tests/fuzz --seconds 3600
+	$(VENV)/bin/python tests/fuzz --seconds 3600 --corpus tests/fuzz/reached
 
 mutate: $(READY)-to-test
 	$(VENV)/bin/python tests/mutants
