@@ -157,8 +157,14 @@ class Decoders:
 
     def _end_of_frames(self, process: _Process) -> asyncio.TimerHandle:
         seconds = self._limits.frames_seconds
-        message = f"not all frames were decoded within {seconds:g} s"
-        return asyncio.get_running_loop().call_later(seconds, process.give_up, "overtime", message)
+
+        def give_up() -> None:
+            if process.seconds_decoding >= seconds / 2:
+                process.give_up("overtime", f"not all frames were decoded within {seconds:g} s")
+            else:  # no fault of the picture's
+                process.give_up("busy", f"the network did not take all frames within {seconds:g} s")
+
+        return asyncio.get_running_loop().call_later(seconds, give_up)
 
     async def _taken(self) -> _Process:
         await self._places.acquire()
@@ -254,6 +260,8 @@ class _Process:
         self._frame_bytes = 4 * 3 * size[0] * size[1]
         self._why: Problem | None = None
         self._has_several = self._is_stopped = self._awaits_word = False
+        self._asked_at: float | None = None
+        self._seconds_decoding = 0.0
         self.is_aside = self.is_busy = False
         self.when_done: Callable[[], None] = lambda: None
 
@@ -286,11 +294,17 @@ class _Process:
         assert self._process.stdout is not None
         return self._why is None and not self._process.stdout.at_eof()
 
+    @property
+    def seconds_decoding(self) -> float:
+        """For how long this picture's frames were waited for: the rest of the time they waited for the network."""
+        return self._seconds_decoding + (time.monotonic() - self._asked_at if self._asked_at is not None else 0.0)
+
     def ask(self, data: bytes, question: bytes, has_several: bool) -> None:
         self._memory[self._frame_bytes : self._frame_bytes + len(data)] = data
         self._memory[-1] = 0
         self._has_several, self._is_stopped, self._awaits_word, self.is_busy = has_several, False, False, True
         self._write(question)
+        self._seconds_decoding = 0.0
         self._picture_bytes = len(data)
 
     async def answer(self) -> tuple[float, np.ndarray] | None:
@@ -305,6 +319,7 @@ class _Process:
             self._seconds, self.give_up, "overtime", f"not decoded within {self._seconds:g} s"
         )
         assert self._process.stdout is not None
+        self._asked_at = time.monotonic()
         try:
             head = json.loads(await self._process.stdout.readuntil(b"\n"))
         except (asyncio.IncompleteReadError, ConnectionError) as error:
@@ -313,6 +328,7 @@ class _Process:
             raise self._why from error
         finally:
             timer.cancel()
+            self._seconds_decoding, self._asked_at = self.seconds_decoding, None
         if "problem" in head:
             self._done()
             raise Problem(head["problem"], head["message"])
