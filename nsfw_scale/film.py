@@ -17,11 +17,14 @@ playlists are none of them, and nothing else is opened.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 import os
+import time
 from collections.abc import Iterable, Iterator
-from itertools import chain
-from typing import TYPE_CHECKING, Any, NoReturn
+from itertools import chain, count
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from PIL import Image
 
@@ -29,6 +32,7 @@ from nsfw_model.integrity import DamagedError
 from nsfw_model.picture import File, NotAPictureError, PictureError, check_pixels, opened_file, picture_name
 from nsfw_model.signatures import BEGINNING, FileKind, kind_of
 from nsfw_scale.container import check_length
+from nsfw_scale.tags import check_tags
 
 if TYPE_CHECKING:
     from av.codec.context import CodecContext
@@ -68,6 +72,8 @@ KEY_FRAME_SECONDS = 12.0
 MAX_SECONDS, MAX_FILM_FRAMES, MAX_PACKETS = 86_400.0, 1 << 17, 1 << 24
 #: Seconds by which its times go back, from one frame to the next.
 MAX_BACK = 1.0
+#: Seconds of the processor to open a film and to take it apart, and those that each packet may take besides.
+MAX_DEMUX_SECONDS, SECONDS_OF_A_PACKET = 3.0, 0.001
 #: Streams of a film: pictures, sounds, subtitles.
 MAX_STREAMS = 64
 #: Bytes of a film that wait until it is known whether they are decoded.
@@ -156,13 +162,17 @@ def read_film(img: File, every: float = 1.0) -> Iterator[tuple[float, Image.Imag
     reader: _Film | None = None
     with opened_file(img) as file:
         check_length(file, kind.noun)
+        check_tags(file, kind.noun)
+        watched = _Watched(file)
         try:
             # FFmpeg decodes a little of each stream before it tells what streams there are
             options = {"codec_whitelist": ",".join(sorted(_DECODERS)), "max_pixels": str(_max_pixels())}
             if kind.noun == "mp4":
                 options["ignore_chapters"] = "1"  # each has two bytes in a file, and takes 340
-            with av.open(file, "r", CONTAINERS[kind.noun], options, io_open=_refuse_to_open) as container:
-                reader = _Film(container, name, every)
+            with watched.taken_apart():
+                opened = av.open(watched, "r", CONTAINERS[kind.noun], options, io_open=_refuse_to_open)
+            with opened as container:
+                reader = _Film(container, watched, name, every)
                 yield from reader.moments()
         except av.FFmpegError as error:
             if isinstance(error, MemoryError):
@@ -178,11 +188,48 @@ def _refuse_to_open(url: str, *arguments: Any) -> NoReturn:
     raise PermissionError(f"got a film that refers to another file, {url!r}, expected none")
 
 
+class _Watched:
+    """A film's file, and for how long FFmpeg computes to take it apart: it compares each tag with all others."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self._seconds, self._began, self._steps = 0.0, 0.0, 0
+
+    @contextlib.contextmanager
+    def taken_apart(self) -> Iterator[None]:
+        """Watch a step: to open it, or to make a packet."""
+        self._began, self._steps = time.thread_time(), self._steps + 1
+        try:
+            yield
+        finally:
+            self._seconds, self._began = self._seconds_so_far(), 0.0
+            if self._is_late():
+                raise DamagedError(
+                    f"took {self._seconds:.1f} s of the processor to be taken apart into {self._steps - 1} packets, "
+                    f"more than nsfw_scale.film.MAX_DEMUX_SECONDS = {MAX_DEMUX_SECONDS:g} and a little for each"
+                )
+
+    def read(self, size: int) -> bytes:
+        return b"" if self._is_late() else self._file.read(size)  # FFmpeg makes an end of what has one
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def _is_late(self) -> bool:
+        return self._seconds_so_far() > MAX_DEMUX_SECONDS + SECONDS_OF_A_PACKET * self._steps
+
+    def _seconds_so_far(self) -> float:
+        return self._seconds + (time.thread_time() - self._began if self._began else 0.0)
+
+
 class _Film:
     """A film that is being read."""
 
-    def __init__(self, container: InputContainer, name: str, every: float):
-        self._container, self._name, self._every = container, name, max(every, _ROUNDING)
+    def __init__(self, container: InputContainer, file: _Watched, name: str, every: float):
+        self._container, self._file, self._name, self._every = container, file, name, max(every, _ROUNDING)
         self._stream = _stream_of_pictures(container, name)
         self._decoder: CodecContext = self._stream.codec_context
         self._first: int | None = None
@@ -239,7 +286,12 @@ class _Film:
     def _packets(self) -> Iterator[Packet]:
         """The packets from the first key frame on."""
         begun = False
-        for number, packet in enumerate(self._container.demux(self._stream)):
+        packets = iter(self._container.demux(self._stream))
+        for number in count():
+            with self._file.taken_apart():
+                packet = next(packets, None)
+            if packet is None:
+                return
             if number >= MAX_PACKETS:
                 raise DamagedError(f"got more than nsfw_scale.film.MAX_PACKETS = {MAX_PACKETS} packets")
             if packet.is_corrupt:

@@ -1,4 +1,4 @@
-"""Films of a few kilobytes that promise millions of samples, and frames as large as fields."""
+"""Films of a few kilobytes that promise millions of samples, have as many tags, and frames as large as fields."""
 
 import io
 
@@ -8,12 +8,14 @@ from hostile_films import HOSTILE
 from made_films import film
 from made_pictures import png
 from pictures import prepare
+from tagged_films import TAGGED
 
 from nsfw_scale.frames import read_frames
 
 __all__ = ["ATTACKS", "prepare"]
 
 ATTACKS = Attacks()
+TOO_MANY_TAGS = "got more than nsfw_scale.tags.MAX_TAGS|took [0-9.]+ s of the processor to be taken apart"
 TOO_LARGE = "PictureError: .*damaged, or has more than 35651584 pixels"
 
 
@@ -36,6 +38,16 @@ def of_png(size, width, height):
 for name, (make, message) in HOSTILE.items():
     ATTACKS.append(
         Attack("cost", f"film: {name}", lambda folder, make=make: frames_of(make()), f"PictureError: .*{message}")
+    )
+
+for name, tagged in TAGGED.items():
+    ATTACKS.append(
+        Attack(
+            "cost",
+            f"film of 100,000 tags: {name}",
+            lambda folder, tagged=tagged: frames_of(tagged(100_000)),
+            f"PictureError: .*({TOO_MANY_TAGS})",
+        )
     )
 
 
