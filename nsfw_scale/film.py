@@ -177,6 +177,7 @@ def read_film(img: File, every: float = 1.0) -> Iterator[tuple[float, Image.Imag
         except av.FFmpegError as error:
             if isinstance(error, MemoryError):
                 raise
+            watched.check()
             what = "is damaged"
             if reader and not reader.has_size:
                 what += f", or has more than {_max_pixels()} pixels,"
@@ -203,11 +204,15 @@ class _Watched:
             yield
         finally:
             self._seconds, self._began = self._seconds_so_far(), 0.0
-            if self._is_late():
-                raise DamagedError(
-                    f"took {self._seconds:.1f} s of the processor to be taken apart into {self._steps - 1} packets, "
-                    f"more than nsfw_scale.film.MAX_DEMUX_SECONDS = {MAX_DEMUX_SECONDS:g} and a little for each"
-                )
+        self.check()
+
+    def check(self) -> None:
+        """Check that it has not ended only because it took too long."""
+        if self._is_late():
+            raise DamagedError(
+                f"took {self._seconds:.1f} s of the processor to be taken apart into {self._steps - 1} packets, "
+                f"more than nsfw_scale.film.MAX_DEMUX_SECONDS = {MAX_DEMUX_SECONDS:g} and a little for each"
+            )
 
     def read(self, size: int) -> bytes:
         return b"" if self._is_late() else self._file.read(size)  # FFmpeg makes an end of what has one
