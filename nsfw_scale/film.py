@@ -22,7 +22,7 @@ import io
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
@@ -308,9 +308,18 @@ class _Film:
     def _decoded(self, packets: Iterable[Packet]) -> Iterator[VideoFrame]:
         """All frames of packets of which the first is a key frame."""
         for packet in packets:
+            self._check(packet)
             yield from self._decoder.decode(packet)  # type: ignore[attr-defined]
         yield from self._decoder.decode(None)  # type: ignore[attr-defined]
         self._decoder.flush_buffers()
+
+    def _check(self, packet: Packet) -> None:
+        check = _PACKET_CHECKS.get(self._decoder.codec.canonical_name)
+        try:
+            if check:
+                check(self._decoder, bytes(packet))
+        except DamagedError as error:
+            raise DamagedError(f"at {self.seconds:.1f} s: {error}") from error
 
 
 def _stream_of_pictures(container: InputContainer, name: str) -> VideoStream:
@@ -342,6 +351,25 @@ def _stream_of_pictures(container: InputContainer, name: str) -> VideoStream:
         "max_pixels": str(_max_pixels()),
     }
     return stream
+
+
+def _check_hevc(decoder: CodecContext, data: bytes) -> None:
+    """Check that a packet has all its units: FFmpeg decodes one that ends early to grey.
+
+    Each has its length in front of it, if the container has a header of ISO/IEC 14496-15, 8.3.3.1.
+    """
+    header = decoder.extradata or b""
+    if len(header) < 23 or header[0] != 1:
+        return
+    width, at = (header[21] & 3) + 1, 0
+    while at + width <= len(data):
+        at += width + int.from_bytes(data[at : at + width], "big")
+        if at > len(data):
+            raise DamagedError(f"got a frame of {len(data)} bytes, expected {at} at least")
+
+
+#: What FFmpeg does not look for, by the codecs' names.
+_PACKET_CHECKS: dict[str, Callable[[CodecContext, bytes], None]] = {"hevc": _check_hevc}
 
 
 def _max_pixels() -> int:

@@ -14,7 +14,7 @@ from PIL import Image
 av = pytest.importorskip("av")
 
 from hostile_films import with_chapters  # noqa: E402
-from made_films import SIZE, film, pixels, repeated, sound  # noqa: E402
+from made_films import SIZE, changed, film, pixels, repeated, sound  # noqa: E402
 
 from nsfw_model import signatures  # noqa: E402
 from nsfw_model.picture import NotAPictureError, PictureError, read_picture  # noqa: E402
@@ -208,6 +208,19 @@ class TestBrokenFilms:
             with contextlib.suppress(DamagedError):
                 check_length(io.BytesIO(whole[:length]), noun)
         check_length(io.BytesIO(whole), noun)
+
+    @pytest.mark.parametrize("container", ["mp4", "mov", "matroska"])
+    def test_a_packet_of_hevc_that_ends_early_is_refused(self, container):
+        whole = film(GREYS[:3], codec="libx265", container=container)
+        assert len(seconds_of(changed(whole, container), every=0.1)) == 3
+        for change in (lambda data: data[: len(data) // 2], lambda data: data[:-1]):
+            for changes in ([change], [None, None, change]):
+                refuse(
+                    changed(whole, container, *changes), "got a frame of [0-9]+ bytes, expected [0-9]+ at least", 0.1
+                )
+
+    def test_hevc_without_lengths_is_read(self):
+        assert len(seconds_of(film(GREYS[:3], codec="libx265", container="mpegts", rate=25), every=0.04)) == 3
 
     def test_the_second_is_named(self):
         whole = bytearray(film(GREYS, codec="libx264", key_frames=10))

@@ -1,6 +1,7 @@
 """Films, encoded by PyAV."""
 
 import io
+import itertools
 from fractions import Fraction
 
 import av
@@ -10,7 +11,16 @@ SIZE = WIDTH, HEIGHT = 64, 48
 
 
 def film(
-    greys, rate=10, container="mp4", codec="mpeg4", key_frames=12, times=None, size=SIZE, metadata=None, **options
+    greys,
+    rate=10,
+    container="mp4",
+    codec="mpeg4",
+    key_frames=12,
+    times=None,
+    size=SIZE,
+    metadata=None,
+    colours="yuv420p",
+    **options,
 ):
     """A film whose frames are each of one grey, and its bytes.
 
@@ -20,13 +30,15 @@ def film(
     with av.open(buffer, "w", format=container, options=options) as output:
         output.metadata.update(metadata or {})
         stream = output.add_stream(codec, rate=rate)
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = *size, colours
         stream.codec_context.gop_size = key_frames
         stream.codec_context.max_b_frames = 0
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         if codec == "libx264":
             stream.options = {"x264-params": f"keyint={key_frames}:min-keyint={key_frames}:scenecut=0:bframes=0"}
+        if codec == "libx265":
+            stream.options = {"x265-params": "log-level=none"}
         for number, grey in enumerate(greys):
             frame = av.VideoFrame.from_ndarray(pixels(grey, number, size), format="rgb24")
             frame.pts = number if times is None else times[number]
@@ -50,6 +62,20 @@ def repeated(data, seconds, times):
                         packet.dts += round(number * seconds / packet.time_base)
                         packet.stream = stream
                         output.mux(packet)
+    return buffer.getvalue()
+
+
+def changed(data, container, *changes):
+    """A film whose first packets have other bytes, without encoding it again."""
+    buffer = io.BytesIO()
+    with av.open(io.BytesIO(data)) as source, av.open(buffer, "w", format=container) as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        packets = (packet for packet in source.demux(video=0) if packet.size)
+        for packet, change in itertools.zip_longest(packets, changes):
+            other = av.Packet(change(bytes(packet)) if change else bytes(packet))
+            other.pts, other.dts, other.time_base = packet.pts, packet.dts, packet.time_base
+            other.is_keyframe, other.stream = packet.is_keyframe, stream
+            output.mux(other)
     return buffer.getvalue()
 
 
