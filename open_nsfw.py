@@ -523,7 +523,7 @@ def nsfw_score_fn(img: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        If `img` is of another shape.
+        If `img` is of another shape, or holds a value that is masked, not finite or no real number.
     FileNotFoundError, nsfw_model.ModelFileError
         As `nsfw_score`.
 

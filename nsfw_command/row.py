@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -134,6 +135,11 @@ def labelled(row: Row, threshold: float | None) -> Row:
     -------
     Row
 
+    Raises
+    ------
+    ValueError
+        If score or threshold are no numbers, on either side of which everything is.
+
     Examples
     --------
     >>> labelled(Row("a.jpg", 0.8, None), 0.8).label, labelled(Row("a.jpg", 0.79, None), 0.8).label
@@ -141,6 +147,8 @@ def labelled(row: Row, threshold: float | None) -> Row:
     """
     if threshold is None:
         return row
+    if math.isnan(threshold) or (row.score is not None and math.isnan(row.score)):
+        raise ValueError(f"{row.file}: got a score of {row.score} and a threshold of {threshold}, expected numbers")
     label = FAILED if row.score is None else UNSAFE if row.score >= threshold else SAFE
     return row._replace(label=label, threshold=threshold)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 
@@ -61,3 +62,67 @@ def not_finite(values: np.ndarray) -> str | None:
     place = np.argwhere(~finite)[0].tolist()
     count = int(finite.size - np.count_nonzero(finite))
     return f"{values[tuple(place)]} at {place} ({count} of {finite.size} values are not finite)"
+
+
+def check_finite(name: str, values: np.ndarray) -> None:
+    """Refuse values that are infinite or no numbers.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter, for the message.
+    values : ndarray of floats
+
+    Raises
+    ------
+    ValueError
+        If one is not finite. The message says which.
+
+    Examples
+    --------
+    >>> check_finite("x", np.array([1.0, np.nan]))
+    Traceback (most recent call last):
+    ValueError: x: got nan at [1] (1 of 2 values are not finite), expected finite numbers
+    """
+    flaw = not_finite(values)
+    if flaw:
+        raise ValueError(f"{name}: got {flaw}, expected finite numbers")
+
+
+def real_numbers(name: str, values: Any) -> np.ndarray:
+    """Give an array of what NumPy would make numbers of, unless it were others than those that are there.
+
+    Complex numbers would lose a part, moments and texts become numbers that nobody meant, and what is masked would be
+    seen.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter, for the message.
+    values : ndarray, or nested sequences of numbers
+
+    Returns
+    -------
+    ndarray
+        Of whole numbers, floats or booleans; not a copy where it is an array already.
+
+    Raises
+    ------
+    ValueError
+        If these are no real numbers, or some of them are masked.
+
+    Examples
+    --------
+    >>> real_numbers("x", [1, 2])
+    array([1, 2])
+    >>> real_numbers("x", np.array([1j]))
+    Traceback (most recent call last):
+    ValueError: x: got values of type complex128, expected real numbers
+    """
+    masked = int(np.ma.count_masked(values)) if np.ma.is_masked(values) else 0
+    if masked:
+        raise ValueError(f"{name}: got {masked} masked values, expected none; `filled` gives them a value")
+    array = np.asarray(values)
+    if not np.can_cast(array.dtype, np.float32, "same_kind"):
+        raise ValueError(f"{name}: got values of type {array.dtype}, expected real numbers")
+    return array

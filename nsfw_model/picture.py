@@ -371,6 +371,8 @@ def _picture_of_array(pixels: np.ndarray, name: str) -> Image.Image:
             f"{name}: expected an array of dtype uint8 and shape (height, width, 3){_hint_at_array(pixels)}"
         )
     check_pixels(pixels.shape[1], pixels.shape[0], name)
+    if np.ma.is_masked(pixels):
+        raise PictureError(f"{name}: got masked pixels, expected none; array.filled gives them a value")
     return Image.fromarray(pixels)
 
 

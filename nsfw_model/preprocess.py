@@ -19,6 +19,7 @@ from typing import Literal, overload
 import numpy as np
 from PIL import Image
 
+from nsfw_model.checks import check_finite, real_numbers
 from nsfw_model.picture import Picture, PictureError, open_picture, read_picture
 
 __all__ = [
@@ -127,14 +128,14 @@ def process(img: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        If `img` has another shape.
+        If `img` has another shape, or holds a value that is masked or no real number.
 
     Examples
     --------
     >>> process(np.full((2, 2, 3), 128))[0, :, 0, 0].tolist()
     [24.0, 11.0, 5.0]
     """
-    img = np.asarray(img)
+    img = real_numbers("pixels", img)
     if img.ndim != 3 or img.shape[2] != 3:
         raise ValueError(f"expected shape (height, width, 3), got {img.shape}")
     processed = np.empty((1, 3, *img.shape[:2]), np.float32)
@@ -158,16 +159,17 @@ def deprocess(img: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        If `img` has another shape.
+        If `img` has another shape, or holds a value that is masked, not finite or no real number.
 
     Examples
     --------
     >>> deprocess(process(np.full((2, 2, 3), 128)) + 0.4)[0, 0].tolist()
     [128, 128, 128]
     """
-    img = np.asarray(img)
+    img = real_numbers("network input", img)
     if img.ndim != 4 or img.shape[:2] != (1, 3):
         raise ValueError(f"expected shape (1, 3, height, width), got {img.shape}")
+    check_finite("network input", img)
     bgr = np.rint((img[0] + CHANNEL_MEANS).clip(0, 255)).astype(np.uint8)
     return np.ascontiguousarray(bgr[::-1].transpose(1, 2, 0))
 
@@ -187,14 +189,14 @@ def crop(img: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        If `img` has another shape.
+        If `img` has another shape, or holds a value that is masked or no real number.
 
     Examples
     --------
     >>> crop(np.zeros((1, 3, 256, 256))).shape
     (1, 3, 224, 224)
     """
-    img = np.asarray(img)
+    img = real_numbers("network input", img)
     if img.ndim != 4 or img.shape[2:] != RESIZED[::-1]:
         raise ValueError(f"expected shape (n, channels, {RESIZED[1]}, {RESIZED[0]}), got {img.shape}")
     rows, columns = CENTRE
@@ -239,6 +241,11 @@ def make_jpg(img: np.ndarray | Image.Image) -> np.ndarray:
     Returns
     -------
     ndarray of float32, shape (1, 3, height, width)
+
+    Raises
+    ------
+    ValueError
+        If `img` is network input that `deprocess` refuses.
 
     Examples
     --------

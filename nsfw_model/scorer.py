@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nsfw_model import ModelFileError, snapshot
-from nsfw_model.checks import not_finite
+from nsfw_model.checks import check_finite, not_finite, real_numbers
 from theano_compat.forks import ForkSafeLock
 from theano_cpu.onednn import forget_overflows, overflowed
 
@@ -121,7 +121,7 @@ class Scorer:
         Raises
         ------
         ValueError
-            If `x` is of another shape, or holds a value that is not finite.
+            If `x` is of another shape, or holds a value that is masked, not finite or no real number.
         ModelFileError
             If the network makes something else than finite numbers of it.
         """
@@ -290,10 +290,8 @@ class _Compiled:
         if np.shape(x)[1:] != self._shape or np.ndim(x) != 4:
             raise ValueError(f"expected shape (n, {', '.join(map(str, self._shape))}), got {np.shape(x)}")
         with np.errstate(over="ignore"):  # what is too large for float32 is said below
-            x = np.ascontiguousarray(x, dtype=np.float32)
-        flaw = not_finite(x)
-        if flaw:
-            raise ValueError(f"network input: got {flaw}, expected finite numbers")
+            x = np.ascontiguousarray(real_numbers("network input", x), dtype=np.float32)
+        check_finite("network input", x)
         with self._lock:
             if self._lock.interrupted:  # a thread of the parent is in the midst of it for ever
                 self._function, self._lock.interrupted = None, False

@@ -210,12 +210,20 @@ def summary(scores: Sequence[FrameScore], frames: str) -> float | list[FrameScor
     -------
     float, or list of FrameScore for "all"
 
+    Raises
+    ------
+    ValueError
+        If one of them is no number in 0..1, over which a maximum would pass.
+
     Examples
     --------
     >>> scores = [FrameScore(0.0, 0.25), FrameScore(1.0, 0.75)]
     >>> summary(scores, "max"), summary(scores, "mean")
     (0.75, 0.5)
     """
+    for seconds, score in scores:
+        if not 0 <= score <= 1:
+            raise ValueError(f"the frame at {seconds:g} s: got a score of {score}, expected a number in 0..1")
     if frames == "all":
         return list(scores)
     numbers = [score for _, score in scores]

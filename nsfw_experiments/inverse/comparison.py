@@ -7,6 +7,7 @@ from PIL import Image
 
 from nsfw_experiments.display import reduced
 from nsfw_experiments.image_metrics import psnr
+from nsfw_model.checks import check_finite
 
 
 def amplification(original: np.ndarray, changed: np.ndarray) -> float:
@@ -26,7 +27,9 @@ def amplification(original: np.ndarray, changed: np.ndarray) -> float:
     >>> amplification(grey, grey + np.array([0, 1, 2], np.uint8))
     63.5
     """
-    return 127 / max(int(np.abs(changed.astype(int) - original).max()), 1)
+    difference = np.abs(changed.astype(float) - original)
+    check_finite("difference", difference)
+    return 127 / max(int(difference.max()), 1)
 
 
 def amplified_difference(original: np.ndarray, changed: np.ndarray, factor: float | None = None) -> np.ndarray:
@@ -50,7 +53,9 @@ def amplified_difference(original: np.ndarray, changed: np.ndarray, factor: floa
     """
     if factor is None:
         factor = amplification(original, changed)
-    return np.clip(np.rint(128 + factor * (changed.astype(float) - original)), 0, 255).astype(np.uint8)
+    shown = 128 + factor * (changed.astype(float) - original)
+    check_finite("difference", shown)
+    return np.clip(np.rint(shown), 0, 255).astype(np.uint8)
 
 
 def comparison(original: np.ndarray, changed: np.ndarray, scores: tuple[float, float]) -> list[tuple[Image.Image, str]]:

@@ -27,6 +27,7 @@ from nsfw_experiments.inverse.prune import PILLOWS_JPEG, McuGrid, changes_in_ord
 from nsfw_experiments.inverse.record import Step
 from nsfw_experiments.pillow.jpeg import BLOCK
 from nsfw_experiments.pillow.preprocessing import Pipeline, network_input_vjp
+from nsfw_model.checks import check_finite
 from nsfw_model.logit import logit_of, score_of
 from nsfw_model.scorer import Scorer
 from theano_compat.deprecation import deprecated_names
@@ -375,11 +376,17 @@ def rounded(values: np.ndarray) -> np.ndarray:
     -------
     ndarray of uint8, of the same shape
 
+    Raises
+    ------
+    ValueError
+        If a value is not finite.
+
     Examples
     --------
     >>> rounded(np.array([-3.0, 1.5, 99.4, 300.0])).tolist()
     [0, 2, 99, 255]
     """
+    check_finite("pixels", values)
     return np.clip(np.floor(values + 0.5), 0, 255).astype(np.uint8)
 
 

@@ -28,6 +28,7 @@ from theano.gof import Apply, Op
 
 from nsfw_experiments.pillow.jpeg import Jpeg
 from nsfw_experiments.pillow.resize import BilinearResize
+from nsfw_model.checks import check_finite
 from theano_compat.deprecation import deprecated_names
 
 __getattr__ = deprecated_names(__name__, {"JpegCoding": f"{__name__}:JpegOp"})
@@ -46,7 +47,8 @@ def jpeg(
     Parameters
     ----------
     pictures : float tensor4, shape (n, height, width, 3)
-        RGB, 0..255; values between whole numbers are rounded first, those outside are clipped.
+        RGB, 0..255; values between whole numbers are rounded first, those outside are clipped. One that is not finite
+        is a ValueError when it is computed.
     quality : int
         1..95.
     subsampling : {"4:2:0", "4:2:2", "4:4:4"}
@@ -86,7 +88,7 @@ def resize(pictures: Any, source: tuple[int, int], target: tuple[int, int]) -> A
     Parameters
     ----------
     pictures : float tensor4, shape (n, height, width, 3)
-        RGB, 0..255; rounded and clipped first. Height and width are `source`.
+        RGB, 0..255; rounded and clipped first, as `jpeg` does. Height and width are `source`.
     source, target : (int, int)
         Heights and widths.
 
@@ -119,6 +121,7 @@ def _checked(pictures: Any) -> Any:
 
 
 def _bytes(pictures: np.ndarray) -> np.ndarray:
+    check_finite("pictures", pictures)
     return np.clip(np.floor(pictures + 0.5), 0, 255).astype(np.uint8)
 
 

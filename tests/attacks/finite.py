@@ -12,7 +12,7 @@ from attack import Attack, Attacks
 
 from nsfw_command.main import main
 from nsfw_model.weights import load_weights, save_weights
-from open_nsfw import get_scorer, model_files, nsfw_score, nsfw_scores, nsfw_score_fn
+from open_nsfw import crop, get_scorer, make_jpg, model_files, nsfw_score, nsfw_scores, nsfw_score_fn
 
 ROCKET = str(Path(__file__).resolve().parents[2] / "img" / "rocket.jpg")
 METHODS = "scores", "logits", "logits_and_gradients"
@@ -108,6 +108,30 @@ add(
     "nan through nsfw_score_fn",
     lambda folder: nsfw_score_fn(np.full((1, 3, 224, 224), np.nan)),
     "ValueError: network input: got nan",
+)
+for shown, value in {"nan": np.nan, "inf": np.inf, "-inf": -np.inf}.items():
+
+    def carry_out(folder, value=value):
+        return nsfw_score_fn(crop(make_jpg(np.full((1, 3, 256, 256), value, np.float32))))
+
+    add(f"{shown} through make_jpg", carry_out, "ValueError: network input: got (nan|inf|-inf) at")
+STRANGE = {
+    "complex": np.full((1, 3, 224, 224), complex(0, np.nan)),
+    "no moments": np.full((1, 3, 224, 224), np.datetime64("NaT")),
+    "texts": np.full((1, 3, 224, 224), "5"),
+    "masked": np.ma.masked_invalid(np.full((1, 3, 224, 224), np.nan)),
+}
+for shown, array in STRANGE.items():
+    for method in METHODS:
+
+        def carry_out(folder, method=method, array=array):
+            return getattr(get_scorer(), method)(array)
+
+        add(f"{shown} values for {method}", carry_out, "ValueError: network input: got .* expected (real numbers|none)")
+add(
+    "masked pixels",
+    lambda folder: nsfw_score(np.ma.masked_array(np.zeros((30, 30, 3), np.uint8), mask=True)),
+    "PictureError: .*got masked pixels",
 )
 
 

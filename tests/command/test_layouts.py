@@ -3,12 +3,13 @@
 import csv
 import io
 import json
+import math
 
 import pytest
 
 from nsfw_command.formats import CsvFormat, JsonlFormat, read_blocks
 from nsfw_command.layouts import csv_lines, json_lines, row_of_csv, row_of_json, table_lines
-from nsfw_command.row import Row, rows_of_frames
+from nsfw_command.row import Row, labelled, rows_of_frames
 from nsfw_scale.frames import FrameScore
 
 FILM = [FrameScore(0.0, 0.1), FrameScore(1.0, 0.9), FrameScore(2.0, 0.95), FrameScore(3.0, 0.05), FrameScore(4.0, 0.8)]
@@ -34,6 +35,12 @@ def test_a_film_tells_of_its_worst_second_its_mean_and_its_segments():
 def test_the_mean_is_judged_where_it_is_asked_for():
     (row,) = rows_of_frames("film.mp4", FILM, "mean", 0.8)
     assert row.score == pytest.approx(0.56) and row.label == "safe" and row.worst_second == 2.0
+
+
+@pytest.mark.parametrize("score, threshold", [(math.nan, 0.8), (0.9, math.nan), (None, math.nan)])
+def test_what_is_no_number_is_neither_safe_nor_unsafe(score, threshold):
+    with pytest.raises(ValueError, match=f"a.jpg: got a score of {score} and a threshold of {threshold}, expected"):
+        labelled(Row("a.jpg", score, None), threshold)
 
 
 def test_a_photograph_tells_of_no_frames():

@@ -42,6 +42,21 @@ def test_original_result_and_difference_are_side_by_side():
     assert captions[2] == f"difference ×63.5, PSNR {psnr(original, changed):.2f} dB"
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_no_difference(bad):
+    original = noise(4, 6, 3)
+    changed = original.astype(float)
+    changed[1, 2, 0] = bad
+    for function, pictures in (
+        (amplification, (original, changed)),
+        (amplification, (changed, original)),
+        (amplified_difference, (original, changed, 2.0)),
+        (amplified_difference, (original, original, bad)),
+    ):
+        with pytest.raises(ValueError, match=r"difference: got (nan|inf|-inf) at \["), np.errstate(invalid="ignore"):
+            function(*pictures)
+
+
 def test_a_strip_has_the_pictures_and_below_each_its_caption():
     pictures = [noise(40, 300, 3), noise(30, 300, 3, seed=1)]
     captions = ["difference ×63.5", ""]

@@ -17,6 +17,7 @@ from nsfw_experiments.inverse.search import (
     Progress,
     boundary_search,
     greedy_correction,
+    rounded,
 )
 from nsfw_experiments.pillow.preprocessing import preprocessing
 from nsfw_model.logit import score_of
@@ -51,6 +52,12 @@ def noted(excess, *candidates):
 
 
 # The goal
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_no_pixel_is_made_of_what_is_not_finite(bad):
+    with pytest.raises(ValueError, match=rf"pixels: got {bad} at \[1\] \(1 of 3 values are not finite\)"):
+        rounded(np.array([1.5, bad, 300.0]))
 
 
 def test_goals_are_aimed_at_from_the_tolerance_and_know_their_side():

@@ -1,6 +1,7 @@
 """From any picture to network input: Yahoo's preprocessing, and what happens to pictures that cannot be scored."""
 
 import io
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -98,6 +99,27 @@ class TestSteps:
     def test_wrong_shapes_are_named(self, function, shape):
         with pytest.raises(ValueError, match="expected shape .*got .*" + str(shape[-1])):
             function(np.zeros(shape))
+
+    @pytest.mark.parametrize("function", [deprocess, make_jpg])
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+    def test_no_pixel_is_made_of_what_is_not_finite(self, function, bad):
+        x = np.zeros((1, 3, 8, 8), np.float32)
+        x[0, 2, 5, 7] = bad
+        with pytest.raises(ValueError, match=rf"network input: got {bad} at \[0, 2, 5, 7\] .*expected finite numbers"):
+            function(x)
+
+    @pytest.mark.parametrize(
+        "function, shape", [(process, (8, 8, 3)), (deprocess, (1, 3, 8, 8)), (crop, (1, 3, 256, 256))]
+    )
+    def test_what_is_masked_or_no_real_number_is_no_pixel(self, function, shape):
+        array = np.zeros(shape)
+        for other in array + 1j, array.astype("M8[s]"), array.astype("m8[s]"), array.astype(str), array.astype(object):
+            with pytest.raises(ValueError, match=f"got values of type {re.escape(str(other.dtype))}, expected real"):
+                function(other)
+        masked = np.ma.masked_array(array, mask=np.arange(array.size).reshape(shape) == 7)
+        with pytest.raises(ValueError, match="got 1 masked values, expected none"):
+            function(masked)
+        np.testing.assert_array_equal(function(np.ma.masked_array(array)), function(array))
 
 
 class TestModes:
@@ -274,6 +296,12 @@ class TestBadPictures:
     @pytest.mark.parametrize("array", [np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8)])
     def test_other_arrays(self, array):
         self.refuse(array, r"expected an array of dtype uint8 and shape \(height, width, 3\)")
+
+    def test_masked_pixels(self):
+        array = np.ma.masked_array(np.zeros((4, 4, 3), np.uint8))
+        np.testing.assert_array_equal(np.asarray(read_picture(array)), array)
+        array[1, 2] = np.ma.masked
+        self.refuse(array, "got masked pixels, expected none")
 
     @pytest.mark.parametrize("img", [None, 5, ["a.jpg"]])
     def test_other_types(self, img):

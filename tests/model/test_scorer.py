@@ -52,6 +52,29 @@ def test_a_number_too_large_for_float32_is_refused():
         get_scorer().scores(np.full((1, 3, 224, 224), 1e39))
 
 
+@pytest.mark.parametrize("value", [complex(0, np.nan), 1j, np.datetime64("NaT"), np.timedelta64("NaT"), "5", None])
+@pytest.mark.parametrize("method", ["scores", "logits", "logits_and_gradients"])
+def test_what_is_no_real_number_is_refused_by_its_type(method, value):
+    x = np.full((1, 3, 224, 224), value)
+    with pytest.raises(ValueError, match=f"network input: got values of type {x.dtype}, expected real numbers"):
+        getattr(get_scorer(), method)(x)
+
+
+def test_what_is_masked_is_not_seen(x):
+    masked = np.ma.masked_array(x)
+    np.testing.assert_array_equal(get_scorer().scores(masked), get_scorer().scores(x))
+    masked[1, 2, 100, :7] = np.ma.masked
+    with pytest.raises(ValueError, match="network input: got 7 masked values, expected none"):
+        get_scorer().scores(masked)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float16, np.float64, ">f4"])
+def test_real_numbers_of_any_type_are_scored(dtype):
+    ones = np.ones((1, 3, 224, 224))
+    expected = get_scorer().scores(ones.astype(np.float32))
+    assert get_scorer().scores(ones.astype(dtype)) == get_scorer().scores(ones.astype(dtype).tolist()) == expected
+
+
 @pytest.fixture(scope="module")
 def overflowing(tmp_path_factory):
     """Weights, each of which is a finite number, that make the last layer overflow."""

@@ -44,6 +44,18 @@ def test_values_between_and_outside_bytes_are_rounded_and_clipped_first():
     np.testing.assert_array_equal(jpeg(T.constant(pictures)).eval()[:, 0, 0, 0], [0, 0, 100, 255])
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_has_neither_value_nor_gradient(bad):
+    pictures = T.tensor4()
+    values = np.full((1, 16, 16, 3), 100, "float32")
+    values[0, 3, 4, 1] = bad
+    resized, coded = resize(pictures, (16, 16), (8, 8)), jpeg(pictures)
+    for expression in resized, coded, T.grad(coded.sum(), pictures):
+        compute = theano.function([pictures], expression)
+        with pytest.raises(ValueError, match=rf"pictures: got {bad} at \[0, 3, 4, 1\]"):
+            compute(values)
+
+
 def test_theano_differentiates_through_both():
     pictures = T.tensor4()
     weights = np.random.default_rng(1).normal(size=(1, 16, 24, 3)).astype("float32")

@@ -247,3 +247,10 @@ def test_frames_are_summed_up():
     scores = [FrameScore(0.0, 0.25), FrameScore(1.0, 1.0), FrameScore(2.0, 0.25)]
     assert [summary(scores, frames) for frames in ("first", "max", "mean")] == [0.25, 1.0, 0.5]
     assert summary(tuple(scores), "all") == scores
+
+
+@pytest.mark.parametrize("frames", ["first", "max", "mean", "all"])
+@pytest.mark.parametrize("score", [math.nan, math.inf, -0.1, 1.1])
+def test_a_frame_whose_score_is_none_is_not_passed_over(frames, score):
+    with pytest.raises(ValueError, match=f"the frame at 1.5 s: got a score of {score}, expected a number in 0..1"):
+        summary([FrameScore(0.0, 0.1), FrameScore(1.5, score)], frames)
