@@ -27,8 +27,12 @@ from nsfw_model.upgrade import upgrade_v1_layers, v1_type_name
 from nsfw_model.outputs import replacing
 from nsfw_model.regular_file import read_regular
 from nsfw_model.weights import MAX_BLOBS, MAX_DIMENSIONS, MAX_FILE_BYTES, Weights, WeightsError, pickled
+from nsfw_model.wire import check_field_count
 
 __all__ = ["CaffemodelError", "convert", "inference_net", "read_caffemodel"]
+
+#: Fields of all messages, values of blobs left out; some 30 for each layer. A message of two bytes takes a kilobyte.
+MAX_FIELDS = 1 << 18
 
 
 class CaffemodelError(ModelFileError):
@@ -90,13 +94,15 @@ def read_caffemodel(path: str | Path) -> tuple[NetParameter, Weights]:
 
 
 def _parsed(path: Path) -> NetParameter:
-    """The message of a file, whose texts are text and whose size and number of layers are within bounds."""
+    """The message of a file, whose texts are text and whose size and numbers of fields and layers are within bounds."""
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
         raise CaffemodelError(f"{path}: got {size} bytes, expected at most {MAX_FILE_BYTES}")
     net = NetParameter()
     try:
-        net.ParseFromString(read_regular(path, MAX_FILE_BYTES))
+        data = read_regular(path, MAX_FILE_BYTES)
+        check_field_count(data, NetParameter.DESCRIPTOR, MAX_FIELDS)
+        net.ParseFromString(data)
         layers = [*net.layer, *net.layers]
         texts = [net.name, *(text for layer in layers for text in (layer.name, *layer.bottom, *layer.top))]
         texts += [layer.type for layer in net.layer]

@@ -243,6 +243,7 @@ CAFFEMODELS = {
         field(100, field(1, b"a") + field(2, b"Backdoor") + field(9999, b"x")),
         broken(".*an unknown layer type"),
     ),
+    "groups in a layer": (model(b"\x0b" * 100_000), broken("expected a binary NetParameter message")),
     "5000 layers": (field(100, field(1, b"a")) * 5000, broken("got 5000 layers, expected 1 to 4096")),
     "a prototxt": (INPUT.encode() + layer("a").encode(), broken(".*it looks like a prototxt")),
     "a pickle": (b"\x80\x03](X", broken(".*it looks like a pickle")),
@@ -255,6 +256,26 @@ CAFFEMODELS = {
 }
 for name, (data, outcome) in CAFFEMODELS.items():
     ATTACKS.append(Attack("networks", f"caffemodel: {name}", _read(data), outcome))
+
+MANY = 3_000_000
+MANIES = {
+    "layers": field(100, b"") * MANY,
+    "layers of the older format": field(2, b"") * MANY,
+    "blobs": field(100, field(7, b"") * MANY),
+    "blobs of the older format": field(2, field(6, b"") * MANY),
+    "bottoms": field(100, field(3, b"") * MANY),
+    "rules": field(100, field(8, b"") * MANY),
+    "settings of parameters": field(100, field(6, b"") * MANY),
+    "settings of a layer": field(100, field(106, b"") * MANY),
+    "inputs": field(3, b"") * MANY,
+    "shapes of inputs": field(8, b"") * MANY,
+    "dimensions of a blob": field(100, field(7, field(7, field(1, bytes(MANY))))),
+    "dimensions of a blob that are not packed": field(100, field(7, field(7, b"\x08\x01" * MANY))),
+    "fields that are not known": b"\xf8\x3f\x01" * MANY,
+}
+for name, data in MANIES.items():
+    outcome = broken("expected a binary NetParameter message: got more than 262144 fields")
+    ATTACKS.append(Attack("cost", f"caffemodel of millions of {name}", _read(data), outcome))
 
 
 @ATTACKS.on("networks", "CaffemodelError: .*(name|twice|two)")

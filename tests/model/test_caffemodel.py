@@ -52,6 +52,12 @@ def add_blob(layer, shape):
     layer.blobs.add(data=np.arange(1, 1 + np.prod(shape))).shape.dim.extend(shape)
 
 
+class Unparsed:
+    """A message that is never read."""
+
+    DESCRIPTOR = NetParameter.DESCRIPTOR
+
+
 def layer_named(net, name):
     return next(layer for layer in net.layer if layer.name == name)
 
@@ -266,6 +272,29 @@ class TestReading:
             add_blob(layer_named(net, "fc"), (1,))
         with pytest.raises(CaffemodelError, match="got 18 blobs, expected at most 16"):
             read_caffemodel(write(tmp_path, net))
+
+    @pytest.mark.parametrize("inner", [b"", b"\x3a\x00", b"\x1a\x00", b"\x32\x00", b"\x3a\x02\x3a\x00"])
+    @pytest.mark.parametrize("layer", [b"\xa2\x06", b"\x12"])
+    def test_of_millions_of_messages_or_texts_costs_nothing(self, inner, layer, tmp_path, monkeypatch):
+        """Each takes hundreds of bytes in memory; protobuf is not given them."""
+        many = inner * 10_000 if inner else b""
+        data = (layer + bytes([len(many) & 127 | 128, len(many) >> 7 & 127 | 128, len(many) >> 14]) + many) * 40
+        path = write(tmp_path, data if inner else (layer + b"\x00") * 1_000_000)
+        monkeypatch.setattr(caffemodel, "NetParameter", Unparsed)
+        with pytest.raises(CaffemodelError, match="got more than 262144 fields"):
+            read_caffemodel(path)
+
+    def test_of_as_many_fields_as_the_largest_networks_have_is_read(self, tmp_path):
+        net = NetParameter()
+        for index in range(4096):
+            layer = net.layer.add(name=f"conv {index}", type="Convolution", bottom=["a"], top=["a"])
+            layer.convolution_param.num_output = 1
+            layer.convolution_param.kernel_size.extend([3, 3])
+            layer.convolution_param.weight_filler.type = "msra"
+            for _ in range(2):
+                layer.param.add(lr_mult=1, decay_mult=0)
+                add_blob(layer, (1, 1, 1, 1))
+        assert len(read_caffemodel(write(tmp_path, net))[1]) == 4096
 
     def test_over_the_limit_is_not_even_tried(self, tmp_path):
         path = tmp_path / "net.caffemodel"
