@@ -3,11 +3,11 @@
 Like `nsfw_model.integrity`, which looks at the first frame, this reads the structure of a file and none of its pixels.
 Decoders take an animation that ends early for a shorter one, and draw frames of which a part is missing:
 
-====== =========================================================================================
+====== ====================================================================================================
 GIF    parts of a frame that are missing, and the end of the file [1]_
-PNG    frames that are missing, checksums of all frames, rows that the compressed data lacks [2]_
+PNG    frames that are missing or not promised, checksums of all frames, rows that the compressed data lacks [2]_
 TIFF   strips and tiles of all pages that are missing [3]_
-====== =========================================================================================
+====== ====================================================================================================
 
 WebP and AVIF are refused as a whole by their decoders where they end early.
 
@@ -28,6 +28,7 @@ from nsfw_model.integrity import (
     check_checksum,
     check_inflated,
     check_tiff_directory,
+    gif_frames,
     png_chunks,
     png_row_bytes,
     tiff_directories,
@@ -85,60 +86,40 @@ def check_frame_count(count: int) -> None:
 
 
 def _check_gif(data: bytes) -> None:
-    frames = 0
-    try:
-        at = 13 + _colours(data[10])
-        while (block := _GIF_BLOCK.search(data, at)) and block[0] != b";":
-            at = block.start()
-            if block[0] == b",":
-                frames += 1
-                check_frame_count(frames)
-                at += 11 + _colours(data[at + 9])
-            else:
-                at += 2
-            while data[at]:
-                at += 1 + data[at]
-            at += 1
-    except IndexError:
-        raise DamagedError(f"truncated: the file ends in or before frame {max(frames, 1)}") from None
-    if not block:
-        raise DamagedError(f"truncated: got {frames} frames, and no end of the file")
-
-
-_GIF_BLOCK = re.compile(rb"[!,;]")
-
-
-def _colours(flags: int) -> int:
-    """Bytes of a table of colours."""
-    return (2 << (flags & 7)) * 3 * (flags >> 7)
+    for number, _ in enumerate(gif_frames(data), 1):
+        check_frame_count(number)
 
 
 def _check_png(data: bytes) -> None:
-    header, animated, promised, frames = b"", False, 1, 0
+    header, promised, frames = b"", None, 0
     parts: list[memoryview] = []
     size = 0, 0
+    pixels = False
     for name, start, end in png_chunks(data):
         contents = memoryview(data)[start:end]
         if name in (b"acTL", b"fcTL", b"fdAT"):
             check_checksum(data, name, start, end)
         if name == b"IHDR":
             header = bytes(contents)
-        elif name == b"acTL":
-            animated, promised = True, int.from_bytes(contents[:4], "big")
+        elif name == b"acTL" and not pixels:  # behind them it says nothing
+            if promised is not None:
+                raise DamagedError("got two numbers of frames, expected one")  # Pillow would not tell of any
+            promised = int.from_bytes(contents[:4], "big")
             check_frame_count(promised)
-        elif name in (b"fcTL", b"IEND") and animated:
+        elif name == b"fcTL" and promised is not None:
             if frames:
                 _check_png_frame(header, size, parts, frames)
-            if name == b"IEND":
-                break
             frames += 1
             parts, size = [], struct.unpack_from(">II", contents, 4)
         elif name == b"IDAT":
             parts.append(contents)
+            pixels = True
         elif name == b"fdAT":
             parts.append(contents[4:])
-    if animated and frames < promised:
-        raise DamagedError(f"truncated: got {frames} frames, expected {promised}")
+    if frames:
+        _check_png_frame(header, size, parts, frames)
+    if promised is not None and frames != promised:
+        raise DamagedError(f"{'truncated: ' if frames < promised else ''}got {frames} frames, expected {promised}")
 
 
 def _check_png_frame(header: bytes, size: tuple[int, int], parts: list[memoryview], number: int) -> None:

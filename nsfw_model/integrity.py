@@ -11,7 +11,8 @@ JPEG       missing scans, refinements and restart intervals; the number of scans
            that ends early (not within the last scan of a progressive file) [2]_
 JPEG 2000  missing tiles; the number of tiles [3]_
 PCX        the palette at the end of the file
-PNG        checksums of the pixels' chunks; rows that the compressed data does not have [4]_; in ICO too
+PNG        checksums of the pixels' chunks; palettes; rows that the compressed data does not have [4]_; in ICO
+           too
 PPM        numbers written as text, which take long, in large files
 TIFF       missing strips and tiles, and the number of them [5]_; JPEGs in them
 ========== =========================================================================================
@@ -107,7 +108,8 @@ def check_after_decoding(data: bytes, picture: Image.Image) -> None:
     ...     data = file.read()
     >>> check_after_decoding(data, Image.open(io.BytesIO(data)))
     """
-    if picture.format == "PNG" and _ends_in_zeros(picture):
+    # The one row of an interlaced picture has pixels of several passes
+    if picture.format == "PNG" and (picture.height == 1 or _ends_in_zeros(picture)):
         _check_png_rows(data)
     # A second look costs a third of the first. In a large picture that ends early the last blocks are flat; where no
     # more is missing than a part of its last block, nobody sees a difference.
@@ -118,15 +120,79 @@ def check_after_decoding(data: bytes, picture: Image.Image) -> None:
 # BMP
 
 
+class Bitmap(NamedTuple):
+    """Where the parts of a BMP are.
+
+    Attributes
+    ----------
+    width, height : int
+        As the header has them: a height below 0 where rows go downwards, and that of the mask besides in an icon.
+    bits : int
+        Of a pixel.
+    compression : int
+    palette, step, colours : int
+        Where the colours begin, the bytes of each, and how many there are; of 8 bits and less.
+    start : int
+        Where the pixels begin.
+    """
+
+    width: int
+    height: int
+    bits: int
+    compression: int
+    palette: int
+    step: int
+    colours: int
+    start: int
+
+
+def bitmap(data: bytes, at: int = 14) -> Bitmap:
+    """Read the header of a BMP, as Pillow does.
+
+    Parameters
+    ----------
+    data : bytes
+        A file, or what is in an icon.
+    at : int
+        Where the second header is; in front of it is that of a file.
+
+    Returns
+    -------
+    Bitmap
+
+    Raises
+    ------
+    struct.error
+        If the file ends within its headers.
+
+    Examples
+    --------
+    >>> bitmap(b"\\x0c\\0\\0\\0\\x20\\0\\x10\\0\\1\\0\\1\\0", 0)
+    Bitmap(width=32, height=16, bits=1, compression=0, palette=12, step=3, colours=2, start=18)
+    """
+    (size,) = struct.unpack_from("<I", data, at)
+    colours = compression = 0
+    if size == 12:  # of OS/2
+        width, height, _, bits = struct.unpack_from("<HHHH", data, at + 4)
+    else:
+        width, height, _, bits, compression, colours = struct.unpack_from("<iiHHI12xI", data, at + 4)
+    step, palette = 3 if size == 12 else 4, at + size
+    colours = colours or 1 << min(bits, 16)
+    (start,) = struct.unpack_from("<I", data, 10) if at else (0,)
+    if start in (0, palette):
+        start = palette + (step * colours if bits <= 8 else 0)
+    there = max(start - palette, 0) // step
+    return Bitmap(width, height, bits, compression, palette, step, min(colours, there), start)
+
+
 def _check_bmp(data: bytes) -> None:
     """Follow run-length codes from pixel to pixel, without storing any."""
     if len(data) < 54 or struct.unpack_from("<I", data, 14)[0] < 40:
         return
-    width, height, _, _, compression = struct.unpack_from("<iiHHI", data, 18)
+    width, height, _, compression, *_, start = bitmap(data)
     per_byte = _PIXELS_PER_BYTE.get(compression)
     if per_byte is None:
         return
-    start = struct.unpack_from("<I", data, 10)[0]
     if len(data) - start > MAX_RUN_LENGTH_BYTES:
         raise DamagedError(
             f"got {len(data) - start} bytes of run-length codes, expected at most {MAX_RUN_LENGTH_BYTES}"
@@ -165,8 +231,8 @@ def _run_length_rows(data: bytes, at: int, per_byte: int) -> Iterator[tuple[int,
             column = 0
         else:
             column += value
-            size = ceil(value / per_byte)
-            at += size + size % 2
+            at += ceil(value / per_byte)
+            at += at % 2  # counted from the beginning of the file, as Pillow does
     yield column, _END_OF_PICTURE
 
 
@@ -394,10 +460,24 @@ def _tile_parts(data: bytes, at: int) -> Iterator[tuple[int, int]]:
 
 
 def _check_png(data: bytes) -> None:
-    """Check the checksums of what the pixels depend on; Pillow leaves out those of IDAT."""
+    """Check the checksums of what the pixels depend on, of which Pillow leaves out those of IDAT, and its order."""
+    before: Counter[bytes] = Counter()
     for name, start, end in png_chunks(data):
         if name in (b"IHDR", b"PLTE", b"IDAT"):
             check_checksum(data, name, start, end)
+        if (name == b"IHDR") == bool(before):
+            raise DamagedError("got a header that is not the first chunk, or several, expected one")
+        before[name] += 1
+        if data[25:26] == b"\x03":  # numbers of colours
+            _check_png_palette(name, before, end - start)
+
+
+def _check_png_palette(name: bytes, before: Counter[bytes], size: int) -> None:
+    """Check that there is one palette in front of the pixels; Pillow takes the last, or black."""
+    if name == b"PLTE" and (size % 3 or not 3 <= size <= 768 or before[b"PLTE"] > 1):
+        raise DamagedError(f"got palette {before[b'PLTE']} of {size} bytes, expected one of 3 bytes for each colour")
+    if name == b"IDAT" and not before[b"PLTE"]:
+        raise DamagedError("got pixels without a palette in front of them")
 
 
 def check_checksum(data: bytes, name: bytes, start: int, end: int) -> None:
@@ -538,6 +618,88 @@ def check_inflated(parts: Iterable[bytes | memoryview], expected: int) -> None:
             compressed = decompressor.unconsumed_tail
     if got < expected:
         raise DamagedError(f"truncated: got {got} bytes of pixels, expected {expected}")
+
+
+# GIF
+
+
+class GifFrame(NamedTuple):
+    """A frame of a GIF.
+
+    Attributes
+    ----------
+    width, height : int
+    colours : int
+        Of its own table, or of the file's; 0 where there is none.
+    transparent : int or None
+        The number of the colour that is not drawn.
+    start : int
+        Where its codes begin, with the size of the first.
+    """
+
+    width: int
+    height: int
+    colours: int
+    transparent: int | None
+    start: int
+
+
+def gif_frames(data: bytes) -> Iterator[GifFrame]:
+    """Find the frames of a GIF, in order.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+
+    Yields
+    ------
+    GifFrame
+
+    Raises
+    ------
+    DamagedError
+        Where the file ends, if that is within a frame or without its mark.
+
+    Examples
+    --------
+    >>> next(gif_frames(b"GIF89a" + bytes(7) + b",\\0\\0\\0\\0\\2\\0\\1\\0\\x80" + bytes(9)))
+    GifFrame(width=2, height=1, colours=2, transparent=None, start=29)
+    """
+    frames = 0
+    transparent = None
+    try:
+        in_all = _colours_of_gif(data[10])
+        at = 13 + 3 * in_all
+        while (block := _GIF_BLOCK.search(data, at)) and block[0] != b";":
+            at = block.start()
+            if block[0] == b",":
+                frames += 1
+                width, height, flags = struct.unpack_from("<HHB", data, at + 5)
+                at += 10 + 3 * _colours_of_gif(flags)
+                yield GifFrame(width, height, _colours_of_gif(flags) or in_all, transparent, at)
+                transparent = None
+                at += 1
+            else:
+                if data[at + 1] == _GRAPHIC_CONTROL and data[at + 2] >= 4:
+                    transparent = data[at + 6] if data[at + 3] & 1 else None
+                at += 2
+            while data[at]:
+                at += 1 + data[at]
+            at += 1
+    except (IndexError, struct.error):
+        raise DamagedError(f"truncated: the file ends in or before frame {max(frames, 1)}") from None
+    if not block:
+        raise DamagedError(f"truncated: got {frames} frames, and no end of the file")
+
+
+_GIF_BLOCK = re.compile(rb"[!,;]")
+_GRAPHIC_CONTROL = 0xF9
+
+
+def _colours_of_gif(flags: int) -> int:
+    """The number of colours in a table."""
+    return (2 << (flags & 7)) * (flags >> 7)
 
 
 # PCX, PPM and TIFF

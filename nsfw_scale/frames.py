@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from nsfw_model.animation import check_animation, check_frame_count
 from nsfw_model.integrity import DamagedError
+from nsfw_model.palettes import check_palettes
 from nsfw_model.picture import (
     Picture,
     PictureError,
@@ -126,14 +127,17 @@ def _frames(img: Picture, every: float | None) -> Iterator[Frame]:
         opened = decoded(data, img)
         if opened.format in _ANIMATED:
             check_animation(data)
-        yield from _frames_of_picture(opened, img, every)
+        yield from _frames_of_picture(opened, img, every, check_palettes(data, opened))
 
 
 #: Formats whose further pictures are frames, or pages.
 _ANIMATED = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")
 
 
-def _frames_of_picture(opened: Image.Image, img: Picture, every: float | None) -> Iterator[Frame]:
+def _frames_of_picture(
+    opened: Image.Image, img: Picture, every: float | None, checks: Iterator[None] | None = None
+) -> Iterator[Frame]:
+    """Draw one frame after the other; `checks` checks the newest, each time that it is asked for its next value."""
     name = picture_name(img)
     count = getattr(opened, "n_frames", 1) if opened.format in _ANIMATED else 1
     if count == 1:
@@ -151,6 +155,8 @@ def _frames_of_picture(opened: Image.Image, img: Picture, every: float | None) -
             pixels += opened.width * opened.height
             _check_total(pixels)
             _load(opened)
+            if checks is not None:
+                next(checks)
             end = begin + _duration(opened)
             if every is None or wanted * every < end - _ROUNDING:
                 picture = to_rgb(opened, name)

@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 
 from attack import Attack, Attacks
-from made_pictures import bmp, encoded, png, tiff_entries, with_strip
+from made_pictures import bmp, chunk, encoded, png, tiff_entries, with_chunks, with_strip
 from PIL import Image, TiffImagePlugin
 
 from nsfw_model.picture import FORMATS, read_picture
@@ -137,6 +137,72 @@ def a_jpeg_with_eight_restart_intervals_less(folder):
 def a_png_of_half_its_rows(folder):
     rows = b"".join(b"\0" + PHOTO.crop((0, y, WIDTH, y + 1)).tobytes() for y in range(HEIGHT // 2))
     return read(png(rows, *SIZE))
+
+
+@ATTACKS.on("pictures", unreadable("got a header that is not the first chunk, or several, expected one"))
+def a_png_of_two_headers(folder):
+    rows = b"".join(b"\0" + PHOTO.crop((0, y, WIDTH, y + 1)).tobytes() for y in range(HEIGHT // 2))
+    data = png(rows, WIDTH, HEIGHT // 2)
+    return read(data[:33] + png(rows, *SIZE)[8:33] + data[33:])
+
+
+@ATTACKS.on("pictures", unreadable("truncated: got 77 bytes of pixels, expected 304"))
+def an_interlaced_png_of_one_row_and_half_its_passes(folder):
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 300, 1, 8, 0, 0, 0, 1))
+    return read(with_chunks(png((b"\0" + 38 * b"\x7f" + b"\0" + 37 * b"\x7f"), 1, 1), b"IHDR", header))
+
+
+@ATTACKS.on("pictures", unreadable("got pixels without a palette in front of them"))
+def a_png_without_its_palette(folder):
+    return read(with_chunks(WHOLE["PNG with a palette"][0], b"PLTE"))
+
+
+def _behind_the_palette(colours):
+    return unreadable(f"got a pixel of colour [0-9]+, expected 0..{colours - 1}, which are all in the palette")
+
+
+@ATTACKS.on("pictures", _behind_the_palette(10))
+def a_png_of_ten_of_its_colours(folder):
+    return read(with_chunks(WHOLE["PNG with a palette"][0], b"PLTE", chunk(b"PLTE", bytes(range(30)))))
+
+
+@ATTACKS.on("pictures", _behind_the_palette(4))
+def a_gif_of_four_of_its_colours(folder):
+    data = WHOLE["GIF"][0]
+    return read(data[:10] + bytes([data[10] & 0xF8 | 1]) + data[11:25] + data[13 + 3 * 64 :])
+
+
+@ATTACKS.on("pictures", unreadable("got a pixel of colour 0, expected a palette, got none"))
+def a_gif_without_a_table(folder):
+    data = WHOLE["GIF"][0]
+    return read(data[:10] + bytes([data[10] & 0x7F]) + data[11:13] + data[13 + 3 * 64 :])
+
+
+@ATTACKS.on("pictures", _behind_the_palette(10))
+def a_bmp_of_ten_of_its_colours(folder):
+    data = bytearray(encoded(COLOURS, "BMP"))
+    struct.pack_into("<I", data, 46, 10)
+    return read(bytes(data))
+
+
+@ATTACKS.on("pictures", _behind_the_palette(10))
+def a_tga_of_ten_of_its_colours(folder):
+    data = encoded(COLOURS, "TGA")
+    return read(data[:5] + b"\x0a\0" + data[7:48] + data[18 + 3 * 64 :])
+
+
+@ATTACKS.on("pictures", _behind_the_palette(10))
+def a_tiff_of_ten_of_its_colours(folder):
+    data = bytearray(encoded(COLOURS, "TIFF"))
+    struct.pack_into("<I", data, tiff_entries(data)[320] + 4, 30)
+    return read(bytes(data))
+
+
+@ATTACKS.on("pictures", unreadable("got run-length codes that leave pixels out"))
+def a_bmp_of_other_codes_than_its_header_leads_to(folder):
+    data = bytearray(bmp(b"\0\2\xf0\0\x1a\x80\0\1", (266, 1)))
+    data[2:6], data[10:14] = b"\x64\7\x64\7", bytes(4)
+    return read(bytes(data))
 
 
 @ATTACKS.on("pictures", unreadable("row 32: got run-length codes for 0 pixels, expected 64|.* for 32 rows"))

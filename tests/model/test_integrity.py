@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_pictures import bmp, encoded, icon, png, tiff_entries, with_strip
+from made_pictures import bmp, chunk, encoded, icon, png, tiff_entries, with_strip
 from PIL import Image, TiffImagePlugin
 
 from nsfw_model import integrity
@@ -180,6 +180,24 @@ class TestPng:
         data[place + 4 + length] ^= 1
         refuse(bytes(data), "checksum|cannot be read|not a picture")
 
+    @pytest.mark.parametrize("width", [5, 8, 33])
+    def test_an_interlaced_picture_of_one_row_has_four_passes(self, width):
+        """Passes of every eighth pixel, of those between, and so on: the last is not the row's last pixels."""
+        columns = [len(range(*pixels, step)) for pixels, step in (((0, width), 8), ((4, width), 8))]
+        columns += [len(range(2, width, 4)), len(range(1, width, 2))]
+        passes = [b"\0" + count * b"\x40\x80\xc0" for count in columns]
+        assert read_picture(png(b"".join(passes), width, 1, interlaced=1)).tobytes() == width * b"\x40\x80\xc0"
+        refuse(png(b"".join(passes[:-1]), width, 1, interlaced=1), "truncated: got .* bytes of pixels")
+
+    def test_two_headers_are_refused_and_one_behind_another_chunk(self, photo):
+        """Pillow takes the last."""
+        whole = png(b"".join(self.rows(photo)), *SIZE)
+        header = whole[8:33]
+        short = png(b"".join(self.rows(photo)[:50]), WIDTH, 50)
+        refuse(short[:33] + header + short[33:], "got a header that is not the first chunk, or several")
+        refuse(whole[:8] + chunk(b"tEXt", b"a\0b") + whole[8:], "got a header that is not the first chunk")
+        refuse(whole[:-12] + header + whole[-12:], "got a header that is not the first chunk, or several")
+
     def test_zeros_in_place_of_an_end_are_refused(self, photo):
         data = encoded(photo.resize((600, 400)), "PNG")
         for cut in 0.5, 0.9, 0.99:
@@ -254,6 +272,25 @@ class TestRunLengthBmp:
     )
     def test_codes_that_leave_pixels_out_are_refused(self, codes, message):
         refuse(bmp(codes), message)
+
+    @pytest.mark.parametrize("start", [0, 54])
+    def test_codes_begin_behind_the_palette_if_the_file_header_does_not_say(self, start):
+        """Pillow looks there; what is in front of them could be read as other codes."""
+        whole = bytearray(bmp(64 * self.ROW + self.END))
+        struct.pack_into("<I", whole, 10, start)
+        assert read_picture(bytes(whole)).tobytes() == 64 * 64 * b"\x77\x77\x77"
+        holes = bytearray(bmp(b"\0\2\xf0\0\x1a\x80\0\1", (266, 1)))
+        holes[2:6] = b"\x64\7\x64\7"  # as if it began with runs of 100 pixels
+        struct.pack_into("<I", holes, 10, start)
+        refuse(bytes(holes), "leave pixels out")
+
+    def test_literal_pixels_are_filled_up_to_an_even_byte_of_the_file(self):
+        """As Pillow reads them, wherever the codes begin."""
+        whole = bmp(b"", (64, 1))
+        codes = b"\0" + b"\0\4\1\2\3\4" + b"\x55" + b"\x3c\x77" + self.END
+        odd = bytearray(whole + codes)
+        struct.pack_into("<I", odd, 10, len(whole) + 1)
+        assert read_picture(bytes(odd)).tobytes()[::3] == b"\1\2\3\4" + 60 * b"\x77"
 
     @pytest.mark.parametrize("name", ["bmp_384_bytes_30s.bmp", "bmp_delta_20000000.bmp", "bmp_rle_wide.bmp"])
     def test_a_few_bytes_that_ask_for_gigabytes_or_minutes_are_refused_at_once(self, name):

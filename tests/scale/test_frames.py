@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from made_pictures import chunk, encoded, tiff_entries
+from made_pictures import chunk, encoded, tiff_entries, with_chunks
 from PIL import Image, ImageDraw
 
 from nsfw_model import animation
@@ -188,6 +188,26 @@ class TestDamage:
         whole = self.with_noise("PNG")
         last = whole.rindex(b"fcTL") - 4
         refuse(whole[:last] + chunk(b"IEND", b""), "truncated: got 4 frames, expected 5")
+
+    def test_a_last_frame_that_lacks_rows_is_refused_without_an_end_of_the_file(self):
+        whole = self.with_noise("PNG")
+        at = whole.rindex(b"fdAT")
+        (length,) = struct.unpack_from(">I", whole, at - 4)
+        short = chunk(b"fdAT", whole[at + 4 : at + 4 + length // 2])
+        refuse(whole[: at - 4] + short, "frame 5: truncated: got .* bytes of pixels, expected 2904")
+
+    def test_frames_that_are_not_promised_are_refused(self):
+        """Pillow gives as many as are promised, and none of an animation of which two numbers are promised."""
+        whole = self.with_noise("PNG")
+        promise = chunk(b"acTL", struct.pack(">II", 1, 0))
+        refuse(with_chunks(whole, b"acTL", promise), "got 5 frames, expected 1")
+        refuse(with_chunks(whole, b"acTL", promise, promise), "got two numbers of frames, expected one")
+        refuse(with_chunks(whole, b"acTL", chunk(b"acTL", bytes(8))), "got 5 frames, expected 0")
+
+    def test_a_number_of_frames_behind_the_pixels_says_nothing(self):
+        still = encoded(Image.new("RGB", SIZE, (7, 7, 7)), "PNG")
+        promise = chunk(b"acTL", struct.pack(">II", 5, 0))
+        assert moments(with_chunks(still, b"IEND", promise, chunk(b"IEND", b""))) == [(0, 7)]
 
     def test_a_gif_without_its_end_is_refused(self):
         whole = self.with_noise("GIF")
