@@ -7,8 +7,8 @@ structure of a file, never its pixels, and cost next to nothing. They look at fo
 
 ========== =========================================================================================
 BMP        run-length codes that leave pixels out, or write beyond the picture [1]_
-JPEG       missing scans, refinements and restart intervals; the number of scans; and, by a second look, data
-           that ends early (not within the last scan of a progressive file) [2]_
+JPEG       missing scans, refinements and restart intervals; the number of scans; scans with fewer bytes than
+           their blocks take; and, by a second look, data that ends early (but for arithmetic codes) [2]_
 JPEG 2000  missing tiles; the number of tiles [3]_
 PCX        the palette at the end of the file
 PNG        checksums of the pixels' chunks; palettes; rows that the compressed data does not have [4]_; in ICO
@@ -20,7 +20,7 @@ TIFF       missing strips and tiles, and the number of them [5]_; JPEGs in them
 References
 ----------
 .. [1] Microsoft, "Bitmap Compression", https://learn.microsoft.com/windows/win32/gdi/bitmap-compression
-.. [2] ITU-T T.81 (JPEG), annexes B and G
+.. [2] ITU-T T.81 (JPEG), annexes A, B, D, G and H
 .. [3] ITU-T T.800 (JPEG 2000), annex A
 .. [4] W3C, "Portable Network Graphics (PNG) Specification (Third Edition)", chapters 5 and 10
 .. [5] Adobe, "TIFF, Revision 6.0"
@@ -35,6 +35,7 @@ import struct
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from math import ceil, prod
 from typing import NamedTuple
 
@@ -111,10 +112,12 @@ def check_after_decoding(data: bytes, picture: Image.Image) -> None:
     # The one row of an interlaced picture has pixels of several passes
     if picture.format == "PNG" and (picture.height == 1 or _ends_in_zeros(picture)):
         _check_png_rows(data)
-    # A second look costs a third of the first. In a large picture that ends early the last blocks are flat; where no
-    # more is missing than a part of its last block, nobody sees a difference.
-    if picture.format in ("JPEG", "MPO") and (picture.width * picture.height <= SMALL or _ends_flat(picture)):
-        _look_again(data)
+    # A second look costs a third of the first, or of a file in parts as much. In a large picture of one part that ends
+    # early the last blocks are flat; where no more is missing than a part of its last block, nobody sees a difference.
+    if picture.format in ("JPEG", "MPO") and (
+        picture.width * picture.height <= SMALL or _in_parts(data) or _ends_flat(picture)
+    ):
+        _look_again(data, picture)
 
 
 # BMP
@@ -239,6 +242,12 @@ def _run_length_rows(data: bytes, at: int, per_byte: int) -> Iterator[tuple[int,
 # JPEG
 
 
+class _Coding(NamedTuple):
+    progressive: bool = False
+    arithmetic: bool = False
+    lossless: bool = False
+
+
 class _Component(NamedTuple):
     identifier: int
     horizontal: int
@@ -246,20 +255,27 @@ class _Component(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    progressive: bool
+    coding: _Coding
     height: int
     width: int
-    components: dict[int, _Component]
+    components: list[_Component]
 
-    def units(self, identifiers: list[int]) -> int:
-        """The number of MCUs in a scan of these components (T.81 A.2)."""
-        across = max(component.horizontal for component in self.components.values())
-        down = max(component.vertical for component in self.components.values())
-        if len(identifiers) > 1:
-            return ceil(self.width / (8 * across)) * ceil(self.height / (8 * down))
-        component = self.components[identifiers[0]]
-        columns = ceil(ceil(self.width * component.horizontal / across) / 8)
-        return columns * ceil(ceil(self.height * component.vertical / down) / 8)
+    def units(self, indices: list[int]) -> int:
+        """The number of MCUs in a scan of these components (T.81 A.2; of lossless ones, H.1.1)."""
+        side = 1 if self.coding.lossless else 8
+        across = max(component.horizontal for component in self.components)
+        down = max(component.vertical for component in self.components)
+        if len(indices) > 1:
+            return ceil(self.width / (side * across)) * ceil(self.height / (side * down))
+        component = self.components[indices[0]]
+        columns = ceil(ceil(self.width * component.horizontal / across) / side)
+        return columns * ceil(ceil(self.height * component.vertical / down) / side)
+
+    def blocks_of_unit(self, indices: list[int]) -> int:
+        """The number of blocks, or of samples of a lossless JPEG, in each of these MCUs."""
+        if len(indices) == 1:
+            return 1
+        return sum(self.components[index].horizontal * self.components[index].vertical for index in indices)
 
 
 class _Scan(NamedTuple):
@@ -276,7 +292,21 @@ class _Scan(NamedTuple):
 #: Bytes that are looked through at once.
 _PIECE = 1 << 18
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
-_FRAMES = {0xC0: False, 0xC1: False, 0xC2: True}  # baseline, extended sequential, progressive
+_MARKER_OF_SEGMENT = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # or of the end
+_FRAMES = {
+    0xC0: _Coding(),  # baseline
+    0xC1: _Coding(),  # extended sequential
+    0xC2: _Coding(progressive=True),
+    0xC3: _Coding(lossless=True),
+    0xC9: _Coding(arithmetic=True),
+    0xCA: _Coding(progressive=True, arithmetic=True),
+}  # libjpeg has no others
+#: Blocks that one code of a progressive JPEG may leave without new coefficients (T.81 G.1.2.2).
+_LONGEST_RUN = (1 << 15) - 1
+#: What follows data that ends early. Without 0xFF, which begins a marker.
+_FILLER = bytes(random.Random(0).choices(range(255), k=4096))
+#: As many restart intervals as a picture has units may follow each other, and one unit needs few bytes.
+_SHORT_FILLER = _FILLER[:8]
 
 
 def _check_jpeg(data: bytes) -> None:
@@ -290,100 +320,130 @@ def _check_jpeg(data: bytes) -> None:
         )
     _check_coefficients(frame, scans)
     for number, scan in enumerate(scans):
-        if scan.restart_interval:
-            _check_restarts(data, number, scan, frame.units(scan.components))
+        _check_intervals(data, number, frame, scan)
 
 
 def _jpeg_structure(data: bytes) -> tuple[_Frame | None, list[_Scan]]:
     """The frame header and the scans, as far as they can be understood."""
     frame, scans, restart_interval = None, [], 0
     at = 2
-    while 0 <= at < len(data) - 3:
-        at = data.find(b"\xff", at)
-        while 0 <= at < len(data) - 3 and data[at + 1] == 0xFF:
-            at += 1
-        if not 0 <= at < len(data) - 3 or data[at + 1] == 0xD9:
+    while (found := _MARKER_OF_SEGMENT.search(data, at)) and found.end() < len(data) - 1:
+        marker, at = data[found.end() - 1], found.end()
+        if marker == 0xD9:
             break
-        marker = data[at + 1]
-        if marker in (0x00, 0x01, *range(0xD0, 0xD9)):
-            at += 2
-            continue
-        length = struct.unpack_from(">H", data, at + 2)[0]
-        segment, at = data[at + 4 : at + 2 + length], at + 2 + length
+        length = struct.unpack_from(">H", data, at)[0]
+        segment, at = data[at + 2 : at + length], at + length
         try:
             if marker in _FRAMES and frame is None:
                 frame = _frame(_FRAMES[marker], segment)
             elif marker == 0xDD:
                 restart_interval = struct.unpack(">H", segment)[0]
             elif marker == 0xDA and frame is not None:
-                end = _end_of_scan(data, at)
+                end = _end_of_scan(data, at, restart_interval > 0)
                 scans.append(_scan(frame, segment, at, end, restart_interval))
                 at = end
                 if len(scans) > 10 * MAX_SCANS:
                     break
-        except (struct.error, IndexError, KeyError):
+        except (struct.error, IndexError, ValueError):
             return None, []  # damaged in a way that Pillow tells
     return frame, scans
 
 
-def _end_of_scan(data: bytes, start: int) -> int:
+def _end_of_scan(data: bytes, start: int, has_restarts: bool) -> int:
     """Where the marker behind a scan begins. By NumPy: a regular expression would take as long as decoding."""
     values = np.frombuffer(data, np.uint8)
     for piece in range(start, len(data) - 1, _PIECE):
         places = piece + np.flatnonzero(values[piece : min(piece + _PIECE, len(data) - 1)] == 0xFF)
         following = values[places + 1]
-        markers = places[(following != 0) & (following != 0xFF) & ((following & 0xF8) != 0xD0)]
-        if markers.size:
-            at = int(markers[0])
+        markers = (following != 0) & (following != 0xFF)
+        if has_restarts:  # any other marker, and an unexpected restart, is the end to libjpeg
+            markers &= (following & 0xF8) != 0xD0
+        if markers.any():
+            at = int(places[markers][0])
             fill_bytes = at - start - len(data[start:at].rstrip(b"\xff"))
             return at - fill_bytes
     return len(data)
 
 
-def _frame(progressive: bool, segment: bytes) -> _Frame:
+def _frame(coding: _Coding, segment: bytes) -> _Frame:
     _, height, width, count = struct.unpack_from(">BHHB", segment)
-    components = {}
+    components = []
     for number in range(count):
         identifier, sampling, _ = segment[6 + 3 * number : 9 + 3 * number]
-        components[identifier] = _Component(identifier, max(sampling >> 4, 1), max(sampling & 15, 1))
-    return _Frame(progressive, height, width, components)
+        components.append(_Component(identifier, max(sampling >> 4, 1), max(sampling & 15, 1)))
+    return _Frame(coding, height, width, components)
 
 
 def _scan(frame: _Frame, segment: bytes, start: int, end: int, restart_interval: int) -> _Scan:
     count = segment[0]
-    identifiers = [segment[1 + 2 * number] for number in range(count)]
+    indices: list[int] = []
+    for number in range(count):  # of components that share an identifier, each is meant once
+        index, wanted = 0, segment[1 + 2 * number]
+        while frame.components[index].identifier != wanted or index in indices:
+            index += 1
+        indices.append(index)
     first, last, approximation = segment[1 + 2 * count : 4 + 2 * count]
-    if not identifiers or not set(identifiers) <= set(frame.components):
-        raise KeyError
-    return _Scan(identifiers, first, last, approximation >> 4, approximation & 15, start, end, restart_interval)
+    if not indices:
+        raise ValueError
+    return _Scan(indices, first, last, approximation >> 4, approximation & 15, start, end, restart_interval)
 
 
 def _check_coefficients(frame: _Frame, scans: list[_Scan]) -> None:
     """Check that each coefficient of each component comes, and in full precision (T.81 G.1.1.1)."""
-    sizes = range(64) if frame.progressive else range(1)
-    missing_bits = {(component, k): -1 for component in frame.components for k in sizes}
+    progressive = frame.coding.progressive
+    sizes = range(64) if progressive else range(1)
+    missing_bits = {(component, k): -1 for component in range(len(frame.components)) for k in sizes}
     for scan in scans:
         for component in scan.components:
-            for k in range(scan.first, min(scan.last, 63) + 1) if frame.progressive else (0,):
-                missing_bits[component, k] = scan.low if frame.progressive else 0
+            for k in range(scan.first, min(scan.last, 63) + 1) if progressive else (0,):
+                missing_bits[component, k] = scan.low if progressive else 0
     absent = [key for key, bits in missing_bits.items() if bits]
     if absent:
         component, k = absent[0]
-        what = f"coefficient {k} of component {component}" if frame.progressive else f"component {component}"
+        identifier = frame.components[component].identifier
+        what = f"coefficient {k} of component {identifier}" if progressive else f"component {identifier}"
         raise DamagedError(f"truncated: got {len(scans)} scans, none of which has all bits of {what}")
 
 
-def _check_restarts(data: bytes, number: int, scan: _Scan, units: int) -> None:
-    """Check that the markers between restart intervals are all there, in order, with something between them."""
-    expected = ceil(units / scan.restart_interval) - 1
-    places = [found.start() for found in _RESTART.finditer(data, scan.start, scan.end)][: expected + 1]
-    if len(places) < expected:
-        raise DamagedError(f"scan {number}: got {len(places)} restart markers, expected {expected}")
-    previous = scan.start - 2
-    for index, place in enumerate(places[:expected]):
-        if data[place + 1] != 0xD0 + index % 8 or place == previous + 2:
-            raise DamagedError(f"scan {number}: restart interval {index} of {expected + 1} is missing")
-        previous = place
+def _check_intervals(data: bytes, number: int, frame: _Frame, scan: _Scan) -> None:
+    """Check that the markers between a scan's restart intervals are all there, in order, with enough between them."""
+    units = frame.units(scan.components)
+    interval = scan.restart_interval or units
+    last = ceil(units / interval) - 1
+    ends = _ends_of_intervals(data, frame, scan)
+    if len(ends) <= last:
+        raise DamagedError(f"scan {number}: got {len(ends) - 1} restart markers, expected {last}")
+    start = scan.start
+    for index, end in enumerate(ends):
+        blocks = min(interval, units - index * interval) * frame.blocks_of_unit(scan.components)
+        least = ceil(_least_bits(frame.coding, scan, blocks) / 8)
+        if index < last and (data[end + 1] != 0xD0 + index % 8 or (least and end == start)):
+            raise DamagedError(f"scan {number}: restart interval {index} of {last + 1} is missing")
+        if end - start < least:
+            raise DamagedError(
+                f"truncated: got {end - start} bytes for {blocks} blocks of scan {number}, expected at least {least}"
+            )
+        start = end + 2
+
+
+def _ends_of_intervals(data: bytes, frame: _Frame, scan: _Scan) -> list[int]:
+    """Where the data of each restart interval ends: at a marker between them, or at the scan's end."""
+    if not scan.restart_interval:
+        return [scan.end]
+    expected = ceil(frame.units(scan.components) / scan.restart_interval)
+    places = [found.start() for found in islice(_RESTART.finditer(data, scan.start, scan.end), expected)]
+    return [*places, scan.end][:expected]
+
+
+def _least_bits(coding: _Coding, scan: _Scan, blocks: int) -> int:
+    """The fewest bits that so many blocks take: where nothing is there, no large picture is decoded."""
+    if coding.arithmetic:
+        return 0  # zeros at the end are left out (T.81 D.1.8), which may be all that there is
+    if coding.lossless:
+        return blocks
+    if not coding.progressive:
+        return 2 * blocks  # an average, and the end of the block
+    return blocks if not scan.first else 1 + blocks // _LONGEST_RUN
 
 
 def _ends_flat(picture: Image.Image) -> bool:
@@ -398,25 +458,58 @@ def _ends_flat(picture: Image.Image) -> bool:
     return all(low == high for low, high in ranges)
 
 
-def _look_again(data: bytes) -> None:
-    """Decode once more, with other data behind each scan's own: who needs it, has too little."""
+def _in_parts(data: bytes) -> bool:
+    """Whether a JPEG may lack something elsewhere than at its end."""
     frame, scans = _jpeg_structure(data)
-    if frame is None or frame.progressive or not scans:
+    return frame is not None and (frame.coding != _Coding() or len(scans) > 1 or scans[0].restart_interval > 0)
+
+
+def _look_again(data: bytes, picture: Image.Image | None = None) -> None:
+    """Decode once more, with other data behind all that may end early: who needs it, has too little.
+
+    Of a file in parts, ``picture`` is what was decoded before, if it was.
+    """
+    frame, scans = _jpeg_structure(data)
+    if frame is None or not scans or frame.coding.arithmetic:  # which gives zeros that are not there a meaning
         return
-    filler = bytes(random.Random(0).choices(range(255), k=4096))  # no 0xFF, which begins a marker
-    parts, at = [], 0
-    for scan in scans:
-        parts += [data[at : scan.end], filler]
-        at = scan.end
-    if _small(b"".join([*parts, data[at:]])).tobytes() != _small(data).tobytes():
+    filled = _filled(data, frame, scans)
+    if _in_parts(data):  # of which averages do not tell enough
+        same = _same(_opened(data) if picture is None else picture, _opened(filled))
+    else:
+        same = _small(filled).tobytes() == _small(data).tobytes()
+    if not same:
         raise DamagedError("truncated: got less data than the picture has blocks")
 
 
+def _filled(data: bytes, frame: _Frame, scans: list[_Scan]) -> bytes:
+    """A JPEG with more data at the end of each restart interval and of each scan, where a decoder leaves it out."""
+    parts, at = [], 0
+    for scan in scans:
+        for end in _ends_of_intervals(data, frame, scan):
+            # Behind a fill byte, a zero makes it one of data
+            parts += [data[at:end], b"\0" if data[end - 1] == 0xFF else b"", _SHORT_FILLER]
+            at = end
+        parts.append(_FILLER)
+    return b"".join([*parts, data[at:]])
+
+
+def _opened(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data), formats=("JPEG",))
+
+
 def _small(data: bytes) -> Image.Image:
-    picture = Image.open(io.BytesIO(data), formats=("JPEG",))
+    picture = _opened(data)
     picture.draft(picture.mode, (1, 1))
-    picture.load()
     return picture
+
+
+def _same(one: Image.Image, other: Image.Image) -> bool:
+    """Whether two pictures of one size are the same, without a copy of either."""
+    boxes = ((0, top, one.width, min(top + _ROWS, one.height)) for top in range(0, one.height, _ROWS))
+    return all(one.crop(box).tobytes() == other.crop(box).tobytes() for box in boxes)
+
+
+_ROWS = 64  # that are compared at once
 
 
 # JPEG 2000

@@ -65,6 +65,14 @@ def repeated_scans():
     return data[:-2] + 300 * data[data.rindex(b"\xff\xda") : -2] + data[-2:]
 
 
+def large_progressive(marker, scans=b""):
+    """A progressive JPEG of 64x64 pixels that promises 9000x9000, with its own scans, or others behind its first."""
+    data = encoded(PHOTO.resize((64, 64)).convert("L"), "JPEG", progressive=True)
+    at = data.index(b"\xff\xc2")
+    data = data[: at + 1] + bytes([marker]) + data[at + 2 : at + 5] + struct.pack(">HH", 9000, 9000) + data[at + 9 :]
+    return data[: data.index(b"\xff\xda") + 10] + b"\x55" + scans + b"\xff\xd9" if scans else data
+
+
 def j2k_of_tiny_tiles():
     data = bytearray(encoded(PHOTO, "JPEG2000", no_jp2=True))
     struct.pack_into(">II", data, 8, 8000, 8000)
@@ -122,6 +130,14 @@ BOMBS = {
     "JPEG of 310 scans": (
         repeated_scans(),
         unreadable("got 310 scans of 2000x1500 pixels, expected at most 100 scans"),
+    ),
+    "JPEG of 101 scans of arithmetic codes": (
+        large_progressive(0xCA, b"\xff\xda\0\x08\x01\x01\0\x01\x3f\0\x55" * 100),
+        unreadable("got 101 scans of 9000x9000 pixels, expected at most 100 scans"),
+    ),
+    "JPEG, progressive scans of a few bytes": (
+        large_progressive(0xC2),
+        unreadable("truncated: got [0-9]+ bytes for 1265625 blocks of scan 0, expected at least 158204"),
     ),
     "JPEG, 5 MB of fill bytes": (
         jpeg_with(b"\xff" * 5_000_000),

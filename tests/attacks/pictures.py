@@ -66,8 +66,8 @@ WHOLE = {
     "GIF, interlaced": (encoded(COLOURS, "GIF", interlace=1), f"{unreadable(ENDS)}|{refused(UNKNOWN)}"),
     "ICO of a PNG": (encoded(SMALL, "ICO", sizes=[(64, 64)]), f"{unreadable(ENDS)}|{refused(UNKNOWN)}"),
     "ICO of a BMP": (encoded(SMALL, "ICO", sizes=[(64, 64)], bitmap_format="bmp"), unreadable("not enough image data")),
-    "JPEG": (encoded(PHOTO, "JPEG"), unreadable(ENDS)),
-    "JPEG of CMYK": (encoded(PHOTO.convert("CMYK"), "JPEG"), unreadable(ENDS)),
+    "JPEG": (encoded(PHOTO, "JPEG"), unreadable(f"{ENDS}|truncated: got")),
+    "JPEG of CMYK": (encoded(PHOTO.convert("CMYK"), "JPEG"), unreadable(f"{ENDS}|truncated: got")),
     "JPEG, progressive": (encoded(PHOTO, "JPEG", progressive=True), unreadable(f"{ENDS}|truncated: got")),
     "JPEG 2000": (encoded(PHOTO, "JPEG2000"), unreadable("broken data stream|truncated: got")),
     "JPEG 2000 of tiles": (
@@ -131,6 +131,47 @@ def a_jpeg_with_eight_restart_intervals_less(folder):
     data = encoded(PHOTO, "JPEG", restart_marker_blocks=5)
     markers = [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", data)]
     return read(data[: markers[3]] + data[markers[11] :])
+
+
+@ATTACKS.on("pictures", unreadable("truncated: got 0 bytes for 420 blocks of scan 0, expected at least 53"))
+def a_progressive_jpeg_whose_scans_are_all_empty(folder):
+    first, *others = WHOLE["JPEG, progressive"][0].split(b"\xff\xda")
+    return read(b"\xff\xda".join([first, *(_head_and_tables(scan) for scan in others)]))
+
+
+def _head_and_tables(scan):
+    """What a scan is but for its data: its header, and the tables of the next one, or the end."""
+    (length,) = struct.unpack_from(">H", scan)
+    return scan[:length] + scan[re.search(rb"\xff[\xc4\xd9]|\Z", scan).start() :]
+
+
+@ATTACKS.on("pictures", unreadable("truncated: got less data than the picture has blocks"))
+def a_progressive_jpeg_without_half_of_its_averages(folder):
+    data = WHOLE["JPEG, progressive"][0]
+    start = data.index(b"\xff\xda") + 14
+    end = data.index(b"\xff\xc4", start)
+    return read(data[: (start + end) // 2] + data[end:])
+
+
+@ATTACKS.on("pictures", unreadable("truncated: got 1 bytes for 30 blocks of scan 0, expected at least 8"))
+def a_jpeg_of_restart_intervals_of_one_byte(folder):
+    *intervals, last = re.split(rb"(?<=\xff[\xd0-\xd7])", encoded(PHOTO, "JPEG", restart_marker_blocks=5))
+    start = intervals[0].index(b"\xff\xda") + 14
+    return read(intervals[0][:start] + b"".join(b"\0\xff" + one[-1:] for one in intervals) + last)
+
+
+@ATTACKS.on("pictures", unreadable("truncated: got less data than the picture has blocks"))
+def a_jpeg_of_restart_intervals_that_are_halved(folder):
+    first, *others = re.split(rb"(\xff[\xd0-\xd7])", encoded(PHOTO, "JPEG", restart_marker_blocks=5))
+    halves = (part[: (len(part) + 2) // 2].rstrip(b"\xff") if part[0] != 0xFF else part for part in others[:-1])
+    return read(b"".join([first, *halves, others[-1]]))
+
+
+@ATTACKS.on("pictures", unreadable("truncated: got less data than the picture has blocks"))
+def a_jpeg_with_a_restart_that_nobody_expects(folder):
+    data = WHOLE["JPEG"][0]
+    middle = data.index(b"\0", len(data) // 2)
+    return read(data[:middle] + b"\xff\xd0" + data[middle:])
 
 
 @ATTACKS.on("pictures", unreadable("truncated: got 22550 bytes of pixels, expected 45100"))

@@ -59,7 +59,7 @@ class TestJpeg:
     def test_one_that_is_cut_anywhere_and_closed_is_refused(self, photo, data, kind):
         whole = self.encode(photo, kind)
         scan = whole.index(b"\xff\xda")
-        cut = whole[: data.draw(st.integers(scan + 12, len(whole) - 6))].rstrip(b"\xff")
+        cut = whole[: data.draw(st.integers(scan + 12, len(whole) - 12))].rstrip(b"\xff")
         refuse(cut + b"\xff\xd9", "truncated|restart|cannot be read")
 
     @pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
@@ -85,19 +85,109 @@ class TestJpeg:
                 assert np.any(np.asarray(cut) != pixels, axis=2).sum() <= 17 * 17
         assert refused >= 5
 
-    @given(st.lists(st.sampled_from([b"\xff", b"\0", b"\xd0", b"\xd7", b"\xd8", b"\xcf", b"\x01"]), max_size=12))
-    def test_a_scan_ends_where_a_marker_follows_that_is_no_restart(self, parts):
+    @given(
+        st.lists(st.sampled_from([b"\xff", b"\0", b"\xd0", b"\xd7", b"\xd8", b"\xcf", b"\x01"]), max_size=12),
+        st.booleans(),
+    )
+    def test_a_scan_ends_where_a_marker_follows_that_is_no_expected_restart(self, parts, has_restarts):
         data = b"".join(parts)
-        expected = re.search(rb"\xff+[^\x00\xff\xd0-\xd7]", data)
-        assert integrity._end_of_scan(data, 0) == (expected.start() if expected else len(data))
+        expected = re.search(rb"\xff+[^\x00\xff\xd0-\xd7]" if has_restarts else rb"\xff+[^\x00\xff]", data)
+        assert integrity._end_of_scan(data, 0, has_restarts) == (expected.start() if expected else len(data))
 
     @settings(max_examples=30)
     @given(data=st.data())
-    def test_a_progressive_one_is_refused_if_it_is_cut_before_its_last_scan(self, photo, data):
+    def test_a_progressive_one_is_refused_wherever_it_is_cut_and_closed(self, photo, data):
         whole = self.encode(photo, "progressive")
-        first, last = whole.index(b"\xff\xda"), whole.rindex(b"\xff\xda")
-        cut = whole[: data.draw(st.integers(first + 12, last))].rstrip(b"\xff")
+        cut = whole[: data.draw(st.integers(whole.index(b"\xff\xda") + 12, len(whole) - 12))].rstrip(b"\xff")
         refuse(cut + b"\xff\xd9", "truncated|cannot be read")
+
+    @settings(max_examples=30)
+    @given(data=st.data(), kind=st.sampled_from(["progressive", "with restart markers", "grey, block by block"]))
+    def test_whatever_scan_or_restart_interval_ends_early_is_missed(self, photo, data, kind):
+        options = {"restart_marker_blocks": 1} if kind == "grey, block by block" else self.KINDS[kind]
+        whole = encoded(photo.convert("L") if "grey" in kind else photo, "JPEG", **options)
+        spans = intervals(whole)
+        start, end = spans[data.draw(st.integers(0, len(spans) - 1))]
+        fewer = whole[start : data.draw(st.integers(start, max(end - 4, start)))].rstrip(b"\xff")
+        refuse(whole[:start] + fewer + whole[end:], "truncated|restart interval [0-9]+ of [0-9]+ is missing")
+
+    @pytest.mark.parametrize("kept", [0, 1, 0.5])
+    @pytest.mark.parametrize("kind", ["progressive", "with restart markers"])
+    def test_all_scans_or_intervals_but_the_last_that_end_early_are_missed(self, photo, kind, kept):
+        """Of 700 bytes of progressive scans without data, or 1.4 KB of intervals of one byte, a score was given."""
+        whole = self.encode(photo, kind)
+        parts, at = [], 0
+        for start, end in intervals(whole)[:-1]:
+            size = int(kept * (end - start)) if isinstance(kept, float) else kept
+            parts += [whole[at:start], whole[start : start + size].rstrip(b"\xff")]
+            at = end
+        refuse(b"".join([*parts, whole[at:]]), "truncated: got|restart interval 0 of 14 is missing")
+
+    @pytest.mark.parametrize("identifiers", [(1, 2, 3), (1, 1, 1)])
+    def test_components_in_scans_of_their_own_are_read_and_missed(self, photo, identifiers):
+        scans = of_components(photo, identifiers)
+        if len(set(identifiers)) == 1:  # each scan is that of the first one, to libjpeg too
+            refuse(b"".join(scans), "truncated: got 3 scans, none of which has all bits of component 1")
+            return
+        assert read_picture(b"".join(scans)).size == SIZE
+        for part in 1, 2, 3:
+            header = 10  # of a scan
+            half = scans[part][: header + (len(scans[part]) - header) // 2].rstrip(b"\xff")
+            refuse(b"".join([*scans[:part], half, *scans[part + 1 :]]), "truncated: got less data than")
+            refuse(b"".join([*scans[:part], *scans[part + 1 :]]), f"none of which has all bits of component {part}")
+            none = scans[part][:header]
+            refuse(b"".join([*scans[:part], none, *scans[part + 1 :]]), "truncated: got 0 bytes for 247 blocks of scan")
+
+    def test_components_of_one_identifier_in_one_scan_are_read(self, photo):
+        """Some encoders number all of them 0, and libjpeg takes them in order."""
+        data = self.encode(photo, "of one sampling")
+        frame, scan = data.index(b"\xff\xc0") + 10, data.index(b"\xff\xda") + 5
+        same = bytearray(data)
+        same[frame : frame + 9 : 3] = same[scan : scan + 6 : 2] = bytes(3)
+        assert is_read_as(bytes(same), Image.open(io.BytesIO(same)).convert("RGB"))
+
+    def test_a_restart_that_the_header_does_not_tell_of_ends_the_data(self, photo):
+        """A decoder leaves out what follows, as it does behind any other marker."""
+        data = self.encode(photo, "baseline")
+        middle = (data.index(b"\xff\xda") + len(data)) // 2
+        while data[middle - 1] == 0xFF:
+            middle += 1
+        refuse(data[:middle] + b"\xff\xd0" + data[middle:], "truncated: got less data than the picture has blocks")
+
+    @pytest.mark.parametrize("marker", [0xC0, 0xC2, 0xC3])
+    def test_a_large_one_without_data_is_refused_before_it_is_decoded(self, marker):
+        """A progressive one of CMYK took 1 GB, for 794 bytes."""
+        data = encoded(Image.new("CMYK", (64, 64)), "JPEG", progressive=marker == 0xC2, subsampling=0)
+        at = data.index(b"\xff\xc2" if marker == 0xC2 else b"\xff\xc0")
+        large = (
+            data[: at + 1] + bytes([marker]) + data[at + 2 : at + 5] + struct.pack(">HH", 9400, 9400) + data[at + 9 :]
+        )
+        with pytest.raises(integrity.DamagedError, match=r"truncated: got [0-9]+ bytes for [0-9]+ blocks of scan 0"):
+            integrity.check_before_decoding(large)
+
+    def test_arithmetic_codes_have_the_same_scans(self, photo):
+        """Nothing was known of them: 1.3 KB of scans of 9000x9000 pixels took 14 s."""
+        whole = self.encode(photo, "progressive").replace(b"\xff\xc2", b"\xff\xca", 1)
+        last = whole.rindex(b"\xff\xda")
+        refuse(whole[:-2] + 91 * whole[last:-2] + whole[-2:], "got 101 scans of 150x100 pixels, expected at most 100")
+        second = whole.index(b"\xff\xda", whole.index(b"\xff\xda") + 2)
+        refuse(whole[:second] + b"\xff\xd9", "truncated: got 1 scans, none of which has all bits of coefficient")
+
+    def test_a_lossless_one_is_read_and_missed(self):
+        """16 x 16 samples, each one more or less than that before it or above, in three bits (T.81 H.1.2)."""
+        header = b"\xff\xd8\xff\xc3\0\x0b\x08\0\x10\0\x10\x01\x01\x11\0"
+        header += b"\xff\xc4\0\x15\0\x01\x01" + bytes(14) + b"\0\x01\xff\xda\0\x08\x01\x01\0\x01\0\0"
+        bits = 128 * "101100"
+        scan = int(bits, 2).to_bytes(96, "big")
+        refuse(
+            header + scan[:31] + b"\xff\xd9", "truncated: got 31 bytes for 256 blocks of scan 0, expected at least 32"
+        )
+        try:
+            picture = read_picture(header + scan + b"\xff\xd9")
+        except PictureError:
+            pytest.skip("this release of Pillow does not read it")
+        assert np.asarray(picture)[:, :2, 0].tolist() == [[129 + row, 128 + row] for row in range(16)]
+        refuse(header + scan[:60] + b"\xff\xd9", "truncated: got less data than the picture has blocks")
 
     def test_a_progressive_one_without_its_refinements_is_refused(self, photo):
         whole = self.encode(photo, "progressive")
@@ -105,15 +195,15 @@ class TestJpeg:
         tables = [whole.rfind(b"\xff\xc4", 0, scan) for scan in scans]
         refuse(whole[: tables[-1]] + b"\xff\xd9", "truncated: got 9 scans, none of which has all bits of coefficient 1")
 
-    @pytest.mark.parametrize("identifiers, expected", [([1, 2, 3], 2 * 1), ([1], 3 * 2), ([2], 2 * 1)])
-    def test_a_scan_of_one_component_has_an_mcu_for_each_block_of_it(self, identifiers, expected):
+    @pytest.mark.parametrize("indices, expected", [([0, 1, 2], 2 * 1), ([0], 3 * 2), ([1], 2 * 1)])
+    def test_a_scan_of_one_component_has_an_mcu_for_each_block_of_it(self, indices, expected):
         """17 x 9 pixels of 4:2:0, counted by hand after T.81 A.2."""
-        components = {
-            1: integrity._Component(1, 2, 2),
-            2: integrity._Component(2, 1, 1),
-            3: integrity._Component(3, 1, 1),
-        }
-        assert integrity._Frame(False, 9, 17, components).units(identifiers) == expected
+        components = [
+            integrity._Component(1, 2, 2),
+            integrity._Component(2, 1, 1),
+            integrity._Component(3, 1, 1),
+        ]
+        assert integrity._Frame(integrity._Coding(), 9, 17, components).units(indices) == expected
 
     def test_a_hole_between_restart_markers_is_refused(self, photo):
         data = self.encode(photo, "with restart markers")
@@ -140,6 +230,30 @@ class TestJpeg:
     def test_scans_of_a_large_picture_count_by_its_pixels(self, photo, monkeypatch):
         monkeypatch.setattr(integrity, "MAX_SCANNED_PIXELS", 9 * WIDTH * HEIGHT)
         refuse(self.encode(photo, "progressive"), "got 10 scans of 150x100 pixels")
+
+
+def intervals(data):
+    """Where the data of each restart interval of each scan begins and ends."""
+    frame, scans = integrity._jpeg_structure(data)
+    spans = []
+    for scan in scans:
+        ends = integrity._ends_of_intervals(data, frame, scan)
+        spans += zip([scan.start, *(end + 2 for end in ends)], ends)
+    return spans
+
+
+def of_components(photo, identifiers):
+    """A JPEG of three scans, one for each component: what precedes them, the scans, and its end."""
+    greys = [encoded(plane, "JPEG") for plane in photo.convert("YCbCr").split()]
+    head = greys[0][: greys[0].index(b"\xff\xda")]
+    at = head.index(b"\xff\xc0")
+    frame = head[at + 4 : at + 9] + bytes([3]) + b"".join(bytes([name, 0x11, 0]) for name in identifiers)
+    head = head[:at] + b"\xff\xc0" + struct.pack(">H", 2 + len(frame)) + frame + head[at + 13 :]
+    scans = []
+    for name, grey in zip(identifiers, greys):
+        ((start, end),) = intervals(grey)
+        scans.append(b"\xff\xda\0\x08\x01" + bytes([name]) + b"\0\0\x3f\0" + grey[start:end])
+    return [head, *scans, b"\xff\xd9"]
 
 
 class TestPng:
