@@ -168,9 +168,9 @@ def inference_net(net: NetParameter, weights: Weights, input_shape: Sequence[int
     """Reduce the network of a caffemodel to what computes its output.
 
     Data sources and measures go; a SoftmaxWithLoss becomes a Softmax called "prob"; what a Split copied is
-    read from where the Split read it; fillers, learning rates and phases go. BatchNorm is told to use the
-    stored statistics, since a caffemodel says how training was run. An Input layer takes the place of the
-    data source.
+    read from where the Split read it, unless one of them is changed in place; fillers, learning rates and
+    phases go. BatchNorm is told to use the stored statistics, since a caffemodel says how training was run. An
+    Input layer takes the place of the data source.
 
     Parameters
     ----------
@@ -207,15 +207,19 @@ def inference_net(net: NetParameter, weights: Weights, input_shape: Sequence[int
     if not net.input_dim and not net.input_shape:  # some old caffemodels name their inputs only
         result.ClearField("input")
         sources.update((name, LayerParameter(name=name, type="Input", top=[name])) for name in net.input)
-    copied: dict[str, str] = {}
+    running = []
     for layer in net.layer:
-        if _is_training(layer.type):
+        if not _is_training(layer.type):
+            running += [layer] if runs_in_test(layer) else []
+        elif not layer.bottom:
             sources.update((top, layer) for top in layer.top[:1])
-        elif layer.type == "Split":
-            original = copied.get(layer.bottom[0], layer.bottom[0])
-            copied.update((top, original) for top in layer.top)
-        elif runs_in_test(layer):
+    copied = _copies(running)
+    used = {bottom for layer in running for bottom in layer.bottom}
+    for layer in running:
+        if layer.type != "Split":
             _add_for_inference(result, layer, copied)
+        elif tops := [top for top in layer.top if top in used and top not in copied]:
+            _add_for_inference(result, layer, copied, tops)
     read = {bottom for layer in result.layer for bottom in layer.bottom}
     for top in sorted(read & sources.keys()):
         shape = input_shape or _source_shape(sources[top], result, dict(weights))
@@ -225,10 +229,31 @@ def inference_net(net: NetParameter, weights: Weights, input_shape: Sequence[int
     return result
 
 
-def _add_for_inference(net, layer, copied):
-    """Append a copy of the layer to `net`, without what only training uses."""
+def _copies(layers):
+    """Where to read what Splits copied, by the name of the copy; none of a Split that inference has to keep.
+
+    That is one of whose blobs a layer changes in place: the others have what was there before.
+    """
+    makers: dict[str, list[int]] = {}
+    for index, layer in enumerate(layers):
+        for top in layer.top:
+            makers.setdefault(top, []).append(index)
+    copied: dict[str, str] = {}
+    for index, layer in enumerate(layers):
+        if layer.type != "Split" or len(layer.bottom) != 1:
+            continue
+        original = layer.bottom[0]
+        made = makers.get(original, [])  # by none, if it is a data source
+        if all(makers[top] == [index] for top in layer.top) and all(maker < index for maker in made):
+            copied.update((top, copied.get(original, original)) for top in layer.top)
+    return copied
+
+
+def _add_for_inference(net, layer, copied, tops=None):
+    """Append a copy of the layer to `net`, without what only training uses, and with some of its tops if given."""
     kept = net.layer.add()
     kept.CopyFrom(layer)
+    kept.top[:] = layer.top if tops is None else tops
     kept.bottom[:] = [copied.get(bottom, bottom) for bottom in layer.bottom]
     if kept.type == "SoftmaxWithLoss":
         kept.type, kept.name = "Softmax", "prob"

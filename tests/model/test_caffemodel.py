@@ -6,12 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lasagne
 import numpy as np
 import pytest
+from generated_nets import layer
+from google.protobuf import text_format
 
 from nsfw_command import convert as convert_command
 from nsfw_model import caffemodel, prototxt
 from nsfw_model.caffemodel import CaffemodelError, convert, read_caffemodel
+from nsfw_model.network import build_net
 from nsfw_model.prototxt import PrototxtError, read_prototxt
 from nsfw_model.schema import NetParameter
 from nsfw_model.weights import load_weights
@@ -62,6 +66,33 @@ def layer_named(net, name):
     return next(layer for layer in net.layer if layer.name == name)
 
 
+def net_with_split(folder, changed):
+    """A prototxt of a Split of c to a and b, of which a ReLU changes one in place, and a caffemodel of the same."""
+    text = (
+        layer("data", "Input", "", "input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } }")
+        + layer("c", "Convolution", "data", "convolution_param { num_output: 4 kernel_size: 8 }")
+        + layer("split", "Split", "c", top="a b")
+        + layer("relu", "ReLU", "a" if changed == "other" else changed, top=changed)
+        + layer("power", "Power", "a", "power_param { scale: -3 }")
+        + layer("sum", "Eltwise", "power b c other" if changed == "other" else "power b c")
+        + layer("fc", "InnerProduct", "sum", "inner_product_param { num_output: 2 }")
+        + layer("prob", "Softmax", "fc")
+    )
+    net, random = text_format.Parse(text, NetParameter()), np.random.default_rng(1)
+    for name, shape in (("c", (4, 3, 8, 8)), ("c", (4,)), ("fc", (2, 4)), ("fc", (2,))):
+        values = random.normal(0, 0.05, shape).ravel()
+        layer_named(net, name).blobs.add(data=values).shape.dim.extend(shape)
+    (folder / "direct.prototxt").write_text(text)
+    return folder / "direct.prototxt", write(folder, net)
+
+
+def output(prototxt, weights, x):
+    """What a network makes of a batch; `weights` are a pickle, or a caffemodel."""
+    arrays = read_caffemodel(weights)[1] if weights.suffix == ".caffemodel" else load_weights(weights)
+    last, _ = build_net(read_prototxt(prototxt), arrays)
+    return lasagne.layers.get_output(last, x, deterministic=True).eval()
+
+
 def write(folder, net):
     path = folder / "net.caffemodel"
     path.write_bytes(net if isinstance(net, bytes) else net.SerializeToString())
@@ -97,6 +128,42 @@ class TestConversion:
         text = (tmp_path / "net.prototxt").read_text()
         assert not any(word in text for word in ("filler", "lr_mult", "phase", "loss", "include", "blobs"))
         assert [name for name, _ in load_weights(tmp_path / "net.pkl")] == ["conv", "bn", "fc"]
+
+    @pytest.mark.parametrize("changed", ["c", "a", "b"])
+    def test_keeps_a_split_of_which_a_layer_changes_one_blob_in_place(self, changed, tmp_path):
+        text, path = net_with_split(tmp_path, changed)
+        x = np.random.default_rng(0).normal(0, 60, (2, 3, 8, 8)).astype(np.float32)
+        convert(path, tmp_path / "net.pkl", tmp_path / "net.prototxt")
+        assert np.array_equal(output(tmp_path / "net.prototxt", tmp_path / "net.pkl", x), output(text, path, x))
+
+    def test_leaves_out_a_split_of_which_nobody_changes_a_blob(self, tmp_path):
+        _, path = net_with_split(tmp_path, "other")
+        convert(path, tmp_path / "net.pkl", tmp_path / "net.prototxt")
+        assert "Split" not in [spec.type for spec in read_prototxt(tmp_path / "net.prototxt")]
+
+    def test_of_a_split_that_it_keeps_leaves_out_what_only_training_reads(self, tmp_path):
+        net = trained_net()
+        relu = net.layer.add(name="relu", type="ReLU", bottom=["conv_0"], top=["conv_0"])
+        net.layer.insert(4, relu)
+        net.layer.pop()
+        layer_named(net, "sum").bottom[:] = ["conv_0", "conv_0"]
+        layer_named(net, "accuracy").bottom[0] = "conv_1"
+        convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
+        tops = {spec.name: spec.tops for spec in read_prototxt(tmp_path / "net.prototxt")}
+        assert tops["split"] == ("conv_0",)
+
+    @pytest.mark.parametrize("bottoms", [[], ["conv", "conv"]])
+    def test_of_a_split_of_none_or_two_is_an_error(self, bottoms, tmp_path):
+        net = trained_net()
+        layer_named(net, "split").bottom[:] = bottoms
+        with pytest.raises(PrototxtError, match=rf"layer 'split' \(Split\): got {len(bottoms)} bottoms, expected 1"):
+            convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
+
+    def test_takes_no_measure_for_a_data_source(self, tmp_path):
+        net = trained_net()
+        layer_named(net, "sum").bottom[1] = "accuracy"
+        with pytest.raises(PrototxtError, match="layer 'sum' .*: bottom 'accuracy': no earlier layer makes it"):
+            convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt", input_shape=(3, 8, 8))
 
     def test_takes_the_size_of_a_picture_from_the_crop_and_the_filters(self, tmp_path):
         convert(write(tmp_path, trained_net()), tmp_path / "net.pkl", tmp_path / "net.prototxt")
