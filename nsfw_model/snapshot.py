@@ -28,7 +28,7 @@ import numpy as np
 from nsfw_model.outputs import OutputError, replacing
 from nsfw_model.regular_file import read_regular
 from theano_compat import TheanoEnvironmentError, precompiled, processor
-from theano_compat.settings import writable_base_compiledir
+from theano_compat.settings import expanded, settings_files, writable_base_compiledir
 from theano_cpu.onednn.library import OneDnnUnavailableError, find_onednn
 from theano_cpu.onednn.saved import SavedProgram, SavedProgramError, save_program
 
@@ -216,7 +216,7 @@ def _described(weights: Path, prototxt: Path, precision: str) -> list[Any]:
         [str(library), library.stat().st_size, library.stat().st_mtime_ns, str(include)],
         processor.fingerprint(),
         [os.environ.get(name) for name in _ENVIRONMENT],
-        [_digest(path) for path in _theanorc() if path.exists()],
+        [_digest(Path(path)) for path in settings_files() if os.path.exists(path)],
         [_origin(name) for name in ("theano", "lasagne")],
     ]
 
@@ -252,16 +252,12 @@ def _origin(name: str) -> list[Any]:
     return [spec.origin, status.st_size, status.st_mtime_ns]
 
 
-def _theanorc() -> list[Path]:
-    return [Path(os.path.expanduser(path)) for path in os.environ.get("THEANORC", "~/.theanorc").split(os.pathsep)]
-
-
 def _theanos_folder() -> str:
     """The folder for compiled modules that the environment names, or else the usual one."""
     settings = [setting.partition("=") for setting in os.environ.get("THEANO_FLAGS", "").split(",")]
     named = {key.strip(): value.strip() for key, _, value in settings}
     folder = named.get("compiledir") or named.get("base_compiledir")
-    return os.path.expanduser(folder) if folder else writable_base_compiledir()
+    return writable_base_compiledir() if folder is None else expanded(folder)
 
 
 def _is_trusted(*paths: Path) -> bool:

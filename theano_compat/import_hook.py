@@ -7,6 +7,7 @@ line of its docstring is its reason, which `applied_repairs` lists.
 This module knows no repair. To add one, write it beside those of its subject and decorate it::
 
     before, after    called around the code of a module, with the module
+    during           a context in which the code of a module runs
     provide          fills a module that has gone from Theano
     stand_in         makes modules that only the module being imported gets to see
     skip_import      (a plain call) keeps a module of others from being imported where Theano can do without it
@@ -91,6 +92,38 @@ def _registering_in(registry: dict[str, list[Repair]], modules: Iterable[str]) -
         for name in modules:
             registry.setdefault(name, []).append(repair)
         return repair
+
+    return register
+
+
+def during(*modules: str) -> Callable[[Callable[[], Iterator[None]]], Callable[[], Iterator[None]]]:
+    """Register a context in which the code of each of the modules runs.
+
+    Parameters
+    ----------
+    *modules : str
+        Full names.
+
+    Returns
+    -------
+    callable
+        A decorator of a generator as `contextlib.contextmanager` takes it, that gives the function back.
+
+    Examples
+    --------
+    >>> @during("theano.part")
+    ... def explain_errors():
+    ...     "The errors of theano.part do not say which setting is meant"
+    ...     try:
+    ...         yield
+    ...     except KeyError as error:
+    ...         raise ValueError("the setting 'part' is missing") from error
+    """
+
+    def register(context: Callable[[], Iterator[None]]) -> Callable[[], Iterator[None]]:
+        for name in modules:
+            _during.setdefault(name, []).append(contextlib.contextmanager(context))
+        return context
 
     return register
 

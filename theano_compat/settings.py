@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from theano_compat import precompiled, processor
 from theano_compat.compiler import OPENBLAS_FLAG, march_of, openblas_folder
-from theano_compat.import_hook import after, before
+from theano_compat.import_hook import after, before, during
 from theano_compat.requirements import TheanoEnvironmentError, check_compiler, missing_for_compiling
 
 CHOOSE_A_FOLDER = "set THEANO_FLAGS=base_compiledir=/path/to/a/folder"
@@ -51,7 +51,7 @@ def _folder_settings(users_choice: Callable[[str], str | None], compiledir_forma
     folder = users_choice("compiledir") or users_choice("base_compiledir")
     if folder is None:
         folder = settings["base_compiledir"] = writable_base_compiledir()
-    folder = os.path.expanduser(folder)
+    folder = expanded(folder)
     cxx = users_choice("cxx")
     if cxx == "":
         return settings
@@ -73,6 +73,86 @@ def _folder_settings(users_choice: Callable[[str], str | None], compiledir_forma
         f"Theano's folder for compiled modules, {folder}, cannot be written, and nothing was compiled there before by "
         f"'open-nsfw warm-up': {CHOOSE_A_FOLDER}."
     )
+
+
+def expanded(folder: str) -> str:
+    """Give the path of a folder for compiled modules that a setting names; ``~`` is a home.
+
+    Parameters
+    ----------
+    folder : str
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    TheanoEnvironmentError
+        It is empty, or in a home that is not known: both would be the working directory.
+
+    Examples
+    --------
+    >>> expanded("/opt/compiled")
+    '/opt/compiled'
+    """
+    path = os.path.expanduser(folder)
+    if not path or (folder.startswith("~") and not os.path.isabs(path)):
+        reason = "whose home is not known" if folder else "which is no name"
+        raise TheanoEnvironmentError(
+            f"Theano's folder for compiled modules is to be {folder[:300]!r}, {reason}: {CHOOSE_A_FOLDER}."
+        )
+    return path
+
+
+def settings_files() -> list[str]:
+    """List the files of Theano's settings, without those in a home that is not known.
+
+    Returns
+    -------
+    list of str
+        Those of ``THEANORC``, or ``~/.theanorc``; they need not exist.
+
+    Examples
+    --------
+    >>> all(not path.startswith("~") for path in settings_files())
+    True
+    """
+    paths = [(name, os.path.expanduser(name)) for name in _named_settings_files()]
+    return [path for name, path in paths if not name.startswith("~") or os.path.isabs(path)]
+
+
+def _named_settings_files() -> list[str]:
+    return os.environ.get("THEANORC", "~/.theanorc").split(os.pathsep)
+
+
+@during("theano.configparser")
+def name_settings_files() -> Iterator[None]:
+    """Where no home is known, Theano reads ~/.theanorc in the working directory, which strangers may have filled"""
+    known = settings_files()
+    with _environment(**{} if len(known) == len(_named_settings_files()) else {"THEANORC": os.pathsep.join(known)}):
+        yield
+
+
+@during("theano.configdefaults")
+def name_a_home() -> Iterator[None]:
+    """Theano asks for a home in any case, and cannot be imported where there is none"""
+    with _environment(HOME=os.environ.get("HOME", _home())):
+        yield
+
+
+@contextlib.contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def is_writable(folder: str) -> bool:
@@ -168,7 +248,7 @@ def writable_base_compiledir() -> str:
             if not is_noexec(folder):
                 if _is_warmed(folder):
                     return folder
-                os.makedirs(folder, mode=0o700, exist_ok=True)
+                _make_folder(folder)
                 if os.access(folder, os.R_OK | os.W_OK | os.X_OK) and _is_private(folder):
                     return folder
     try:
@@ -196,27 +276,59 @@ def _home() -> str:
     return os.path.expanduser("~")
 
 
-def _is_private(folder: str, owners: tuple[int, ...] = ()) -> bool:
-    """Whether nobody but this user, or one of `owners`, can have put anything there that would be loaded and run.
+def _is_private(folder: str) -> bool:
+    """Whether nobody but this user or root can have put anything there that would be loaded and run.
 
-    A group's right to write, which Theano's own folders have where the umask is 002, is taken away: the group of such a
-    user is the user's own.
+    A group's right to write, which Theano's own folders have where the umask is 002, is taken away where the group is
+    the user's own.
     """
     if not hasattr(os, "getuid"):
         return True
-    found = os.stat(folder)
-    if found.st_uid not in (os.getuid(), *owners) or found.st_mode & 0o002:
-        return False
-    if found.st_mode & 0o020:
-        if found.st_uid != os.getuid() or found.st_gid != os.getgid():
+    writable_by_group = []
+    for path, found in _within_reach(folder):
+        if found.st_uid not in (os.getuid(), 0) or found.st_mode & 0o002:
             return False
-        os.chmod(folder, stat.S_IMODE(found.st_mode) & ~0o022)
+        if found.st_mode & 0o020:
+            if found.st_uid != os.getuid() or not _is_own_group(found.st_gid):
+                return False
+            writable_by_group.append((path, stat.S_IMODE(found.st_mode) & ~0o022))
+    for path, mode in writable_by_group:
+        os.chmod(path, mode)
     return True
+
+
+def _within_reach(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    """A folder and all in it that others than its owner can get at. What other processes remove meanwhile is gone."""
+    paths, seen = [folder], set()
+    while paths:
+        path = paths.pop()
+        with contextlib.suppress(FileNotFoundError):
+            found = os.stat(path)
+            if (found.st_dev, found.st_ino) in seen:
+                continue
+            seen.add((found.st_dev, found.st_ino))
+            if stat.S_ISDIR(found.st_mode) and found.st_mode & 0o011:
+                paths += [entry.path for entry in os.scandir(path)]
+            yield path, found
+
+
+def _is_own_group(group: int) -> bool:
+    """Whether it is this user's primary group, of which nobody else is a member."""
+    import grp
+    import pwd
+
+    if group != os.getgid():
+        return False
+    try:
+        user, found = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(group)
+    except KeyError:
+        return False
+    return found.gr_name == user and set(found.gr_mem) <= {user}
 
 
 def _is_warmed(folder: str) -> bool:
     """Whether root or this user, and nobody else, has compiled there what can be used here."""
-    if not os.path.isdir(folder) or not _is_private(folder, owners=(0,)):
+    if not os.path.isdir(folder) or not _is_private(folder):
         return False
     with contextlib.suppress(TheanoEnvironmentError):
         return precompiled.find(folder) is not None
@@ -241,9 +353,11 @@ def _checked_compiledir(plain: Callable[[str], str]) -> Callable[[str], str]:
     def filter_compiledir(path: str) -> str:
         if precompiled.in_use():
             return os.path.realpath(path)
-        check_executable(os.path.expanduser(path))
+        folder = expanded(path)
+        check_executable(folder)
         try:
-            return plain(path)
+            _make_folder(folder)
+            return plain(folder)
         except (ValueError, OSError) as error:
             raise TheanoEnvironmentError(
                 f"Theano's folder for compiled modules, {path}, cannot be made or written "
@@ -251,6 +365,17 @@ def _checked_compiledir(plain: Callable[[str], str]) -> Callable[[str], str]:
             ) from error
 
     return filter_compiledir
+
+
+def _make_folder(folder: str) -> None:
+    """Make a folder that only this user can open, in folders that others can read at most, whatever the umask."""
+    missing = []
+    while not os.path.exists(folder):
+        missing.append(folder)
+        folder = os.path.dirname(os.path.abspath(folder))
+    for path in reversed(missing):
+        with contextlib.suppress(FileExistsError):  # another process has begun too
+            os.mkdir(path, 0o700 if path == missing[0] else 0o755)
 
 
 def private_temporary_folder() -> str:

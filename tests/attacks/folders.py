@@ -54,6 +54,17 @@ for name, (arguments, said) in COMMANDS.items():
     expected = f"exit code 0, nothing ran: ({said})"
     ATTACKS.append(Attack("folder", f"{name} where strangers left modules", _there(*arguments), expected, None))
 
+
+@ATTACKS.on("folder", "the usual settings", memory=None)
+def settings_in_a_folder_called_like_a_home_where_none_is_known(folder):
+    (folder / "~").mkdir()
+    (folder / "~" / ".theanorc").write_text("[global]\nfloatX = float64\n")
+    os.environ.update(HOME="~", TMPDIR=str(folder), THEANO_FLAGS="")  # what expanduser gives where it knows none
+    import theano
+
+    return "the usual settings" if theano.config.floatX == "float32" else f"floatX {theano.config.floatX}"
+
+
 # Where compiled code is kept
 
 
@@ -90,10 +101,27 @@ for mode in 0o777, 0o707, 0o702, 0o1777:
         (home / ".theano").chmod(mode)
 
 
-@prepared("a folder that its group may write to", "home, alone")
+@prepared("a folder that its group may write to", "(home|elsewhere), alone")
 def _group(home):
+    """It is taken where the group has no other members."""
     (home / ".theano").mkdir()
     (home / ".theano").chmod(0o775)
+
+
+for mode in 0o777, 0o757, 0o1777:
+
+    @prepared(f"a folder in which there is one of rights {mode:o}", "elsewhere, alone")
+    def _open_within(home, mode=mode):
+        inner = home / ".theano" / "compiledir_1" / "theano_cpu_onednn"
+        inner.mkdir(parents=True)
+        inner.chmod(mode)
+
+
+@prepared("a folder with a module that anybody may write to", "elsewhere, alone")
+def _open_module(home):
+    (home / ".theano" / "compiledir_1").mkdir(parents=True)
+    (home / ".theano" / "compiledir_1" / "m.so").touch()
+    (home / ".theano" / "compiledir_1" / "m.so").chmod(0o666)
 
 
 @prepared("a umask of 0", "home, alone")

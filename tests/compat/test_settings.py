@@ -148,6 +148,121 @@ def test_the_folder_is_this_users_alone_whatever_the_umask(tmp_path, monkeypatch
     assert folder.stat().st_mode & 0o022 == 0
 
 
+@pytest.mark.parametrize(("mode", "inner"), [(0o755, 0o777), (0o711, 0o707), (0o750, 0o773)])
+@pytest.mark.parametrize("what", ["a folder", "a file", "what a link leads to"])
+def test_a_home_folder_in_which_anybody_may_write_is_not_used(what, mode, inner, tmp_path, monkeypatch):
+    top = tmp_path / ".theano"
+    below = top / "compiledir_1" / "deeper"
+    below.mkdir(parents=True)
+    (below / "module.so").touch()
+    if what == "a file":
+        (below / "module.so").chmod(inner)
+    elif what == "a folder":
+        below.chmod(inner)
+    else:
+        below.rename(tmp_path / "elsewhere")
+        below.symlink_to(tmp_path / "elsewhere")
+        below.chmod(inner)
+    top.chmod(mode)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert not Path(settings.writable_base_compiledir()).is_relative_to(top)
+
+
+def test_what_others_cannot_get_at_does_not_matter(tmp_path, monkeypatch):
+    (tmp_path / ".theano" / "open").mkdir(parents=True)
+    (tmp_path / ".theano" / "open").chmod(0o777)
+    (tmp_path / ".theano").chmod(0o700)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert settings.writable_base_compiledir() == str(tmp_path / ".theano")
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_group_loses_its_right_to_write_everywhere_if_it_is_the_users_own(own, tmp_path, monkeypatch):
+    inner = tmp_path / ".theano" / "compiledir_1" / "theano_cpu_onednn"
+    inner.mkdir(parents=True)
+    (inner / "module.so").touch()
+    for path in tmp_path / ".theano", inner.parent, inner, inner / "module.so":
+        path.chmod(0o775)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(settings, "_is_own_group", lambda group: own and group == inner.stat().st_gid)
+    assert (settings.writable_base_compiledir() == str(tmp_path / ".theano")) is own
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / ".theano").rglob("*")}
+    assert modes == {0o755 if own else 0o775}
+
+
+def test_a_group_with_other_members_is_not_the_users_own(monkeypatch):
+    import grp
+    import pwd
+
+    group, me = os.getgid(), types.SimpleNamespace(pw_name="me")
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: me)
+    for name, members, is_own in ("me", [], True), ("me", ["me"], True), ("me", ["you"], False), ("us", [], False):
+        found = types.SimpleNamespace(gr_name=name, gr_mem=members)
+        monkeypatch.setattr(grp, "getgrgid", lambda gid, found=found: found)
+        assert settings._is_own_group(group) is is_own
+        assert not settings._is_own_group(group + 1)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    assert not settings._is_own_group(group)
+
+
+def test_a_new_folder_that_the_user_names_is_closed_to_others_whatever_the_umask(tmp_path):
+    run = fresh_python(
+        "import os; os.umask(0)\nimport theano_compat, theano\nprint(theano.config.compiledir)",
+        THEANO_FLAGS=f"base_compiledir={tmp_path / 'new' / 'folder'}",
+    )
+    made = Path(run.stdout.strip())
+    assert made.parents[1] == tmp_path / "new"
+    assert [path.stat().st_mode & 0o777 for path in (made, *made.parents[:2])] == [0o700, 0o755, 0o755]
+
+
+# A working directory that strangers have filled, and no home
+
+NOWHERE = (
+    "import os; os.chdir(r'{folder}'); os.environ.pop('HOME', None)\nimport pwd; pwd.getpwuid = {{}}.__getitem__\n"
+)
+
+
+@pytest.mark.parametrize("name", ["~", "~nobody-at-all"])
+def test_without_a_home_no_settings_are_read_in_the_working_directory(name, tmp_path):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / ".theanorc").write_text("[global]\nfloatX = float64\n")
+    run = fresh_python(
+        "import pwd; pwd.getpwnam = {}.__getitem__\n" + NOWHERE.format(folder=tmp_path) + "import tempfile\n"
+        "tempfile.tempdir = os.getcwd()\n"
+        "os.environ.pop('THEANORC', None)\n"
+        f"{name!r} == '~' or os.environ.update(THEANORC={name!r} + '/.theanorc')\n"
+        "before = dict(os.environ)\n"
+        "import theano_compat, theano\n"
+        "print(theano.config.floatX, theano.config.compiledir)\n"
+        "os.environ.pop('GOMP_SPINCOUNT', None), before.pop('GOMP_SPINCOUNT', None)\n"
+        "assert dict(os.environ) == before\n",
+        THEANO_FLAGS="",
+    )
+    float_type, compiledir = run.stdout.split()
+    assert float_type == "float32"
+    assert Path(compiledir).parent == tmp_path / f"theano-{os.getuid()}"
+
+
+def test_settings_files_that_the_user_names_are_read_wherever_they_are(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("THEANORC", os.pathsep.join(["here", "~/.theanorc", "~nobody-at-all/.theanorc"]))
+    assert settings.settings_files() == ["here", str(tmp_path / ".theanorc")]
+    monkeypatch.setenv("HOME", "relative")
+    assert settings.settings_files() == ["here"]
+
+
+@pytest.mark.parametrize("name", ["", "~nobody-at-all/compiled"])
+@pytest.mark.parametrize("setting", ["compiledir", "base_compiledir"])
+def test_a_folder_that_would_be_in_the_working_directory_is_refused(setting, name, tmp_path):
+    run = fresh_python(
+        f"import os; os.chdir({str(tmp_path)!r})\nimport theano_compat, theano",
+        check=False,
+        THEANO_FLAGS=f"{setting}={name}",
+        THEANORC=str(tmp_path / "none"),
+    )
+    assert f"Theano's folder for compiled modules is to be {name!r}, " in run.stderr.splitlines()[-1]
+
+
 def test_an_empty_home_is_not_the_root_of_all_files(monkeypatch):
     monkeypatch.setenv("HOME", "")
     assert settings.writable_base_compiledir() != "/.theano"
