@@ -6,7 +6,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -203,20 +203,26 @@ def _evolve(evolution: Evolution, args: Namespace) -> int:
 
     from nsfw_experiments.evolution.callbacks import ProgressBar, Snapshots
     from nsfw_experiments.evolution.checkpoint import Checkpoint
+    from nsfw_model.snapshot import stamp
 
-    replaced = _left_behind(args) if args.force else []
+    replaced = {path: stamp(path) for path in _left_behind(args)} if args.force else {}
 
-    def remove_replaced(evolution: Evolution) -> None:
-        while replaced:  # not before there is something in its place
-            replaced.pop().unlink()
+    def save(evolution: Evolution) -> None:
+        checkpoint(evolution)
+        while replaced:  # not before this run can go on from something in its place
+            path, before = replaced.popitem()
+            with suppress(FileNotFoundError):
+                if stamp(path) == before:
+                    path.unlink()
 
     snapshots = Snapshots(args.out / "generations", args.every)
     checkpoint = Checkpoint(args.out / "checkpoint.json")
     started = time.monotonic()
     try:
         with ProgressBar(args.generations) as progress_bar:
-            callbacks = [remove_replaced, snapshots, checkpoint, progress_bar]
-            evolution.run(args.generations, args.until, callbacks)
+            evolution.run(args.generations, args.until, [snapshots, save, progress_bar])
+        if evolution.interrupted and evolution.generation >= 0:  # perhaps before it was saved
+            save(evolution)
     except KeyboardInterrupt:  # before or after the run, which ends quietly
         return INTERRUPTED
     except BrokenProcessPool:

@@ -14,6 +14,7 @@ from nsfw_experiments.evolution import Evolution
 from nsfw_experiments.evolution.fitness import Psnr
 from nsfw_experiments.evolution.primitives import PRIMITIVES, Circles, Ellipses, Polygons
 from nsfw_experiments.evolution.settings import Settings
+from nsfw_model.outputs import OutputError
 
 SMALL = ["--size", "32x24", "--count", "5", "--population", "4"]
 
@@ -170,6 +171,42 @@ def test_force_removes_nothing_before_there_is_a_picture(tmp_path, target, monke
     monkeypatch.setattr(Psnr, "__call__", interrupt)
     assert evolve(out, *SMALL, "--target", target, "--force") == 130
     assert contents(out) == before
+
+
+@pytest.mark.parametrize("callback", ["Snapshots", "Checkpoint"])
+def test_force_removes_nothing_before_the_new_run_is_saved(tmp_path, target, monkeypatch, callback, capsys):
+    def fail(self, evolution):
+        raise OutputError("cannot be written: File too large")
+
+    out = tmp_path / "out"
+    evolve(out, *SMALL, "--target", target, "--generations", 12)
+    before = contents(out)
+    module = "callbacks" if callback == "Snapshots" else "checkpoint"
+    with monkeypatch.context() as patched:
+        patched.setattr(f"nsfw_experiments.evolution.{module}.{callback}.__call__", fail)
+        assert evolve(out, *SMALL, "--target", target, "--seed", 1, "--force") == 74
+    after = contents(out)
+    if callback == "Checkpoint":
+        first = "000000.png"
+        assert after.pop(first) != before.pop(first)
+    assert after == before
+    assert evolve(out, "--target", target, "--resume", "--generations", 13) == 0
+
+
+def test_force_that_is_interrupted_at_its_first_picture_leaves_nothing_of_the_earlier_run(
+    tmp_path, target, monkeypatch
+):
+    def interrupt(self, evolution):
+        raise KeyboardInterrupt
+
+    out, fresh = tmp_path / "out", tmp_path / "fresh"
+    evolve(out, *SMALL, "--target", target, "--generations", 12, "--animation", "webp")
+    with monkeypatch.context() as patched:
+        patched.setattr("nsfw_experiments.evolution.callbacks.Snapshots.__call__", interrupt)
+        for folder in out, fresh:
+            assert evolve(folder, *SMALL, "--target", target, "--seed", 1, "--force") == 130
+    assert contents(out) == contents(fresh)
+    assert evolve(out, "--target", target, "--resume", "--generations", 1) == 0
 
 
 def test_a_lost_worker_process_is_told_and_the_best_so_far_saved(tmp_path, target, monkeypatch, capsys):
