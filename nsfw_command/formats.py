@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from nsfw_command.layouts import csv_text, json_text, row_of_csv, row_of_json
+from nsfw_command.names import unescaped
 from nsfw_command.row import Row
 
 #: The longest text in CSV that is read, such as of a film's segments; Python's own limit is 131,072.
@@ -78,7 +79,7 @@ class CsvFormat(RowFormat):
 
     def encode(self, row: Row) -> bytes:
         """Write a row, see `RowFormat`."""
-        return f"{csv_text(row)}\r\n".encode("utf-8", "backslashreplace")
+        return f"{csv_text(row)}\r\n".encode()
 
     def read(self, lines: Iterable[bytes]) -> Iterator[tuple[Row, int]]:
         """Read whole rows, see `RowFormat`."""
@@ -87,7 +88,7 @@ class CsvFormat(RowFormat):
         def texts() -> Iterator[str]:
             for line in lines:
                 taken.append(line)
-                yield line.decode("utf-8", "surrogateescape")
+                yield unescaped(line.decode("utf-8", "surrogateescape"))
 
         csv.field_size_limit(_LONGEST)
         reader = csv.reader(texts(), strict=True)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from nsfw_command.names import escaped
 from nsfw_command.row import Row
 from nsfw_command.terminal import printable
 
@@ -134,6 +135,7 @@ def csv_text(row: Row) -> str:
     Returns
     -------
     str
+        `escaped`, so that UTF-8 can hold it.
 
     Examples
     --------
@@ -144,7 +146,7 @@ def csv_text(row: Row) -> str:
     text = io.StringIO()
     # It puts names in quotes that have one of these two, which readers take for the end of a row
     csv.writer(text, lineterminator="\r\n").writerow(row._replace(segments=segments))  # type: ignore[arg-type]
-    return text.getvalue().removesuffix("\r\n")
+    return escaped(text.getvalue().removesuffix("\r\n"))
 
 
 def json_text(row: Row) -> str:

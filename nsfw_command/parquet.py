@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from nsfw_command.names import escaped, unescaped
 from nsfw_command.row import Row
 from nsfw_model.outputs import replacing
 
@@ -106,7 +107,8 @@ def read_parquet(path: str | Path) -> Iterator[Row]:
         for batch in file.iter_batches(_GROUP):
             for values in batch.to_pylist():
                 segments = values["segments"]
-                yield Row(**{**values, "segments": segments and tuple(map(tuple, segments))})
+                texts = {name: unescaped(value) for name, value in values.items() if isinstance(value, str)}
+                yield Row(**{**values, **texts, "segments": segments and tuple(map(tuple, segments))})
 
 
 def _schema() -> Any:
@@ -122,4 +124,4 @@ def _schema() -> Any:
 
 def _storable(value: Any) -> Any:
     """Texts as UTF-8 can hold them: names of files may be anything."""
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+    return escaped(value) if isinstance(value, str) else value

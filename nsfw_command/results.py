@@ -358,8 +358,8 @@ class Results:
 
 
 def _key(file: str, named: bool, size: int | None, modified_ns: int | None) -> tuple:
-    """What tells a file from others, and from what it was before; names as all formats hold them."""
-    return file.encode("utf-8", "backslashreplace"), size, modified_ns
+    """What tells a file from others, and from what it was before."""
+    return file, size, modified_ns
 
 
 def _lock(file: BinaryIO, path: Path) -> None:

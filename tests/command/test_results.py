@@ -224,6 +224,19 @@ def test_names_that_are_not_utf8_are_found_again(suffix, tmp_path):
         assert [row.file for row in results.rows(found(name))] == [name]
 
 
+@SUFFIXES
+def test_a_name_that_looks_like_an_escape_is_not_taken_for_one(suffix, tmp_path):
+    names = ["\udcff.jpg", r"\udcff.jpg", r"\\udcff.jpg", "\\\udcff.jpg", r"\\\udcff.jpg", r"\udcf.jpg", r"\x\\"]
+    files = [found(name) for name in names]
+    path = tmp_path / f"out.{suffix}"
+    with Results(path, MODEL) as results:
+        for score, it in enumerate(files):
+            results.add(it, [row(it.file, score / 10)])
+        results.finish(files)
+    with Results(path, MODEL, resume=True) as results:
+        assert [results.rows(it)[0].score for it in files] == [score / 10 for score in range(len(files))]
+
+
 @posix
 def test_two_runs_do_not_write_to_one_file(tmp_path):
     path = tmp_path / "out.csv"
