@@ -52,7 +52,7 @@ class Results:
     resume : bool
         Go on with the rows that are there, if any.
     force : bool
-        Replace them.
+        Replace them, as soon as there is a new one: what is refused or interrupted before leaves them whole.
     retry : bool
         Take what failed for not done.
 
@@ -60,7 +60,7 @@ class Results:
     ------
     ResultsError
         When it is entered: if the file exists and neither `resume` nor `force` is given, another process is writing
-        to it, or it was made with other settings or by something else.
+        to it, or it was made with other settings or by something else. Nothing is written then.
     OutputError
         If it cannot be written. Rows written before are kept.
 
@@ -91,9 +91,13 @@ class Results:
         suffix = self.path.suffix.lower()
         self._parquet = suffix == ".parquet"
         self._format = FORMATS[suffix]
+        # What lies beside a link is not beside the rows, and would be another's for each of their names
+        target = Path(os.path.realpath(path)) if self.path.is_symlink() else self.path
         #: Where rows are appended.
-        self._rows_path = Path(f"{self.path}.jsonl") if self._parquet else self.path
-        self._run_path = Path(f"{self.path}{RUN}")
+        self._rows_path = Path(f"{target}.jsonl") if self._parquet else target
+        self._run_path = Path(f"{target}{RUN}")
+        #: Whether there is something of this run, or of the one that it goes on with.
+        self.begun = False
         self._spans: dict[tuple, _Span] = {}
         self._kinds: dict[tuple, str] = {}
         self._relabel = False
@@ -106,28 +110,31 @@ class Results:
             self._refuse_what_is_no_file()
             self._refuse_to_overwrite()
             self._run = stack.enter_context(open(self._run_path, "a+b", buffering=0))
-            _lock(self._run, self.path)
+            _lock(self._run, self._run_path, self.path)
+            stack.callback(self._remove_empty_run)
             if self.resume and self._read_run():
                 self._bring_back()
+                self._open(stack)
+                self._load()
             else:
                 self._refuse_rows_of_others()
-                self._begin()
-            self._reader = stack.enter_context(open(self._rows_path, "rb"))
-            self._rows = stack.enter_context(open(self._rows_path, "ab", buffering=0))
-            self._load()
-            with contextlib.suppress(OSError):  # not every system lets folders be opened
-                sync(self.path.parent)  # or the new names could be lost in a power cut
             self._files = stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
         with self._files:
-            self._synchronise()
+            if self.begun:
+                self._synchronise()
 
     @property
     def files(self) -> set[Path]:
         """The files that are written: they are not to be scored."""
-        return {self.path, self._rows_path, self._run_path}
+        return {self.path, *self._beside}
+
+    @property
+    def _beside(self) -> list[Path]:
+        """The files that nobody has named, or not by this name."""
+        return [self._rows_path, self._run_path]
 
     def has(self, found: Found) -> bool:
         """Whether the rows of a file are there, and it has not changed since.
@@ -181,6 +188,7 @@ class Results:
         rows : sequence of Row
             All of them.
         """
+        self._begin()
         stored = [row._replace(size=found.size, modified_ns=found.modified_ns) for row in rows]
         data = b"".join(map(self._format.encode, stored))
         self._append(self._rows, data)
@@ -197,6 +205,7 @@ class Results:
         kind : str
             What it is.
         """
+        self._begin()
         line = json.dumps({"file": found.file, "size": found.size, "modified_ns": found.modified_ns, "kind": kind})
         self._append(self._run, f"{line}\n".encode())
         self._kinds[_key(*found)] = kind
@@ -209,6 +218,7 @@ class Results:
         ----------
         listing : iterable of Found
         """
+        self._begin()
         order = self._order(listing)
         header = len(self._format.header)
         ends = [header, *(span.end for span in order)]
@@ -230,7 +240,7 @@ class Results:
 
     def _refuse_what_is_no_file(self) -> None:
         """A pipe would be waited for; a link in the place of a name that nobody gave leads to what nobody meant."""
-        for path in sorted(self.files):
+        for path in [self.path, *self._beside]:
             if path.exists() and not path.is_file():
                 raise ResultsError(f"{path}: is a pipe, a folder or a device, expected a file or nothing")
             if path != self.path and path.is_symlink():
@@ -276,11 +286,29 @@ class Results:
 
     def _begin(self) -> None:
         """Empty the file of rows, then say how others will be made: the other way, old ones would be taken for them."""
-        with open(self._rows_path, "wb"):
-            pass
-        self._run.truncate(0)
-        first = json.dumps({"version": __version__, "settings": self.settings})
-        self._append(self._run, f"{first}\n".encode())
+        if self.begun:
+            return
+        with self._explained():
+            self._open(self._files)
+            self._rows.truncate(0)
+            self._run.truncate(0)
+            first = json.dumps({"version": __version__, "settings": self.settings})
+            self._append(self._run, f"{first}\n".encode())
+            self._load()
+
+    def _open(self, stack: contextlib.ExitStack) -> None:
+        self._rows = stack.enter_context(open(self._rows_path, "ab", buffering=0))
+        _lock(self._rows, self._rows_path, self.path)  # its other names have other files beside them
+        self._reader = stack.enter_context(open(self._rows_path, "rb"))
+        with contextlib.suppress(OSError):  # not every system lets folders be opened
+            sync(self._rows_path.parent)  # or the new names could be lost in a power cut
+        self.begun = True
+
+    def _remove_empty_run(self) -> None:
+        """Leave nothing of a run that was refused."""
+        if not os.fstat(self._run.fileno()).st_size:
+            with contextlib.suppress(OSError):  # Windows removes no file that is open
+                os.unlink(self._run_path)
 
     def _bring_back(self) -> None:
         """Give the rows of a finished Parquet file their old place."""
@@ -288,9 +316,6 @@ class Results:
             with replacing(self._rows_path) as file:
                 for row in read_parquet(self.path):
                     file.write(self._format.encode(row))
-        else:
-            with open(self._rows_path, "ab"):
-                pass
 
     def _load(self) -> None:
         """Find the rows that are whole, and drop what a kill has left of others."""
@@ -362,12 +387,16 @@ def _key(file: str, named: bool, size: int | None, modified_ns: int | None) -> t
     return file, size, modified_ns
 
 
-def _lock(file: BinaryIO, path: Path) -> None:
-    """Be the only process that appends to a file."""
+def _lock(file: BinaryIO, path: Path, named: Path) -> None:
+    """Be the only process that appends to a file; `named` is what an error calls it."""
     with contextlib.suppress(ImportError):  # no such locks on Windows
         import fcntl
 
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ResultsError(f"{path}: another process is writing to it") from None
+            # Another process may have removed or replaced it since it was opened
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        raise ResultsError(f"{named}: another process is writing to it")

@@ -252,7 +252,7 @@ def _run(args: Namespace, listing: list[Found], results: Results | None) -> int:
         if report is not None:
             report.write(args.report, counts)
     except KeyboardInterrupt:
-        if results is not None:
+        if results is not None and results.begun:
             complain(f"interrupted; {args.out} has the rows until then, and --resume goes on")
         raise
     finally:

@@ -6,6 +6,7 @@ import os
 import signal
 import textwrap
 import time
+from functools import partial
 from importlib.util import find_spec
 
 import pytest
@@ -158,6 +159,29 @@ def test_nothing_that_is_there_is_replaced_unasked(suffix, tmp_path):
     assert stored(path) == [("a", 0.25)]
 
 
+@SUFFIXES
+def test_old_rows_stay_whole_until_there_is_a_new_one(suffix, tmp_path):
+    path = tmp_path / f"out.{suffix}"
+    written(path, [found("a")])
+    before = {it.name: it.read_bytes() for it in tmp_path.iterdir()}
+    with pytest.raises(KeyboardInterrupt), Results(path, MODEL, force=True) as results:
+        raise KeyboardInterrupt
+    assert not results.begun and {it.name: it.read_bytes() for it in tmp_path.iterdir()} == before
+    assert written(path, [found("b")], {**MODEL, "weights": "b"}, force=True) == []
+    assert stored(path) == [("b", 0.25)]
+
+
+@SUFFIXES
+def test_a_run_that_ends_before_its_first_row_leaves_nothing(suffix, tmp_path):
+    for options in {}, {"force": True}, {"resume": True}:
+        with pytest.raises(KeyboardInterrupt), Results(tmp_path / f"out.{suffix}", MODEL, **options):
+            raise KeyboardInterrupt
+    (tmp_path / "mine.csv").write_text("mine")
+    with pytest.raises(ResultsError, match="cannot be gone on with"):
+        written(tmp_path / "mine.csv", [], resume=True)
+    assert os.listdir(tmp_path) == ["mine.csv"]
+
+
 @pytest.mark.parametrize("name, other", [("weights", "b"), ("--frames", "mean")])
 def test_rows_of_another_model_or_other_settings_are_not_gone_on_with(name, other, tmp_path):
     path = tmp_path / "out.csv"
@@ -246,6 +270,43 @@ def test_two_runs_do_not_write_to_one_file(tmp_path):
             with pytest.raises(ResultsError, match="out.csv: another process is writing to it"):
                 written(path, [found("b")], **options)
     assert stored(path) == [("a", 0.25)]
+
+
+@posix
+@SUFFIXES
+def test_two_runs_do_not_write_to_one_file_of_two_names(suffix, tmp_path):
+    path, link = tmp_path / f"b.{suffix}", tmp_path / f"a.{suffix}"
+    link.symlink_to(path.name)
+    with Results(path, MODEL) as results:
+        results.add(found("a"), [row("a")])
+        with pytest.raises(ResultsError, match=f"a.{suffix}: another process is writing to it"):
+            written(link, [found("b")], force=True)
+        results.finish([found("a")])
+    assert stored(path) == [("a", 0.25)]
+    assert written(link, [found("a"), found("b")], resume=True) == ["a"] and link.is_symlink()
+    assert sorted(os.listdir(tmp_path)) == [link.name, path.name, f"{path.name}.run"]
+
+
+@posix
+def test_two_runs_do_not_write_to_one_file_that_is_linked_hard(tmp_path):
+    path = tmp_path / "b.csv"
+    with Results(path, MODEL) as results:
+        results.add(found("a"), [row("a")])
+        os.link(path, tmp_path / "a.csv")
+        with pytest.raises(ResultsError, match=r"a.csv: another process is writing to it"):
+            written(tmp_path / "a.csv", [found("b")], force=True)
+    assert stored(path) == [("a", 0.25)]
+
+
+@posix
+def test_a_file_beside_the_rows_that_is_not_there_any_more_locks_nothing(tmp_path, monkeypatch):
+    """Whoever opened it before it was removed has the lock of a file that nobody else will find."""
+    import fcntl
+
+    plain = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", lambda *arguments: (os.unlink(tmp_path / "a.csv.run"), plain(*arguments)))
+    with pytest.raises(ResultsError, match=r"a.csv: another process is writing to it"):
+        written(tmp_path / "a.csv", [found("a")])
 
 
 @SUFFIXES
@@ -378,6 +439,7 @@ def test_writing_goes_on_after_a_part(tmp_path, monkeypatch):
     """A system may write less than it is given."""
     path = tmp_path / "out.jsonl"
     with Results(path, MODEL) as results:
+        results.add(found("a"), [row("a")])
 
         class Slow:
             def __init__(self, file):
@@ -387,8 +449,8 @@ def test_writing_goes_on_after_a_part(tmp_path, monkeypatch):
                 return self.file.write(bytes(data[:3]))
 
         results._rows = Slow(results._rows)
-        results.add(found("a"), [row("a")])
-    assert stored(path) == [("a", 0.25)]
+        results.add(found("b"), [row("b")])
+    assert stored(path) == [("a", 0.25), ("b", 0.25)]
 
 
 def test_the_disk_is_waited_for_now_and_then_and_at_the_end(tmp_path, monkeypatch):
@@ -396,11 +458,12 @@ def test_the_disk_is_waited_for_now_and_then_and_at_the_end(tmp_path, monkeypatc
     monkeypatch.setattr(os, "fsync", synchronised.append)
     monkeypatch.setattr(results_module, "SYNCHRONISED_EVERY", 3600)
     with Results(tmp_path / "out.csv", MODEL) as results:
-        synchronised.clear()
         results.add(found("a"), [row("a")])
+        synchronised.clear()
+        results.add(found("b"), [row("b")])
         assert synchronised == []
         monkeypatch.setattr(results_module, "SYNCHRONISED_EVERY", -1)
-        results.add(found("b"), [row("b")])
+        results.add(found("c"), [row("c")])
         assert len(synchronised) == 2
     assert len(synchronised) == 4
 
@@ -533,6 +596,19 @@ def test_another_model_is_refused_by_the_command(pictures, tmp_path, capsys):
         f"open-nsfw: error: {out}: --frames: got mean, its rows were made with max; "
         "expected the same, or another --out\n"
     )
+    assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize("refused", ["--nsfw-pkl", "--cluster"])
+def test_what_is_refused_with_force_leaves_the_old_rows(refused, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(score, "connect", partial(score.connect, seconds=0.5))
+    (tmp_path / "garbage.pkl").write_bytes(b"garbage")
+    out, given = tmp_path / "out.csv", {"--nsfw-pkl": str(tmp_path / "garbage.pkl"), "--cluster": "tcp://127.0.0.1:1"}
+    command = ["score", str(pictures / "00.png"), "--out", str(out)]
+    assert main([*command, refused, given[refused]]) == 2 and not out.exists()
+    assert main(command) == 0
+    before = out.read_bytes()
+    assert main([*command, "--force", refused, given[refused]]) == 2
     assert out.read_bytes() == before
 
 
