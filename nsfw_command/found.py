@@ -44,7 +44,7 @@ def find_files(paths: Iterable[str]) -> Iterator[Found]:
     ------
     Found
         A folder that holds nothing or cannot be read stands for itself: scoring it gives an error. In a folder, links
-        to folders are not followed, and pipes and devices are passed over.
+        to folders are not followed, and pipes and devices are passed over. ``-`` is standard input, never a file.
 
     Examples
     --------
@@ -52,6 +52,9 @@ def find_files(paths: Iterable[str]) -> Iterator[Found]:
     ['./README.md', '', './img/astronaut.png']
     """
     for path in paths:
+        if path == STANDARD_INPUT:  # whatever else has this name is ./-
+            yield Found(path, named=True)
+            continue
         if os.path.isdir(path):  # which never raises, unlike Path.is_dir
             nothing = True
             for found in _walk(path):

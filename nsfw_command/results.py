@@ -147,9 +147,8 @@ class Results:
         -------
         bool
         """
-        key = _key(*found)
-        span = self._spans.get(key)
-        return found.modified_ns is not None and (key in self._kinds or (span is not None and span.valid))
+        span = self._spans.get(_key(*found))
+        return found.modified_ns is not None and (self.kind(found) is not None or (span is not None and span.valid))
 
     def kind(self, found: Found) -> str | None:
         """What a file is that is no picture.
@@ -161,9 +160,9 @@ class Results:
         Returns
         -------
         str or None
-            None if it has rows.
+            None if it has rows, or is to have one since somebody named it.
         """
-        return self._kinds.get(_key(*found))
+        return None if found.named else self._kinds.get(_key(*found))
 
     def rows(self, found: Found) -> list[Row]:
         """Read the rows of a file that is there.
@@ -233,7 +232,7 @@ class Results:
                         file.writelines(map(self._format.encode, self._read(span)))
 
     def _order(self, listing: Iterable[Found]) -> list[_Span]:
-        keys = [_key(*found) for found in listing]
+        keys = dict.fromkeys(_key(*found) for found in listing)
         files = {file for file, *_ in keys}
         listed = [self._spans[key] for key in keys if key in self._spans]
         return [*listed, *sorted(span for key, span in self._spans.items() if key[0] not in files)]

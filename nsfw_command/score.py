@@ -214,7 +214,16 @@ def _listing(args: Namespace, results: Results | None) -> list[Found]:
         for found in find_files([*args.paths, *listed])
         if found.named or os.path.basename(found.file) not in names or os.path.abspath(found.file) not in written
     )
-    return list(dict.fromkeys(found) if results else found)
+    return _each_once(found) if results else list(found)
+
+
+def _each_once(found: Iterable[Found]) -> list[Found]:
+    """Each file in its first place, and as named if it is so in any: a folder may hold what is named beside it."""
+    once: dict[str, Found] = {}
+    for it in found:
+        if it.named or it.file not in once:
+            once[it.file] = it
+    return list(once.values())
 
 
 def _results(args: Namespace) -> Results:

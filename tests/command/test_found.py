@@ -4,11 +4,12 @@ import io
 import os
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from nsfw_command.found import find_files, read_names
+from nsfw_command.found import Found, find_files, read_names
 
 posix = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes and names of POSIX")
 
@@ -57,6 +58,14 @@ def test_a_file_has_its_size_and_time_and_what_is_gone_has_none(tmp_path):
     a, gone = find_files([str(tmp_path / "a"), str(tmp_path / "gone")])
     assert (a.size, a.modified_ns) == (1, 1_234_567_890_123_456_789)
     assert (gone.size, gone.modified_ns) == (None, None)
+
+
+@pytest.mark.parametrize("lay", [lambda: made(Path(), "-"), lambda: made(Path(), "-/a")])
+def test_standard_input_is_no_file_or_folder_of_its_name(lay, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lay()
+    assert list(find_files(["-"])) == [Found("-", True)]
+    assert [found.file[:3] for found in find_files(["./-", "."])] == ["./-", "./-"]
 
 
 def test_a_folder_that_holds_nothing_stands_for_itself(tmp_path):

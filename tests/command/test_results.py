@@ -117,6 +117,24 @@ def test_what_is_no_picture_is_remembered_without_a_row(tmp_path):
     assert stored(path) == []
 
 
+def test_what_is_no_picture_is_asked_for_once_somebody_names_it(tmp_path):
+    path, named = tmp_path / "out.csv", found("a.pdf")._replace(named=True)
+    with Results(path, MODEL) as results:
+        results.pass_over(found("a.pdf"), "pdf")
+        assert not results.has(named)
+    with Results(path, MODEL, resume=True) as results:
+        assert not results.has(named) and results.kind(named) is None
+        results.add(named, [Row("a.pdf", None, "not a picture")])
+        assert results.has(named) and results.rows(named)[0].error == "not a picture"
+    assert stored(path) == [("a.pdf", None)]
+
+
+def test_what_is_listed_twice_has_one_row(tmp_path):
+    path = tmp_path / "out.csv"
+    written(path, [found("b"), found("a"), found("b")._replace(named=True)])
+    assert stored(path) == [("b", 0.25), ("a", 0.25)]
+
+
 def test_a_note_that_was_cut_short_does_not_spoil_the_next(tmp_path):
     path = tmp_path / "out.csv"
     written(path, [])

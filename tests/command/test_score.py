@@ -507,10 +507,37 @@ def test_a_file_that_is_named_twice_has_two_lines_and_one_row_in_a_file(scores, 
     assert capsys.readouterr().out.count("safe.png") == (tmp_path / "out.csv").read_text().count("safe.png") == 1
 
 
+def test_what_is_named_beside_its_folder_has_one_row_as_named(tmp_path, capsys):
+    """Whether an earlier run took it for no picture or not."""
+    folder, out = tmp_path / "folder", tmp_path / "out.jsonl"
+    folder.mkdir()
+    (folder / "a.txt").write_text("hello")
+    Image.new("RGB", (8, 8)).save(folder / "b.png")
+    names = [str(folder / "a.txt"), str(folder / "b.png")]
+
+    def rows(*arguments):
+        code = main(["score", "--quiet", "--out", str(out), *arguments])
+        return [json.loads(line)["file"] for line in out.read_text().splitlines()], code
+
+    assert rows(str(folder)) == ([names[1]], 0)
+    assert rows(names[0], "--resume") == (names, 1)
+    assert rows(str(folder), *names, "--force") == (names, 1)
+    assert len(Path(f"{out}.run").read_text().splitlines()) == 1, "it is not told to be no picture, too"
+
+
 def test_a_picture_on_standard_input(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(Path(ROCKET).read_bytes())))
     assert main(["score", "-"]) == 0
     assert capsys.readouterr().out == "0.000463  -\n"
+
+
+def test_standard_input_is_read_anew_whatever_has_its_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROCKET, "-")
+    for name, options in ("rocket.jpg", []), ("coffee.jpg", ["--resume", "--jsonl"]):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO((IMG / name).read_bytes())))
+        assert main(["score", "-", "--out", "out.csv", *options]) == 0
+    assert json.loads(capsys.readouterr().out)["score"] == pytest.approx(open_nsfw.nsfw_score(str(IMG / "coffee.jpg")))
 
 
 @pytest.mark.parametrize("content, message", [(b"", "is empty"), (b"hello", "not a picture of a supported format")])
