@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from nsfw_experiments.evolution import Evolution
 
 WORKER_LOST, REFUSED, INTERRUPTED = 1, 2, 130
+#: The files that a run makes, beside the folder of its generations.
+MADE = ("checkpoint.json", "best.png", "best.svg", "evolution.gif", "evolution.webp")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -116,14 +118,14 @@ def run(args: Namespace) -> int:
 
     with ExitStack() as stack:
         try:
-            existed = args.out.is_dir()
+            existed, own = args.out.is_dir(), [*MADE, "generations/*.png"]
             if existed:  # before its checkpoint is read
-                stack.enter_context(sole_writer(args.out))
+                stack.enter_context(sole_writer(args.out, own))
             evolution = _make_evolution(args)
             _refuse_to_overwrite(args)
             if not existed:
                 args.out.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(sole_writer(args.out))
+                stack.enter_context(sole_writer(args.out, own))
             evolution.toolbox.register("map", stack.enter_context(_work_map(args)))
         except (ValueError, OSError, ImportError, BrokenProcessPool) as error:
             complain(error, "open-nsfw evolve")
@@ -185,8 +187,7 @@ def _left_behind(args: Namespace) -> list[Path]:
     """List what an earlier run left in the folder, whichever animation it made."""
     from nsfw_experiments.evolution.callbacks import Snapshots
 
-    names = ("checkpoint.json", "best.png", "best.svg", "evolution.gif", "evolution.webp")
-    paths = [*(args.out / name for name in names), *Snapshots(args.out / "generations").paths()]
+    paths = [*(args.out / name for name in MADE), *Snapshots(args.out / "generations").paths()]
     return [path for path in paths if path.exists()]
 
 

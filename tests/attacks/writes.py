@@ -194,9 +194,11 @@ for name, what in {"rows.csv": LAID, "rows.csv.run": LAID | A_LINK}.items():
 
 def _beside_a_painting(folder):
     """A hidden file of another program, which is not finished yet."""
-    (folder / ".mine.part").write_bytes(OLD)
-    with sole_writer(folder):
-        return (folder / ".mine.part").exists()
+    others = [folder / ".mine.part", folder / ".report.html.0123456789ab.part"]
+    for path in others:
+        path.write_bytes(OLD)
+    with sole_writer(folder, ["best.png", "generations/*.png"]):
+        return all(path.exists() for path in others)
 
 
 ATTACKS.append(Attack("outputs", "a hidden file of others is there", _beside_a_painting, "True"))

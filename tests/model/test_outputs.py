@@ -1,5 +1,7 @@
 """Files are whole or not there, wherever their writing is cut short."""
 
+import contextlib
+import errno
 import os
 import stat
 import textwrap
@@ -162,12 +164,60 @@ def test_one_process_writes_to_a_folder_and_clears_away_what_killed_ones_left(tm
     (tmp_path / "sub").mkdir()
     for left in tmp_path / ".out.0123456789ab.part", tmp_path / "sub" / ".a.ba9876543210.part":
         left.write_text("half")
-    mine = ["mine.part", ".mine.part", ".mine.0123.part", ".mine.0123456789ab.part.jpg"]
+    mine = ["out.part", ".out.part", ".out.0123.part", ".out.0123456789ab.part.jpg", ".report.html.0123456789ab.part"]
     for name in mine:
         (tmp_path / name).write_text("no temporary file of ours")
-    with sole_writer(tmp_path):
+    names = ["out", "sub/*"]
+    with sole_writer(tmp_path, names):
         assert sorted(path.name for path in tmp_path.rglob("*")) == sorted([*mine, "sub"])
-        with pytest.raises(BlockingIOError, match="another process is writing there"), sole_writer(tmp_path):
+        with pytest.raises(BlockingIOError, match="another process is writing there"), sole_writer(tmp_path, names):
             pass
-    with sole_writer(tmp_path):
+    with sole_writer(tmp_path, names):
         pass
+
+
+def test_a_file_that_others_made_meanwhile_is_overwritten_only_if_it_may_be(tmp_path):
+    path = tmp_path / "out"
+    for overwrite, expected in (False, "theirs"), (True, "mine"):
+        with contextlib.suppress(OutputError), replacing(path, overwrite=overwrite) as file:
+            file.write(b"mine")
+            path.write_text("theirs")
+        assert path.read_text() == expected and os.listdir(tmp_path) == ["out"]
+    with pytest.raises(OutputError, match="out: cannot be written: File exists"), replacing(path, overwrite=False):
+        pass
+    with replacing(tmp_path / "new", overwrite=False) as file:
+        file.write(b"mine")
+    assert (tmp_path / "new").read_text() == "mine" and sorted(os.listdir(tmp_path)) == ["new", "out"]
+
+
+def test_where_there_are_no_hard_links_nothing_is_overwritten_either(tmp_path, monkeypatch):
+    def link(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    with replacing(tmp_path / "out", overwrite=False) as file:
+        file.write(b"mine")
+    with pytest.raises(OutputError, match="File exists"), replacing(tmp_path / "out", overwrite=False):
+        pass
+    assert (tmp_path / "out").read_text() == "mine" and os.listdir(tmp_path) == ["out"]
+
+
+@posix
+def test_what_is_not_finished_has_the_permissions_of_what_it_replaces(tmp_path):
+    path = tmp_path / "out"
+    for mode in 0o600, 0o666, 0o440:
+        path.touch()
+        path.chmod(mode)
+        with replacing(path) as file:
+            assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == mode
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("name", ["\u5b57" * 83 + ".txt", "a" * 255, "a" + "\U0001f600" * 63, "\udcff" * 255])
+def test_a_name_may_be_as_long_as_the_system_takes_it(name, tmp_path):
+    try:
+        (tmp_path / name).touch()
+    except OSError:
+        pytest.skip("no such names here")
+    write_text(tmp_path / name, "new")
+    assert (tmp_path / name).read_text() == "new" and os.listdir(tmp_path) == [name]
