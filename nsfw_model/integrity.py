@@ -111,7 +111,7 @@ def check_after_decoding(data: bytes, picture: Image.Image) -> None:
     """
     # The one row of an interlaced picture has pixels of several passes
     if picture.format == "PNG" and (picture.height == 1 or _ends_in_zeros(picture)):
-        _check_png_rows(data)
+        check_png_rows(data)
     # A second look costs a third of the first, or of a file in parts as much. In a large picture of one part that ends
     # early the last blocks are flat; where no more is missing than a part of its last block, nobody sees a difference.
     if picture.format in ("JPEG", "MPO") and (
@@ -644,7 +644,24 @@ def _ends_in_zeros(picture: Image.Image) -> bool:
     return any(picture.crop((0, row, picture.width, row + 1)).getbbox(alpha_only=False) is None for row in rows)
 
 
-def _check_png_rows(data: bytes) -> None:
+def check_png_rows(data: bytes) -> None:
+    """Count what a PNG's compressed data comes to, and compare it with what the header promises.
+
+    Parameters
+    ----------
+    data : bytes
+        A PNG that `check_before_decoding` takes.
+
+    Raises
+    ------
+    DamagedError
+        If it ends early.
+
+    Examples
+    --------
+    >>> with open("img/camera.png", "rb") as file:
+    ...     check_png_rows(file.read())
+    """
     """Count what the compressed data comes to, and compare it with what the header promises."""
     width, height, bits, colours, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
     parts = (memoryview(data)[start:end] for name, start, end in png_chunks(data) if name == b"IDAT")
@@ -975,7 +992,7 @@ def _check_ico(data: bytes) -> None:
             if Image.MAX_IMAGE_PIXELS is not None and pixels > Image.MAX_IMAGE_PIXELS:
                 raise DamagedError(f"got pictures inside of {pixels} pixels, expected at most {Image.MAX_IMAGE_PIXELS}")
             _check_png(inside)
-            _check_png_rows(inside)
+            check_png_rows(inside)
         elif len(inside) >= 20 and struct.unpack_from("<I", inside, 16)[0] in _PIXELS_PER_BYTE:
             raise DamagedError(f"picture {number} inside got run-length codes, which icons do not have")
 

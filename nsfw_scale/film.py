@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from PIL import Image
 
-from nsfw_model.integrity import DamagedError
+from nsfw_model.integrity import DamagedError, check_before_decoding, check_png_rows
 from nsfw_model.picture import File, NotAPictureError, PictureError, check_pixels, opened_file, picture_name
 from nsfw_model.signatures import BEGINNING, FileKind, kind_of
 from nsfw_scale.container import check_length
@@ -368,8 +368,24 @@ def _check_hevc(decoder: CodecContext, data: bytes) -> None:
             raise DamagedError(f"got a frame of {len(data)} bytes, expected {at} at least")
 
 
+def _check_jpeg(decoder: CodecContext, data: bytes) -> None:
+    """Check that a picture has all its scans."""
+    check_before_decoding(data)
+
+
+def _check_png(decoder: CodecContext, data: bytes) -> None:
+    """Check that a picture has its palette, and all its rows."""
+    check_before_decoding(data)
+    if data.startswith(b"\x89PNG"):
+        check_png_rows(data)
+
+
 #: What FFmpeg does not look for, by the codecs' names.
-_PACKET_CHECKS: dict[str, Callable[[CodecContext, bytes], None]] = {"hevc": _check_hevc}
+_PACKET_CHECKS: dict[str, Callable[[CodecContext, bytes], None]] = {
+    "hevc": _check_hevc,
+    "mjpeg": _check_jpeg,
+    "png": _check_png,
+}
 
 
 def _max_pixels() -> int:

@@ -15,6 +15,7 @@ av = pytest.importorskip("av")
 
 from hostile_films import with_chapters  # noqa: E402
 from made_films import SIZE, changed, film, pixels, repeated, sound  # noqa: E402
+from made_pictures import encoded, png, with_chunks  # noqa: E402
 
 from nsfw_model import signatures  # noqa: E402
 from nsfw_model.picture import NotAPictureError, PictureError, read_picture  # noqa: E402
@@ -218,6 +219,28 @@ class TestBrokenFilms:
                 refuse(
                     changed(whole, container, *changes), "got a frame of [0-9]+ bytes, expected [0-9]+ at least", 0.1
                 )
+
+    @pytest.mark.parametrize("container", ["mov", "avi"])
+    def test_a_png_that_lacks_rows_is_refused(self, container):
+        whole = film(GREYS[:3], codec="png", container=container, colours="rgb24")
+        assert len(seconds_of(changed(whole, container, None, lambda data: data), every=0.1)) == 3
+        lacking = png(bytes(24 * (1 + 3 * 64)), 64, 48)
+        message = "truncated: got 4632 bytes of pixels, expected 9264"
+        refuse(changed(whole, container, lambda data: lacking), f"at 0.0 s: {message}", 0.1)
+        refuse(changed(whole, container, None, lambda data: lacking), f"at 0.[01] s: {message}", 0.1)
+
+    def test_a_png_without_its_palette_is_refused(self):
+        whole = film(GREYS[:3], codec="png", container="mov", colours="rgb24")
+        lacking = with_chunks(encoded(Image.new("P", (64, 48)), "PNG"), b"PLTE")
+        refuse(changed(whole, "mov", lambda data: lacking), "at 0.0 s: .*palette", 0.1)
+
+    @pytest.mark.parametrize("container", ["mov", "matroska", "avi"])
+    def test_a_progressive_jpeg_that_lacks_scans_is_refused(self, container):
+        whole = film(GREYS[:3], codec="mjpeg", container=container, colours="yuvj420p")
+        progressive = encoded(Image.new("RGB", (64, 48), (200, 30, 90)), "JPEG", progressive=True)
+        first = progressive[: progressive.index(b"\xff\xc4", progressive.index(b"\xff\xda"))] + b"\xff\xd9"
+        assert len(seconds_of(changed(whole, container, lambda data: progressive), every=0.1)) == 3
+        refuse(changed(whole, container, lambda data: first), "at 0.0 s: ", 0.1)
 
     def test_hevc_without_lengths_is_read(self):
         assert len(seconds_of(film(GREYS[:3], codec="libx265", container="mpegts", rate=25), every=0.04)) == 3

@@ -73,8 +73,8 @@ def changed(data, container, *changes):
         packets = (packet for packet in source.demux(video=0) if packet.size)
         for packet, change in itertools.zip_longest(packets, changes):
             other = av.Packet(change(bytes(packet)) if change else bytes(packet))
-            other.pts, other.dts, other.time_base = packet.pts, packet.dts, packet.time_base
-            other.is_keyframe, other.stream = packet.is_keyframe, stream
+            other.pts, other.dts, other.duration = packet.pts, packet.dts, packet.duration
+            other.time_base, other.is_keyframe, other.stream = packet.time_base, packet.is_keyframe, stream
             output.mux(other)
     return buffer.getvalue()
 
