@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import TIMEOUT_MAX
 from typing import TypeVar
@@ -159,6 +159,42 @@ def checked(check: Callable[[str], Value]) -> Callable[[str], Value]:
             raise argparse.ArgumentTypeError(str(error)) from error
 
     return read
+
+
+def also_read(outputs: Iterable[str | Path], sources: Iterable[str | Path | None]) -> str | None:
+    """Say which file is to be written and read: it may be the only one of what it holds.
+
+    Parameters
+    ----------
+    outputs : iterable of str or Path
+    sources : iterable of str, Path or None
+        The files that are read; None is none.
+
+    Returns
+    -------
+    str or None
+        None if they are all others, by whatever names and links.
+
+    Examples
+    --------
+    >>> also_read(["./README.md"], ["img", "README.md"])
+    './README.md: is read, too; expected another file to be written'
+    """
+    written = {_identity(path): path for path in outputs}
+    for source in sources:
+        if source is not None and (path := written.get(_identity(source))) is not None:
+            return f"{path}: is read, too; expected another file to be written"
+    return None
+
+
+def _identity(path: str | Path) -> object:
+    try:
+        status = os.stat(path)
+    except OSError:  # it is still to be made
+        return os.path.realpath(path)
+    except ValueError:  # a name with a zero byte
+        return path
+    return status.st_dev, status.st_ino
 
 
 def unwritable(path: Path, force: bool) -> str | None:

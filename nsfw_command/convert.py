@@ -6,7 +6,7 @@ import hashlib
 from argparse import Namespace, _SubParsersAction
 from pathlib import Path
 
-from nsfw_command.arguments import NOT_WRITTEN
+from nsfw_command.arguments import NOT_WRITTEN, also_read
 from nsfw_command.terminal import complain, printable
 
 
@@ -61,6 +61,9 @@ def run(args: Namespace) -> int:
     try:
         if len({Path(output).resolve() for output in outputs}) < len(outputs):
             raise ValueError(f"--prototxt: got {args.prototxt}, expected another file than that of the weights")
+        problem = also_read(outputs, [args.caffemodel])
+        if problem:
+            raise ValueError(problem)
         for output in outputs:
             if Path(output).exists() and not args.force:
                 raise FileExistsError(f"{output}: exists; --force overwrites it")

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsfw_command.arguments import NOT_WRITTEN, number, positive
+from nsfw_command.arguments import NOT_WRITTEN, also_read, number, positive
 from nsfw_command.terminal import complain, printable
 from nsfw_experiments.evolution.primitives import CANVAS, PRIMITIVES
 from nsfw_experiments.evolution.settings import (
@@ -192,7 +192,13 @@ def _left_behind(args: Namespace) -> list[Path]:
 
 
 def _refuse_to_overwrite(args: Namespace) -> None:
-    """Raise FileExistsError if an earlier run left something, and neither --resume nor --force was given."""
+    """Raise FileExistsError if an earlier run left something, and neither --resume nor --force was given.
+
+    ValueError if the target is among what is written.
+    """
+    problem = also_read([*(args.out / name for name in MADE), *_left_behind(args)], [args.target])
+    if problem:
+        raise ValueError(problem)
     if not (args.resume or args.force):
         for path in _left_behind(args):
             raise FileExistsError(f"{path} exists: --resume goes on from there, --force replaces it")

@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsfw_command.arguments import NOT_WRITTEN, unwritable
+from nsfw_command.arguments import NOT_WRITTEN, also_read, unwritable
 from nsfw_command.terminal import complain, printable
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ METHODS = (
 FAILED, REFUSED = 1, 2
 
 
+class _InTheWayError(ValueError):
+    """A file lies where one is to be written."""
+
+
 def add_parser(subparsers) -> None:
     """Add the subcommand to the command line's parser.
 
@@ -40,7 +44,8 @@ def add_parser(subparsers) -> None:
         help="show where a picture's score comes from",
         description="Show what in a picture raises its score (red) and what lowers it (blue), beside the picture.",
         epilog=f"exit code: 0 all were explained, {FAILED} a picture could not be read (the others are written),"
-        f" {REFUSED} wrong arguments, {NOT_WRITTEN} a file could not be written",
+        f" {REFUSED} wrong arguments, or a file is in the way (the others are written),"
+        f" {NOT_WRITTEN} a file could not be written",
     )
     parser.add_argument("pictures", nargs="+", metavar="PICTURE")
     parser.add_argument(
@@ -60,7 +65,7 @@ def add_parser(subparsers) -> None:
 
 
 def run(args: Namespace) -> int:
-    """Explain each picture and write what came of it; a bad picture is a line of its own and does not stop the others.
+    """Explain each picture and write what came of it; what cannot be is a line of its own and does not stop the others.
 
     Parameters
     ----------
@@ -85,7 +90,10 @@ def run(args: Namespace) -> int:
             _explain(picture, args, scorer)
         except PictureError as error:
             complain(error, "open-nsfw explain")
-            exit_code = FAILED
+            exit_code = max(exit_code, FAILED)
+        except _InTheWayError as error:
+            complain(error, "open-nsfw explain")
+            exit_code = REFUSED
         except ValueError as error:
             complain(error, "open-nsfw explain")
             return REFUSED
@@ -103,7 +111,11 @@ def _output_problem(args: Namespace) -> str | None:
         return f"{out}: there is no such folder; several pictures need one"
     if out.suffix.lower() not in EXTENSIONS:
         return f"{out}: expected a folder, or a name ending in {', '.join(EXTENSIONS)}"
-    return unwritable(out, args.force)
+    return also_read([out], _sources(args)) or unwritable(out, args.force)
+
+
+def _sources(args: Namespace) -> list[str | None]:
+    return [*args.pictures, args.nsfw_pkl, args.prototxt]
 
 
 def _stem(picture: str) -> str:
@@ -126,11 +138,12 @@ def _explain(picture: str, args: Namespace, scorer: Scorer) -> None:
         if still:
             break
     path = args.out / f"{_stem(picture)}{_extension(explanations)}" if args.out.is_dir() else args.out
-    if path.exists() and not args.force:
-        raise ValueError(f"{path}: exists; --force overwrites it")
+    problem = also_read([path], _sources(args)) or unwritable(path, args.force)
+    if problem:
+        raise _InTheWayError(problem)
     limit = max(explanation.limit for explanation in explanations)
     first, *others = (explanation.side_by_side(limit) for explanation in explanations)
-    save_picture(first, path, **(_animation(others, seconds) if others else {}))
+    save_picture(first, path, overwrite=args.force, **(_animation(others, seconds) if others else {}))
     score = max(explanation.score for explanation in explanations)
     print(f"{score:.6f}  {printable(str(path))}")
 

@@ -7,7 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from nsfw_command.arguments import NOT_WRITTEN, checked, positive, unwritable
+from nsfw_command.arguments import NOT_WRITTEN, also_read, checked, positive, unwritable
 from nsfw_command.terminal import complain, printable
 from nsfw_experiments.inverse.target import CLASSIC, FAMILIES, check_robust, check_target, check_tolerance
 from nsfw_model.checks import check_whole
@@ -110,7 +110,7 @@ def _output_problem(args: Namespace) -> str | None:
         return f"{args.out}: saving as JPEG would undo the change; take {', '.join(LOSSLESS)}, or --robust"
     if args.out.is_dir():
         return f"{args.out}: is a folder"
-    return unwritable(args.out, args.force)
+    return also_read([args.out], [args.picture]) or unwritable(args.out, args.force)
 
 
 def _invert(args: Namespace) -> int:
@@ -147,7 +147,7 @@ def _invert(args: Namespace) -> int:
         reason = "interrupted" if record.interrupted else "no change that was tried came closer to the target"
         complain(f"{reason}; {args.out} is not written", "open-nsfw inverse")
         return INTERRUPTED if record.interrupted else NOT_REACHED
-    save_picture(picture, args.out, **options)
+    save_picture(picture, args.out, overwrite=args.force, **options)
     written = nsfw_score(args.out)
     print(record)
     if record.robustness_grid:

@@ -17,6 +17,7 @@ from string import Template
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from nsfw_command.found import STANDARD_INPUT
 from nsfw_command.row import Row
 from nsfw_command.terminal import visible
 from nsfw_model.outputs import replacing
@@ -85,7 +86,7 @@ class Report:
         else:
             heapq.heappushpop(self._worst, entry)
 
-    def write(self, path: str | Path, summary: str) -> None:
+    def write(self, path: str | Path, summary: str, *, overwrite: bool = True) -> None:
         """Write the page; thumbnails are made now, and one that cannot be made is left out.
 
         Parameters
@@ -93,6 +94,8 @@ class Report:
         path : str or Path
         summary : str
             The line below its title.
+        overwrite : bool
+            Whether a file that is there may be replaced.
 
         Raises
         ------
@@ -117,7 +120,7 @@ class Report:
             cards="\0",
         )
         head, tail = page.split("\0")
-        with replacing(path) as file:
+        with replacing(path, overwrite=overwrite) as file:
             file.write(head.encode())
             for card in self._cards():
                 file.write(card.encode())
@@ -128,6 +131,29 @@ class Report:
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             for number, (row, picture) in enumerate(zip(rows, threads.map(thumbnail, rows))):
                 yield card(row, picture, first=number == 0)
+
+
+def is_page(path: str | Path) -> bool:
+    """Whether a file is a page that was made here, which may be made anew.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_page("README.md")
+    False
+    """
+    try:
+        with open(path, "rb") as file:
+            return b'<meta name="generator" content="open-nsfw ' in file.read(1024)
+    except OSError:
+        return False
 
 
 def thumbnail(row: Row) -> bytes | None:
@@ -149,6 +175,8 @@ def thumbnail(row: Row) -> bytes | None:
     >>> thumbnail(Row("gone.jpg", 0.0005, None)) is None
     True
     """
+    if row.file == STANDARD_INPUT:
+        return None
     second = row.worst_second if row.second is None else row.second
     try:
         return _thumbnail(row.file, second)

@@ -7,15 +7,15 @@ import os
 import sys
 from argparse import Namespace, _SubParsersAction
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
-from nsfw_command.arguments import NOT_WRITTEN, positive, probability, seconds
+from nsfw_command.arguments import NOT_WRITTEN, also_read, positive, probability, seconds, unwritable
 from nsfw_command.found import STANDARD_INPUT, Found, find_files, read_names
 from nsfw_command.layouts import csv_lines, json_lines, jsonl_lines, table_lines
-from nsfw_command.report import Report
+from nsfw_command.report import Report, is_page
 from nsfw_command.results import FORMATS, Results, ResultsError
 from nsfw_command.row import LABELS, Row, failed_row, labelled, rows_of_frames
 from nsfw_command.tally import Tally
@@ -95,7 +95,7 @@ def _add_outputs(group: Any) -> None:
     )
     beginning = group.add_mutually_exclusive_group()
     beginning.add_argument("--resume", action="store_true", help="go on with --out: only what is new or has changed")
-    beginning.add_argument("--force", action="store_true", help="replace --out")
+    beginning.add_argument("--force", action="store_true", help="replace --out and --report")
     group.add_argument("--retry", action="store_true", help="with --resume, score again what failed")
     group.add_argument("--report", metavar="FILE.html", type=Path, help="make a page with thumbnails to look through")
 
@@ -177,14 +177,26 @@ def _check(args: Namespace) -> None:
         args.refuse("--files-from -: got a picture on standard input, too")
     if args.out and args.out.suffix.lower() not in FORMATS:
         args.refuse(f"--out: got {args.out}, expected a name that ends in {', '.join(FORMATS)}")
-    if args.report and args.report.suffix.lower() not in (".html", ".htm"):
-        args.refuse(f"--report: got {args.report}, expected a name that ends in .html")
-    if (args.resume or args.force or args.retry) and not args.out:
-        args.refuse("--resume, --force, --retry: got no --out, whose file they are about")
+    if args.report:
+        _check_report(args)
+    if (args.resume or args.retry) and not args.out:
+        args.refuse("--resume, --retry: got no --out, whose file they are about")
+    if args.force and not (args.out or args.report):
+        args.refuse("--force: got no --out and no --report, whose files it replaces")
     if args.inspect:
         _check_inspection(args)
     if args.threshold is None and (args.only or args.exit_code or args.report):
         args.threshold = THRESHOLD
+
+
+def _check_report(args: Namespace) -> None:
+    """Refuse a page that could not be written, and set whether it may replace a file: --resume goes on with its own."""
+    if args.report.suffix.lower() not in (".html", ".htm"):
+        args.refuse(f"--report: got {args.report}, expected a name that ends in .html")
+    args.replace_report = args.force or (args.resume and is_page(args.report))
+    problem = unwritable(args.report, args.replace_report)
+    if problem:
+        args.refuse(f"--report: {problem}")
 
 
 def _check_inspection(args: Namespace) -> None:
@@ -207,14 +219,21 @@ def _listing(args: Namespace, results: Results | None) -> list[Found]:
         listed = read_names(args.files_from) if args.files_from is not None else []
     except OSError as error:
         raise ResultsError(str(error)) from error
-    written = {os.path.abspath(path) for path in [*(results.files if results else ()), *filter(None, [args.report])]}
-    names = {os.path.basename(path) for path in written}  # few files have to be looked at more closely
-    found = (
-        found
-        for found in find_files([*args.paths, *listed])
-        if found.named or os.path.basename(found.file) not in names or os.path.abspath(found.file) not in written
-    )
-    return _each_once(found) if results else list(found)
+    outputs = (results.files if results else set()).union(filter(None, [args.report]))
+    is_output, is_own = _among(outputs), _among(outputs if args.resume else ())  # which a shell's * may name
+    found = [it for it in find_files([*args.paths, *listed]) if not (is_own if it.named else is_output)(it)]
+    sources = [args.files_from, args.nsfw_pkl, args.prototxt, *(it.file for it in found if it.named)]
+    problem = also_read(outputs, (source for source in sources if source != STANDARD_INPUT))
+    if problem:
+        raise ResultsError(problem)
+    return _each_once(found) if results else found
+
+
+def _among(paths: Iterable[Path]) -> Callable[[Found], bool]:
+    """Whether a file is one of a few; not many have their names, and have to be looked at more closely."""
+    places = {os.path.abspath(path) for path in paths}
+    names = {os.path.basename(place) for place in places}
+    return lambda found: os.path.basename(found.file) in names and os.path.abspath(found.file) in places
 
 
 def _each_once(found: Iterable[Found]) -> list[Found]:
@@ -259,7 +278,7 @@ def _run(args: Namespace, listing: list[Found], results: Results | None) -> int:
             results.finish(listing)
         counts = tally.text()  # before thumbnails take their time
         if report is not None:
-            report.write(args.report, counts)
+            report.write(args.report, counts, overwrite=args.replace_report)
     except KeyboardInterrupt:
         if results is not None and results.begun:
             complain(f"interrupted; {args.out} has the rows until then, and --resume goes on")

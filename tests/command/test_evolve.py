@@ -249,6 +249,17 @@ def test_somebody_else_s_file_is_left_alone(tmp_path, target, name):
     assert contents(tmp_path / "out") == {path.name: b"precious"}
 
 
+@pytest.mark.parametrize("name", ["best.png", "generations/000010.png"])
+def test_the_target_is_not_among_what_is_replaced(tmp_path, name, capsys):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    Image.new("RGB", (32, 32)).save(path)
+    before = path.read_bytes()
+    assert evolve(tmp_path, *SMALL, "--target", path, "--force") == 2
+    assert f"{path}: is read, too; expected another file to be written" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
 def test_ctrl_c_saves_the_best_so_far(tmp_path, target, monkeypatch, capsys):
     measure, calls = Psnr._psnr, []
 

@@ -1,5 +1,7 @@
 """``open-nsfw explain``: a picture for a picture, an animation for an animation; a bad one does not stop the others."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -115,6 +117,28 @@ def test_an_unknown_method_is_refused_with_those_that_there_are(capsys, tmp_path
     with pytest.raises(SystemExit) as ended:
         run(ROCKET, "--out", tmp_path / "why.png", "--method", "saliency")
     assert ended.value.code == 2 and "occlusion" in capsys.readouterr().err
+
+
+def test_a_file_in_the_way_does_not_stop_the_others(tmp_path, capsys):
+    (tmp_path / "rocket.png").write_bytes(b"precious")
+    assert run(ROCKET, "none.jpg", COFFEE, "--out", tmp_path) == 2
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == [
+        f"open-nsfw explain: {tmp_path}/rocket.png: exists; --force overwrites it",
+        "open-nsfw explain: none.jpg: no such file",
+    ]
+    assert (tmp_path / "rocket.png").read_bytes() == b"precious" and (tmp_path / "coffee.png").exists()
+
+
+@pytest.mark.parametrize("out", [".", "a.png", "./link.png"])
+def test_the_picture_itself_is_never_overwritten(out, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (64, 64), "red").save("a.png")
+    os.link("a.png", "link.png")
+    before = (tmp_path / "a.png").read_bytes()
+    assert run("a.png", "--out", out, "--force") == 2
+    assert "is read, too; expected another file" in capsys.readouterr().err
+    assert (tmp_path / "a.png").read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["why.png", ""])

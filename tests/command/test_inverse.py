@@ -68,6 +68,28 @@ def test_an_existing_output_is_kept_without_force(no_search, tmp_path, capsys):
     assert "--force" in capsys.readouterr().err and out.read_bytes() == b"precious"
 
 
+def test_the_picture_itself_is_never_overwritten(no_search, tmp_path, capsys):
+    picture, link = tmp_path / "a.png", tmp_path / "b.png"
+    Image.new("RGB", (64, 64)).save(picture)
+    link.symlink_to(picture)
+    for out in picture, link:
+        assert run(picture, "--target", 0.9, "--out", out, "--force") == 2
+        assert f"{out}: is read, too; expected another file to be written" in capsys.readouterr().err
+
+
+def test_what_another_process_has_written_meanwhile_stays_without_force(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "result.png"
+
+    def inverse(source, *args, **kwargs):
+        out.write_bytes(b"precious")
+        return source, SimpleNamespace(psnr=40.0, reached=True)
+
+    monkeypatch.setattr("nsfw_experiments.inverse.inverse", inverse)
+    assert run(CHELSEA, "--target", 0.9, "--out", out) == 74
+    assert "result.png: cannot be written: File exists" in capsys.readouterr().err
+    assert out.read_bytes() == b"precious"
+
+
 @pytest.mark.parametrize(
     "option, value",
     [

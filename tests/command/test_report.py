@@ -171,6 +171,12 @@ def test_a_thumbnail_that_cannot_be_made_is_left_out(tmp_path):
     assert len(page.cards) == 5 and page.named("img") == [] and page.text.count("no thumbnail") == 5
 
 
+def test_standard_input_has_no_thumbnail_whatever_has_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (8, 8)).save("-", "PNG")
+    assert thumbnail(Row("-", 0.5, None)) is None and thumbnail(Row("./-", 0.5, None)) is not None
+
+
 def test_the_histogram_has_a_bar_for_each_range_that_has_pictures():
     text = histogram([4, 0, 0, 1, 1], 0.6)
     assert re.findall(r"<title>(.*?)</title>", text) == ["0.00 to 0.20: 4", "0.60 to 0.80: 1", "0.80 to 1.00: 1"]

@@ -488,6 +488,62 @@ def test_what_is_written_is_not_scored(suffix, scores, tmp_path, capsys):
         assert capsys.readouterr().err.startswith("open-nsfw: 2 scored (1 unsafe); ")
 
 
+def test_a_page_replaces_only_a_page_unless_told(scores, tmp_path, capsys):
+    page, out = tmp_path / "page.html", ["--out", str(tmp_path / "out.csv")]
+    page.write_bytes(b"precious")
+    for options in [], [*out], [*out, "--resume"]:
+        with pytest.raises(SystemExit, match="2"):
+            main(["score", "safe.png", "--report", str(page), *options])
+        assert "page.html: exists; --force overwrites it" in capsys.readouterr().err
+        assert page.read_bytes() == b"precious" and os.listdir(tmp_path) == ["page.html"] and scores.calls == []
+    assert main(["score", "safe.png", "--report", str(page), "--force"]) == 0
+    before = page.read_bytes()
+    assert main(["score", "unsafe.png", "--report", str(page), *out, "--resume"]) == 0
+    assert page.read_bytes() != before
+    with pytest.raises(SystemExit, match="2"):
+        main(["score", "safe.png", "--report", str(page)])
+
+
+@pytest.mark.parametrize(
+    "source, arguments",
+    [
+        ("rows.csv", ["rows.csv", "--out", "rows.csv"]),
+        ("rows.csv", ["./rows.csv", "--out", "rows.csv", "--force"]),
+        ("rows.csv", ["--files-from", "rows.csv", "--out", "rows.csv", "--force"]),
+        ("rows.csv", ["safe.png", "--nsfw-pkl", "rows.csv", "--out", "rows.csv", "--force"]),
+        ("rows.csv.run", ["rows.csv.run", "--out", "rows.csv", "--force"]),
+        ("page.html", ["page.html", "--report", "page.html", "--force"]),
+        ("page.html", ["link.jpg", "--report", "page.html", "--force"]),
+        ("page.html", ["page.html", "--report", "hard.html", "--force"]),
+    ],
+)
+def test_what_is_read_is_not_written(source, arguments, scores, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path(source).write_bytes(b"precious")
+    Path("link.jpg").symlink_to("page.html")
+    if source == "page.html":
+        os.link(source, "hard.html")
+    before = set(os.listdir())
+    assert main(["score", *arguments]) == 2
+    assert "is read, too; expected another file to be written\n" in capsys.readouterr().err
+    assert Path(source).read_bytes() == b"precious" and set(os.listdir()) == before and scores.calls == []
+
+
+def test_a_name_of_nothing_that_is_to_be_written_is_refused_too(scores, tmp_path, monkeypatch):
+    """It would be there by the time that it is read."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["score", "rows.csv", "--out", "rows.csv"]) == 2 and os.listdir(tmp_path) == []
+
+
+def test_a_run_that_goes_on_passes_over_its_own_files_though_they_are_named(scores, tmp_path, capsys):
+    (tmp_path / "safe.png").touch()
+    outputs = ["--out", str(tmp_path / "rows.csv"), "--report", str(tmp_path / "page.html")]
+    for _ in range(2):
+        names = [str(path) for path in sorted(tmp_path.iterdir())]
+        assert main(["score", *names, *outputs, "--resume"]) == 0
+        assert capsys.readouterr().err.startswith("open-nsfw: 1 scored (0 unsafe); ")
+
+
 def test_the_counts_tell_of_a_threshold(scores, tmp_path, capsys):
     assert main(["score", *NAMES, "--threshold", "0.8", "--out", str(tmp_path / "out.csv")]) == 1
     captured = capsys.readouterr()
@@ -554,7 +610,9 @@ def test_no_picture_on_standard_input(content, message, monkeypatch, capsys):
         (["-", "--files-from", "-"], "--files-from -: got a picture on standard input, too"),
         (["a.png", "--out", "out.txt"], "--out: got out.txt, expected a name that ends in .csv, .jsonl, .parquet"),
         (["a.png", "--report", "a.png"], "--report: got a.png, expected a name that ends in .html"),
-        (["a.png", "--resume"], "--resume, --force, --retry: got no --out, whose file they are about"),
+        (["a.png", "--resume"], "--resume, --retry: got no --out, whose file they are about"),
+        (["a.png", "--force"], "--force: got no --out and no --report, whose files it replaces"),
+        (["a.png", "--report", "nowhere/a.html"], "--report: nowhere/a.html: there is no folder nowhere"),
         (["a.png", "--threshold", "1.5"], "expected a number from 0 to 1, got '1.5'"),
         (["a.png", "--out", "a.csv", "--resume", "--force"], "not allowed with"),
     ],

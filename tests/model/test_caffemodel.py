@@ -426,6 +426,14 @@ class TestCommand:
         assert f"--prototxt: got {same}, expected another file than that of the weights" in capsys.readouterr().err
         assert not pkl.exists()
 
+    @pytest.mark.parametrize("arguments", [["-o", "{}"], ["-o", "{}.pkl", "--prototxt", "{}"]])
+    def test_refuses_to_overwrite_what_it_reads(self, arguments, tmp_path, capsys):
+        model = Path(write(tmp_path, trained_net()))
+        before = model.read_bytes()
+        assert self.run(model, *(argument.format(model) for argument in arguments), "--force") == 1
+        assert f"{model}: is read, too; expected another file to be written" in capsys.readouterr().err
+        assert model.read_bytes() == before and os.listdir(tmp_path) == [model.name]
+
     @pytest.mark.parametrize("content, message", [(None, "No such file"), (b"text", "expected a binary")])
     def test_says_what_is_wrong(self, content, message, tmp_path, capsys):
         path = tmp_path / "net.caffemodel"
