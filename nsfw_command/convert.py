@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from argparse import Namespace, _SubParsersAction
 from pathlib import Path
 
@@ -27,8 +28,14 @@ def add_parser(subparsers: _SubParsersAction) -> None:
     )
     parser.add_argument("caffemodel", metavar="MODEL.caffemodel", help="Caffe's binary file of weights")
     parser.add_argument("-o", "--output", default="nsfw.pkl", metavar="FILE", help="default: nsfw.pkl")
-    parser.add_argument(
+    network = parser.add_mutually_exclusive_group()
+    network.add_argument(
         "--prototxt", metavar="FILE", help="also write the network for inference, as in deploy.prototxt"
+    )
+    network.add_argument(
+        "--deploy",
+        metavar="FILE",
+        help="a deploy.prototxt that is there already: weights of layers that it does not have are left out",
     )
     parser.add_argument(
         "--input-shape",
@@ -36,6 +43,13 @@ def add_parser(subparsers: _SubParsersAction) -> None:
         type=int,
         metavar=("CHANNELS", "HEIGHT", "WIDTH"),
         help="the size of a picture, where the caffemodel does not say it",
+    )
+    parser.add_argument(
+        "--means",
+        nargs=3,
+        type=float,
+        metavar=("BLUE", "GREEN", "RED"),
+        help="what was taken from the values 0 to 255 of pictures in training, where the caffemodel does not say it",
     )
     parser.add_argument("--force", action="store_true", help="overwrite files")
     parser.set_defaults(run=run)
@@ -61,18 +75,24 @@ def run(args: Namespace) -> int:
     try:
         if len({Path(output).resolve() for output in outputs}) < len(outputs):
             raise ValueError(f"--prototxt: got {args.prototxt}, expected another file than that of the weights")
-        problem = also_read(outputs, [args.caffemodel])
+        problem = also_read(outputs, [read for read in (args.caffemodel, args.deploy) if read])
         if problem:
             raise ValueError(problem)
         for output in outputs:
             if Path(output).exists() and not args.force:
                 raise FileExistsError(f"{output}: exists; --force overwrites it")
-        weights = convert(args.caffemodel, args.output, args.prototxt, args.input_shape)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            weights = convert(
+                args.caffemodel, args.output, args.prototxt, args.input_shape, args.means, deploy_path=args.deploy
+            )
     except OutputError:
         raise
     except (OSError, ValueError) as error:
         complain(error, "open-nsfw convert")
         return 1
+    for warning in caught:
+        complain(warning.message, "open-nsfw convert")
     values = sum(blob.size for _, blobs in weights for blob in blobs)
     print(f"{len(weights)} layers with {values:,} values")
     for output in outputs:

@@ -8,6 +8,7 @@ what computes a score. Which layers only feed or judge a network is said by thei
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from math import prod
@@ -18,9 +19,9 @@ import numpy as np
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
-from nsfw_model import ModelFileError
+from nsfw_model.data_source import CaffemodelError, free_name, picture_shape, value_layers
 from nsfw_model.layer_types import LAYER_TYPES
-from nsfw_model.prototxt import MAX_LAYERS, PrototxtError, layer_specs, runs_in_test
+from nsfw_model.prototxt import MAX_LAYERS, PrototxtError, layer_specs, read_prototxt, runs_in_test
 from nsfw_model.schema import TRAINING_FIELDS, LayerParameter, NetParameter
 from nsfw_model.signatures import mistaken_for
 from nsfw_model.upgrade import upgrade_v1_layers, v1_type_name
@@ -33,10 +34,6 @@ __all__ = ["CaffemodelError", "convert", "inference_net", "read_caffemodel"]
 
 #: Fields of all messages, values of blobs left out; some 30 for each layer. A message of two bytes takes a kilobyte.
 MAX_FIELDS = 1 << 18
-
-
-class CaffemodelError(ModelFileError):
-    """A caffemodel is not understood."""
 
 
 def read_caffemodel(path: str | Path) -> tuple[NetParameter, Weights]:
@@ -164,13 +161,19 @@ def _shape(blob, where):
     return shape
 
 
-def inference_net(net: NetParameter, weights: Weights, input_shape: Sequence[int] | None = None) -> NetParameter:
+def inference_net(
+    net: NetParameter,
+    weights: Weights,
+    input_shape: Sequence[int] | None = None,
+    means: Sequence[float] | None = None,
+) -> NetParameter:
     """Reduce the network of a caffemodel to what computes its output.
 
     Data sources and measures go; a SoftmaxWithLoss becomes a Softmax called "prob"; what a Split copied is
     read from where the Split read it, unless one of them is changed in place; fillers, learning rates and
     phases go. BatchNorm is told to use the stored statistics, since a caffemodel says how training was run. An
-    Input layer takes the place of the data source.
+    Input layer takes the place of the data source; behind it come a Bias and a Power, if the source made other
+    values of a picture than `nsfw_model.preprocess.prepare` makes.
 
     Parameters
     ----------
@@ -179,15 +182,19 @@ def inference_net(net: NetParameter, weights: Weights, input_shape: Sequence[int
         As `read_caffemodel` returns both.
     input_shape : sequence of int, optional
         Channels, height and width of a picture. Left out, it is what the data source says.
+    means : sequence of float, optional
+        What the data source took from the values of a picture, 0 to 255: one number, or one for each channel (blue,
+        green, red). Left out, it is what the data source says.
 
     Returns
     -------
     NetParameter
+        Of its layers a Bias behind the input has its blob, and no other.
 
     Raises
     ------
     CaffemodelError
-        If the shape of the input is not known.
+        If the shape of the input or its means are not known, or there are several losses.
     PrototxtError
         If it cannot be decided whether a layer belongs to inference.
 
@@ -213,6 +220,7 @@ def inference_net(net: NetParameter, weights: Weights, input_shape: Sequence[int
             running += [layer] if runs_in_test(layer) else []
         elif not layer.bottom:
             sources.update((top, layer) for top in layer.top[:1])
+    _check_losses(running)
     copied = _copies(running)
     used = {bottom for layer in running for bottom in layer.bottom}
     for layer in running:
@@ -220,13 +228,28 @@ def inference_net(net: NetParameter, weights: Weights, input_shape: Sequence[int
             _add_for_inference(result, layer, copied)
         elif tops := [top for top in layer.top if top in used and top not in copied]:
             _add_for_inference(result, layer, copied, tops)
-    read = {bottom for layer in result.layer for bottom in layer.bottom}
-    for top in sorted(read & sources.keys()):
-        shape = input_shape or _source_shape(sources[top], result, dict(weights))
-        source = NetParameter().layer.add(name=top, type="Input", top=[top])
+    _make_softmax(result)
+    read = {bottom for layer in result.layer for bottom in layer.bottom} & sources.keys()
+    if means is not None and not read:
+        raise CaffemodelError("got means of the channels, but no data source to which they belong")
+    taken = {layer.name for layer in result.layer} | read
+    for top in sorted(read):
+        shape = input_shape or picture_shape(sources[top], result, weights)
+        source = LayerParameter(name=top, type="Input", top=[top])
         source.input_param.shape.add(dim=[1, *shape])
-        result.layer.insert(0, source)
+        for layer in reversed([source, *value_layers(sources[top], shape[0], means, taken)]):
+            result.layer.insert(0, layer)
     return result
+
+
+def _check_losses(layers):
+    """Refuse a network that judges several outputs in training, such as GoogLeNet, since inference has one."""
+    losses = [layer.name for layer in layers if layer.type == "SoftmaxWithLoss"]
+    if len(losses) > 1:
+        raise CaffemodelError(
+            f"got {len(losses)} losses ({', '.join(map(repr, losses))}), and so as many outputs, expected 1; "
+            "with a prototxt of what computes one of them (--deploy), its weights can be converted"
+        )
 
 
 def _copies(layers):
@@ -255,9 +278,6 @@ def _add_for_inference(net, layer, copied, tops=None):
     kept.CopyFrom(layer)
     kept.top[:] = layer.top if tops is None else tops
     kept.bottom[:] = [copied.get(bottom, bottom) for bottom in layer.bottom]
-    if kept.type == "SoftmaxWithLoss":
-        kept.type, kept.name = "Softmax", "prob"
-        kept.bottom[:], kept.top[:] = kept.bottom[:1], ["prob"]
     for name in ("include", "exclude", "phase", *TRAINING_FIELDS["LayerParameter"]):
         kept.ClearField(name)
     for descriptor, value in kept.ListFields():
@@ -268,18 +288,32 @@ def _add_for_inference(net, layer, copied, tops=None):
         kept.batch_norm_param.use_global_stats = True
 
 
-def _source_shape(source, net, blobs):
-    """Shape of one picture as the data source says it, or its crop's size and the first filters' channels."""
-    memory, crop = source.memory_data_param, source.transform_param.crop_size
-    if memory.channels and memory.height and memory.width:
-        return memory.channels, memory.height, memory.width
+def _make_softmax(net):
+    """Put the Softmax that a loss contains in the place of the loss."""
+    taken = {name for layer in net.layer if layer.type != "SoftmaxWithLoss" for name in (layer.name, *layer.top)}
     for layer in net.layer:
-        if source.top[0] in layer.bottom and layer.type == "Convolution" and crop and layer.name in blobs:
-            return blobs[layer.name][0].shape[1] * layer.convolution_param.group, crop, crop
-    raise CaffemodelError(
-        f"layer {source.name!r} ({source.type}): does not say how large a picture is; "
-        "expected channels, height and width to be given as the input shape"
-    )
+        if layer.type == "SoftmaxWithLoss":
+            layer.type, layer.name = "Softmax", free_name("prob", taken)
+            layer.bottom[:], layer.top[:] = layer.bottom[:1], [layer.name]
+
+
+def _take_blobs(net):
+    """The weights of layers that are not the caffemodel's own, taken out of the network."""
+    weights = []
+    for layer in net.layer:
+        if layer.blobs:
+            weights.append((layer.name, _arrays(layer.blobs, f"layer {layer.name!r} ({layer.type})")))
+            layer.ClearField("blobs")
+    return weights
+
+
+def _placed(weights, specs, without_place):
+    """The weights of layers that a network has; as in Caffe, others are left out, and here a warning names them."""
+    names = {spec.name for spec in specs}
+    surplus = [repr(name) for name, _ in weights if name not in names]
+    if surplus:
+        warnings.warn(f"left out the blobs of {without_place}: {', '.join(surplus)}", stacklevel=3)
+    return [(name, blobs) for name, blobs in weights if name in names]
 
 
 def convert(
@@ -287,6 +321,8 @@ def convert(
     nsfw_pkl_path: str | Path,
     prototxt_path: str | Path | None = None,
     input_shape: Sequence[int] | None = None,
+    means: Sequence[float] | None = None,
+    deploy_path: str | Path | None = None,
 ) -> Weights:
     """Convert a caffemodel to nsfw.pkl, and its network to a deploy.prototxt.
 
@@ -297,35 +333,46 @@ def convert(
         Written: the weights, see `nsfw_model.weights`.
     prototxt_path : str or Path, optional
         Written: the network for inference, rendered from the caffemodel itself.
-    input_shape : sequence of int, optional
-        See `inference_net`.
+    input_shape, means : sequence of numbers, optional
+        Of the data source, for `prototxt_path`; see `inference_net`.
+    deploy_path : str or Path, optional
+        Read: the network for inference, where there is a file of it already, instead of `prototxt_path`.
 
     Returns
     -------
     list of (str, list of ndarray)
-        The weights.
+        The weights. Those of layers that the network for inference does not have are left out.
 
     Raises
     ------
     CaffemodelError, PrototxtError
         If the caffemodel is not understood, or `load_weights` would refuse its weights; nothing is written then.
+    ValueError
+        If both a `prototxt_path` and a `deploy_path` are given.
     nsfw_model.outputs.OutputError
         If a file cannot be written; what was there before is unchanged.
+
+    Warns
+    -----
+    UserWarning
+        If weights are left out: it names their layers.
 
     Examples
     --------
     >>> weights = convert("my.caffemodel", "nsfw.pkl", "deploy.prototxt")  # doctest: +SKIP
     """
+    if prototxt_path is not None and deploy_path is not None:
+        raise ValueError("got a prototxt to be written and one that is there already, expected one of them")
     net, weights = read_caffemodel(caffemodel_path)
     if prototxt_path is not None:
         try:
-            net = inference_net(net, weights, input_shape)
+            net = inference_net(net, weights, input_shape, means)
         except (CaffemodelError, PrototxtError) as error:
             raise type(error)(f"{caffemodel_path}: {error}") from None
-        placed = {spec.name for spec in layer_specs(net, caffemodel_path)}
-        for name, _ in weights:
-            if name not in placed:
-                raise PrototxtError(f"{caffemodel_path}: layer {name!r} has blobs but no part in inference")
+        weights = [*_take_blobs(net), *weights]
+        weights = _placed(weights, layer_specs(net, caffemodel_path), "layers without a part in inference")
+    elif deploy_path is not None:
+        weights = _placed(weights, read_prototxt(deploy_path), f"layers that {deploy_path} does not have")
     try:
         data = pickled(weights)
     except WeightsError as error:

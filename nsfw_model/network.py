@@ -99,5 +99,8 @@ def _blobs_by_layer(specs, weights):
     names = {spec.name for spec in specs}
     surplus = [name for name in blobs if name not in names]
     if surplus:
-        raise WeightsError(f"weights: got blobs for layer {surplus[0]!r}, which the network does not have")
+        raise WeightsError(
+            f"weights: got blobs for layer {surplus[0]!r}, which the network does not have "
+            "(`open-nsfw convert --deploy` leaves such out)"
+        )
     return {name: blobs.get(name, []) for name in names}

@@ -116,7 +116,7 @@ enum Engine {
 }
 
 message TransformationParameter {
-  optional float scale = 1;
+  optional float scale = 1 [default = 1];
   optional bool mirror = 2;
   optional uint32 crop_size = 3;
   optional string mean_file = 4;

@@ -93,7 +93,7 @@ message ImageDataParameter {
   optional bool shuffle = 8;
   optional uint32 new_height = 9;
   optional uint32 new_width = 10;
-  optional bool is_color = 11;
+  optional bool is_color = 11 [default = true];
   optional string root_folder = 12;
 }
 """,

@@ -2,8 +2,10 @@
 
 import os
 import struct
+from math import prod
 
 from attack import Attack, Attacks
+from google.protobuf import text_format
 
 from nsfw_experiments.evolution.checkpoint import Checkpoint
 from nsfw_model.caffemodel import convert, read_caffemodel
@@ -296,6 +298,59 @@ def a_file_name_with_a_line_end_is_not_part_of_the_network(folder):
     convert(path, folder / "nsfw.pkl", folder / "net.prototxt")
     types = [spec.type for spec in read_prototxt(folder / "net.prototxt")]
     return "net.caffemodel is text of one line" if types == ["Input", "ReLU"] else types
+
+
+def _rendered(net):
+    def carry_out(folder):
+        (folder / "net.caffemodel").write_bytes(net.SerializeToString())
+        convert(folder / "net.caffemodel", folder / "nsfw.pkl", folder / "net.prototxt")
+        return (folder / "net.prototxt").read_text()
+
+    return carry_out
+
+
+def source(kind, settings, blobs=()):
+    """A caffemodel of a data source and a convolution."""
+    net = text_format.Parse(
+        f'layer {{ name: "data" type: "{kind}" top: "data" {settings} }}'
+        + convolution("num_output: 1 kernel_size: 1").removeprefix(INPUT),
+        NetParameter(),
+    )
+    for shape in blobs:
+        net.layer[1].blobs.add(data=[1.0] * prod(shape)).shape.dim.extend(shape)
+    return net
+
+
+BILLIONS = "memory_data_param { channels: 4294967295 height: 1 width: 1 }"
+RENDERED = {
+    "means of billions of channels": (
+        source("MemoryData", f"{BILLIONS} transform_param {{ mean_value: 1 }}"),
+        broken("layer 'data' .*got 4294967295 channels"),
+    ),
+    "a million means": (
+        source("Data", f"transform_param {{ crop_size: 8 {'mean_value: 1 ' * 1_000_000} }}", [(1, 3, 1, 1)]),
+        broken("layer 'data' .*got 1000000 means, expected 1, or 3"),
+    ),
+    "filters of one dimension": (
+        source("Data", "transform_param { crop_size: 8 }", [(3,)]),
+        broken("layer 'data' .*does not say how large"),
+    ),
+    "a split of nothing": (
+        text_format.Parse('layer { name: "s" type: "Split" top: "a" }' + layer("r", bottom="a"), NetParameter()),
+        r"PrototxtError: /\S+/net\.caffemodel: layer 's' .*got 0 bottoms, expected 1",
+    ),
+    "4000 splits of splits, the last of which is changed": (
+        text_format.Parse(
+            INPUT
+            + "".join(layer(f"s{n}", "Split", f"s{n - 1}" if n else "data") for n in range(4000))
+            + layer("r", bottom="s3999", top="s3999"),
+            NetParameter(),
+        ),
+        r'(?s).*bottom: "data"\s+top: "s3999"\n}\nlayer \{\s+name: "r"\s+type: "ReLU"\s+bottom: "s3999"',
+    ),
+}
+for name, (net, outcome) in RENDERED.items():
+    ATTACKS.append(Attack("cost", f"conversion: {name}", _rendered(net), outcome))
 
 
 @ATTACKS.on("networks", "PrototxtError: .*nsfw.pkl: .*it looks like a pickle")

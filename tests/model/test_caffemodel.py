@@ -14,10 +14,11 @@ from google.protobuf import text_format
 
 from nsfw_command import convert as convert_command
 from nsfw_model import caffemodel, prototxt
-from nsfw_model.caffemodel import CaffemodelError, convert, read_caffemodel
+from nsfw_model.caffemodel import CaffemodelError, convert, inference_net, read_caffemodel
 from nsfw_model.network import build_net
+from nsfw_model.preprocess import CHANNEL_MEANS
 from nsfw_model.prototxt import PrototxtError, read_prototxt
-from nsfw_model.schema import NetParameter
+from nsfw_model.schema import BlobProto, NetParameter
 from nsfw_model.weights import load_weights
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +31,7 @@ def trained_net():
     data = net.layer.add(name="data", type="Data", top=["data", "label"], phase=0)
     data.include.add(phase=0)
     data.transform_param.crop_size = 8
+    data.transform_param.mean_value.extend([104, 117, 123])
     conv = net.layer.add(name="conv", type="Convolution", bottom=["data"], top=["conv"], phase=0)
     conv.param.add(lr_mult=1)
     conv.convolution_param.num_output = 4
@@ -49,6 +51,15 @@ def trained_net():
     add_blob(fc, (2,))
     net.layer.add(name="loss", type="SoftmaxWithLoss", bottom=["fc", "label"], top=["loss"], loss_weight=[1])
     net.layer.add(name="accuracy", type="Accuracy", bottom=["fc", "label"], top=["accuracy"])
+    return net
+
+
+def net_with_two_losses():
+    """As GoogLeNet in training: a second output, which is judged too."""
+    net = trained_net()
+    fc = net.layer.add(name="loss1/fc", type="InnerProduct", bottom=["sum"], top=["loss1/fc"])
+    add_blob(fc, (2, 4))
+    net.layer.add(name="loss1/loss", type="SoftmaxWithLoss", bottom=["loss1/fc", "label"], top=["loss1/loss"])
     return net
 
 
@@ -177,6 +188,50 @@ class TestConversion:
         convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
         assert read_prototxt(tmp_path / "net.prototxt")[0].settings["shape"] == (1, 3, 9, 10)
 
+    @pytest.mark.parametrize(
+        "type, text, shape",
+        [
+            ("DummyData", "dummy_data_param { shape { dim: 2 dim: 3 dim: 8 dim: 9 } }", (3, 8, 9)),
+            ("DummyData", "dummy_data_param { num: 2 channels: 3 height: 8 width: 9 }", (3, 8, 9)),
+            ("ImageData", "image_data_param { new_height: 8 new_width: 9 }", (3, 8, 9)),
+            ("ImageData", "image_data_param { new_height: 8 new_width: 9 is_color: false }", (1, 8, 9)),
+            (
+                "ImageData",
+                "image_data_param { new_height: 10 new_width: 11 } transform_param { crop_size: 7 }",
+                (3, 7, 7),
+            ),
+        ],
+    )
+    def test_takes_the_size_of_a_picture_from_other_data_sources(self, type, text, shape, tmp_path):
+        net = NetParameter()
+        source = net.layer.add(name="data", type=type, top=["data"])
+        text_format.Merge(text, source)
+        net.layer.add(name="prob", type="Softmax", bottom=["data"], top=["prob"])
+        convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
+        assert read_prototxt(tmp_path / "net.prototxt")[0].settings["shape"] == (1, *shape)
+
+    @pytest.mark.parametrize(
+        "type, text",
+        [
+            ("DummyData", "dummy_data_param { shape { dim: 2 } }"),
+            ("DummyData", "dummy_data_param { num: 2 channels: 3 height: 8 }"),
+            ("ImageData", "image_data_param { new_height: 8 }"),
+        ],
+    )
+    def test_asks_for_a_size_of_which_other_data_sources_say_a_part(self, type, text, tmp_path):
+        net = NetParameter()
+        source = net.layer.add(name="data", type=type, top=["data"])
+        text_format.Merge(text, source)
+        net.layer.add(name="prob", type="Softmax", bottom=["data"], top=["prob"])
+        with pytest.raises(CaffemodelError, match=rf"layer 'data' \({type}\): does not say how large"):
+            convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
+
+    def test_takes_no_channels_from_filters_that_are_none(self, tmp_path):
+        net = trained_net()
+        del layer_named(net, "conv").blobs[0]
+        with pytest.raises(CaffemodelError, match="layer 'data' .*: does not say how large"):
+            convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
+
     @pytest.mark.parametrize("given", [("channels", "height"), ("channels", "width"), ("height", "width")])
     def test_does_not_take_a_size_of_which_memory_data_says_a_part(self, given, tmp_path):
         net = trained_net()
@@ -222,12 +277,154 @@ class TestConversion:
             convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
         assert [path.name for path in tmp_path.iterdir()] == ["net.caffemodel"]
 
-    def test_of_weights_without_a_place_is_an_error(self, tmp_path):
+    def test_leaves_out_weights_without_a_part_in_inference_and_says_which(self, tmp_path):
         net = trained_net()
-        layer_named(net, "fc").include.add(phase=0)
-        layer_named(net, "loss").bottom[0] = "sum"
-        with pytest.raises(PrototxtError, match="layer 'fc' has blobs but no part in inference"):
+        aside = net.layer.add(name="aside", type="InnerProduct", bottom=["sum"], top=["aside"])
+        aside.include.add(phase=0)
+        add_blob(aside, (2, 4))
+        with pytest.warns(UserWarning, match="left out the blobs of layers without a part in inference: 'aside'$"):
+            weights = convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
+        names = [name for name, _ in load_weights(tmp_path / "net.pkl")]
+        assert names == [name for name, _ in weights] == ["conv", "bn", "fc"]
+
+    def test_names_the_losses_of_a_network_that_has_several(self, tmp_path):
+        with pytest.raises(CaffemodelError, match=r"net.caffemodel: got 2 losses \('loss', 'loss1/loss'\), .*--deploy"):
+            convert(write(tmp_path, net_with_two_losses()), tmp_path / "net.pkl", tmp_path / "net.prototxt")
+
+    def test_for_a_prototxt_that_is_there_leaves_out_what_it_does_not_have(self, tmp_path):
+        deploy = tmp_path / "deploy.prototxt"
+        convert(write(tmp_path, trained_net()), tmp_path / "one.pkl", deploy)
+        with pytest.warns(UserWarning, match=f"left out the blobs of layers that {deploy} does not have: 'loss1/fc'$"):
+            convert(write(tmp_path, net_with_two_losses()), tmp_path / "net.pkl", deploy_path=deploy)
+        assert (tmp_path / "net.pkl").read_bytes() == (tmp_path / "one.pkl").read_bytes()
+
+    def test_to_two_prototxts_at_once_is_an_error(self, tmp_path):
+        path = write(tmp_path, trained_net())
+        with pytest.raises(ValueError, match="got a prototxt to be written and one that is there already"):
+            convert(path, tmp_path / "net.pkl", tmp_path / "net.prototxt", deploy_path=DEPLOY)
+
+    @pytest.mark.parametrize("field", ["name", "top"])
+    def test_gives_the_softmax_a_name_of_its_own(self, field, tmp_path):
+        net = trained_net()
+        fc = layer_named(net, "fc")
+        if field == "name":
+            fc.name = "prob"
+        else:
+            fc.top[0] = layer_named(net, "loss").bottom[0] = layer_named(net, "accuracy").bottom[0] = "prob"
+        convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
+        last = read_prototxt(tmp_path / "net.prototxt")[-1]
+        assert (last.name, last.type, last.bottoms) == ("prob_", "Softmax", ("fc" if field == "name" else "prob",))
+
+
+class TestValuesOfPictures:
+    """Layers of the network that is rendered are given what Caffe's data source gives them of a picture."""
+
+    PICTURES = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8)).astype(np.float32)
+
+    def transforming(self, type="Data", **fields):
+        net = trained_net()
+        layer_named(net, "data").type = type
+        transform = layer_named(net, "data").transform_param
+        transform.ClearField("mean_value")
+        for name, value in fields.items():
+            if isinstance(value, list):
+                getattr(transform, name).extend(value)
+            else:
+                setattr(transform, name, value)
+        return net
+
+    def given_to_the_first_convolution(self, folder, net, x, **options):
+        convert(write(folder, net), folder / "net.pkl", folder / "net.prototxt", **options)
+        _, layers = build_net(read_prototxt(folder / "net.prototxt"), load_weights(folder / "net.pkl"))
+        return lasagne.layers.get_output(layers["conv"].input_layer, x, deterministic=True).eval()
+
+    @pytest.mark.parametrize(
+        "fields, means, scale",
+        [
+            ({"mean_value": [103.94, 116.78, 123.68], "scale": 0.017}, [103.94, 116.78, 123.68], 0.017),
+            ({"mean_value": [127.5], "scale": 1 / 127.5}, [127.5] * 3, 1 / 127.5),
+            ({"mean_value": [104, 117, 123], "scale": 0.5}, [104, 117, 123], 0.5),
+            ({"scale": 1 / 256}, [0, 0, 0], 1 / 256),
+            ({"mean_value": [0, 117, 123]}, [0, 117, 123], 1),
+            ({}, [0, 0, 0], 1),
+        ],
+    )
+    @pytest.mark.parametrize("type", ["AnnotatedData", "Data", "ImageData", "WindowData"])
+    def test_are_those_of_the_data_source(self, type, fields, means, scale, tmp_path):
+        x = self.PICTURES - CHANNEL_MEANS
+        given = self.given_to_the_first_convolution(tmp_path, self.transforming(type, **fields), x)
+        expected = (self.PICTURES - np.float32(means).reshape(3, 1, 1)) * np.float32(scale)
+        assert np.allclose(given, expected, rtol=1e-6, atol=1e-5)
+
+    def test_need_no_layer_where_a_source_takes_yahoos_means(self, tmp_path):
+        net = self.transforming(mean_value=[104, 117, 123])
+        assert [layer.type for layer in inference_net(net, read_caffemodel(write(tmp_path, net))[1]).layer][:2] == [
+            "Input",
+            "Convolution",
+        ]
+
+    @pytest.mark.parametrize("type, scale", [("MemoryData", None), ("HDF5Data", None), ("DummyData", 0.5)])
+    def test_of_a_source_that_a_program_fills_are_the_programs(self, type, scale, tmp_path):
+        net = self.transforming(type, **({"scale": scale} if scale else {}))
+        x = self.PICTURES - CHANNEL_MEANS
+        assert np.array_equal(self.given_to_the_first_convolution(tmp_path, net, x, input_shape=(3, 8, 8)), x)
+
+    def test_of_a_program_that_lets_caffe_transform_them_are_caffes(self, tmp_path):
+        net = self.transforming("MemoryData", scale=0.5)
+        given = self.given_to_the_first_convolution(tmp_path, net, self.PICTURES - CHANNEL_MEANS)
+        assert np.array_equal(given, self.PICTURES / 2)
+
+    def test_of_other_than_three_channels_are_0_to_255_before(self, tmp_path):
+        net = self.transforming(mean_value=[100], scale=0.5)
+        del layer_named(net, "conv").blobs[0]
+        layer_named(net, "conv").blobs.insert(0, BlobProto(data=np.ones(4 * 64), shape={"dim": [4, 1, 8, 8]}))
+        x = self.PICTURES[:, :1]
+        assert np.array_equal(self.given_to_the_first_convolution(tmp_path, net, x), (x - 100) / 2)
+
+    def test_of_a_file_of_means_have_to_be_given(self, tmp_path):
+        net = self.transforming(mean_file="mean.binaryproto")
+        message = r"net.caffemodel: layer 'data' \(Data\): got the mean_file 'mean.binaryproto', .*--means"
+        with pytest.raises(CaffemodelError, match=message):
             convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
+        given = self.given_to_the_first_convolution(tmp_path, net, self.PICTURES - CHANNEL_MEANS, means=(1, 2, 3))
+        assert np.array_equal(given, self.PICTURES - np.float32([1, 2, 3]).reshape(3, 1, 1))
+
+    @pytest.mark.parametrize(
+        "means, message",
+        [
+            ([1, 2], r"layer 'data' \(Data\): got 2 means, expected 1, or 3, one for each channel"),
+            ([1, 2, float("nan")], "got means that are not finite"),
+        ],
+    )
+    def test_less_other_means_are_an_error(self, means, message, tmp_path):
+        with pytest.raises(CaffemodelError, match=message):
+            convert(
+                write(tmp_path, self.transforming(mean_value=means)), tmp_path / "net.pkl", tmp_path / "net.prototxt"
+            )
+
+    def test_less_means_of_no_source_are_an_error(self):
+        net = NetParameter(input=["data"], input_dim=[1, 3, 8, 8])
+        net.layer.add(name="prob", type="Softmax", bottom=["data"], top=["prob"])
+        with pytest.raises(CaffemodelError, match="got means of the channels, but no data source"):
+            inference_net(net, [], means=(1, 2, 3))
+
+    def test_of_billions_of_channels_cost_nothing(self, tmp_path):
+        net = self.transforming("MemoryData", mean_value=[1])
+        memory = layer_named(net, "data").memory_data_param
+        memory.channels, memory.height, memory.width = 4_000_000_000, 1, 1
+        with pytest.raises(CaffemodelError, match="got 4000000000 channels, expected 1 to 65536"):
+            convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
+
+    def test_have_layers_of_names_that_no_other_has(self, tmp_path):
+        net = self.transforming(scale=0.5)
+        layer_named(net, "conv").name = "data_mean"
+        layer_named(net, "bn").name = "data_scale"
+        convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
+        assert [spec.name for spec in read_prototxt(tmp_path / "net.prototxt")][:3] == [
+            "data",
+            "data_mean_",
+            "data_scale_",
+        ]
 
 
 class TestReading:
@@ -433,6 +630,30 @@ class TestCommand:
         assert self.run(model, *(argument.format(model) for argument in arguments), "--force") == 1
         assert f"{model}: is read, too; expected another file to be written" in capsys.readouterr().err
         assert model.read_bytes() == before and os.listdir(tmp_path) == [model.name]
+
+    def test_does_not_overwrite_the_prototxt_that_it_reads(self, tmp_path, capsys):
+        deploy = tmp_path / "deploy.prototxt"
+        deploy.write_bytes(DEPLOY.read_bytes())
+        assert self.run(write(tmp_path, trained_net()), "-o", deploy, "--deploy", deploy, "--force") == 1
+        assert f"{deploy}: is read, too" in capsys.readouterr().err
+        assert deploy.read_bytes() == DEPLOY.read_bytes()
+
+    def test_says_which_weights_it_leaves_out(self, tmp_path, capsys):
+        pkl, deploy = tmp_path / "net.pkl", tmp_path / "deploy.prototxt"
+        assert self.run(write(tmp_path, trained_net()), "-o", pkl, "--prototxt", deploy) == 0
+        capsys.readouterr()
+        assert self.run(write(tmp_path, net_with_two_losses()), "-o", pkl, "--deploy", deploy, "--force") == 0
+        out, err = capsys.readouterr()
+        assert err == f"open-nsfw convert: left out the blobs of layers that {deploy} does not have: 'loss1/fc'\n"
+        assert out.startswith("3 layers with 791 values\n")
+
+    def test_takes_the_means_of_a_file_that_is_not_there(self, tmp_path):
+        net = trained_net()
+        layer_named(net, "data").transform_param.mean_file = "mean.binaryproto"
+        pkl, text = tmp_path / "net.pkl", tmp_path / "net.prototxt"
+        means = ("--means", 104, 116.5, 123)
+        assert self.run(write(tmp_path, net), "-o", pkl, "--prototxt", text, *means) == 0
+        assert load_weights(pkl)[0][0] == "data_mean" and load_weights(pkl)[0][1][0].tolist() == [0, 0.5, 0]
 
     @pytest.mark.parametrize("content, message", [(None, "No such file"), (b"text", "expected a binary")])
     def test_says_what_is_wrong(self, content, message, tmp_path, capsys):

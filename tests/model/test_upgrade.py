@@ -60,6 +60,7 @@ def v1_caffemodel(tmp_path):
     net = NetParameter(name="old")
     source = net.layers.add(name="data", type="DATA", top=["data", "label"])
     source.data_param.crop_size, source.data_param.mirror = 12, True
+    source.transform_param.mean_value.extend([104, 117, 123])
     random = np.random.default_rng(0)
 
     def add(name, type, bottoms, tops, *shapes, **fields):
