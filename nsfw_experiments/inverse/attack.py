@@ -44,7 +44,7 @@ from nsfw_experiments.inverse.search import (
     greedy_correction,
     search,
 )
-from nsfw_experiments.inverse.target import check_robust, check_target, check_tolerance
+from nsfw_experiments.inverse.target import check_robust, check_scorer, check_target, check_tolerance
 from nsfw_experiments.inverse.wild import compositions, wild_scores
 from nsfw_experiments.pillow.preprocessing import preprocessing
 from nsfw_model.checks import check_whole
@@ -125,6 +125,8 @@ def inverse(
     ------
     ValueError
         If the target, the tolerance, the number of iterations, the seed or what to start from makes no sense.
+    TypeError
+        If the scorer is none.
     PictureError
         If the picture cannot be read, or is too small or too large for its mode.
 
@@ -194,7 +196,7 @@ class Inversion:
 
     Raises
     ------
-    ValueError, PictureError
+    ValueError, TypeError, PictureError
         As `inverse`.
 
     Examples
@@ -231,6 +233,8 @@ class Inversion:
         self.target, self.tolerance = check_target(target), check_tolerance(tolerance)
         check_whole("iterations", iterations, least=1)
         check_whole("seed", seed, least=0)
+        if scorer is not None:
+            check_scorer(scorer)
         self.families = check_robust(robust)
         self.iterations, self.robust, self.interrupted = iterations, bool(self.families), False
         source = open_picture(image)  # once, for its pixels and for what else it has
@@ -238,7 +242,7 @@ class Inversion:
         self._appearance = Appearance.of(source)
         self._start = None if start_from is None else _start_pixels(start_from, self.original.shape)
         self._seed, self._given_scorer = seed, scorer
-        used = scorer or get_scorer()
+        used = get_scorer() if scorer is None else scorer
         # Theano is imported now: no search could go on after an interrupt in the midst of that
         getattr(used, "output", None)
         self._scorer = PixelScorer(used, preprocessing(self.original.shape[:2], used.input_size))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 #: Families of transformations that the robust mode knows, see `nsfw_experiments.inverse.families`.
 FAMILIES = (
@@ -50,7 +50,7 @@ def check_target(target: float | str) -> float:
     """
     number = NAMED_TARGETS[target] if isinstance(target, str) and target in NAMED_TARGETS else _number(target)
     if not 0 <= number <= 1:  # NaN too
-        raise ValueError(f'target: got {target!r}, expected a number from 0 to 1, "sfw" or "nsfw"')
+        raise ValueError(f'target: got {_said(target):.100}, expected a number from 0 to 1, "sfw" or "nsfw"')
     return number
 
 
@@ -77,7 +77,7 @@ def check_tolerance(tolerance: float | str) -> float:
     """
     number = _number(tolerance)
     if not 0 < number < 0.5:
-        raise ValueError(f"tolerance: got {tolerance!r}, expected more than 0 and less than 0.5")
+        raise ValueError(f"tolerance: got {_said(tolerance):.100}, expected more than 0 and less than 0.5")
     return number
 
 
@@ -107,14 +107,37 @@ def check_robust(robust: bool | str | Sequence[str]) -> tuple[str, ...]:
     """
     if isinstance(robust, bool):
         return tuple(family for family in FAMILIES if robust and can_be_computed(family))
-    names = [name.strip() for name in robust.split(",")] if isinstance(robust, str) else list(robust)
+    names = _names(robust)
     chosen = {family for name in names for family in (CLASSIC if name == "classic" else (name,))}
     if not chosen or not chosen <= set(FAMILIES):
-        raise ValueError(f"robust: got {robust!r}, expected classic or names of {', '.join(FAMILIES)}")
+        raise ValueError(f"robust: got {_said(robust):.100}, expected classic or names of {', '.join(FAMILIES)}")
     for family in chosen:
         if not can_be_computed(family):
             raise ValueError(f"robust: got {family}, which this Pillow cannot write, expected other families")
     return tuple(family for family in FAMILIES if family in chosen)
+
+
+def check_scorer(scorer: object) -> None:
+    """Check that this can score pictures, and give gradients.
+
+    Parameters
+    ----------
+    scorer : object
+        A `nsfw_model.scorer.Scorer`, or anything else that has what a search asks of one.
+
+    Raises
+    ------
+    TypeError
+        If it cannot.
+
+    Examples
+    --------
+    >>> check_scorer("nsfw.pkl")
+    Traceback (most recent call last):
+    TypeError: scorer: got str, expected a nsfw_model.scorer.Scorer
+    """
+    if not all(hasattr(scorer, name) for name in ("input_size", "scores", "logits", "logits_and_gradients")):
+        raise TypeError(f"scorer: got {type(scorer).__name__}, expected a nsfw_model.scorer.Scorer")
 
 
 def can_be_computed(family: str) -> bool:
@@ -140,8 +163,24 @@ def can_be_computed(family: str) -> bool:
     return family not in ("webp", "avif") or family.upper() in Image.SAVE
 
 
+def _names(robust: object) -> list[str]:
+    """The names in a text or a sequence; none where there is anything else."""
+    if isinstance(robust, str):
+        return [name.strip() for name in robust.split(",")]
+    names = list(robust) if isinstance(robust, Iterable) else []
+    return names if all(isinstance(name, str) for name in names) else []
+
+
 def _number(value: float | str) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan
+
+
+def _said(value: object) -> str:
+    """A value in a message; Python refuses to write whole numbers of thousands of digits."""
+    try:
+        return repr(value)
+    except ValueError:
+        return f"a {type(value).__name__} of too many digits"

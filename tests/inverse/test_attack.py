@@ -125,7 +125,9 @@ def test_a_target_out_of_reach_is_reported_as_such():
     assert record.final_score > record.start_score  # the closest that was seen
 
 
-@pytest.mark.parametrize("target", [-0.1, 1.1, float("nan"), "unsafe", None, float("inf")])
+@pytest.mark.parametrize(
+    "target", [-0.1, 1.1, float("nan"), "unsafe", None, float("inf"), pytest.param(10**5000, id="huge")]
+)
 def test_targets_that_are_no_scores_are_refused_before_the_picture_is_read(target):
     with pytest.raises(ValueError, match='target: got .*, expected a number from 0 to 1, "sfw" or "nsfw"'):
         inverse("no such picture", target)
@@ -140,6 +142,10 @@ def test_other_arguments_that_make_no_sense_are_refused():
         inverse(CHELSEA, 0.9, robust=True, seed=-1)
     with pytest.raises(ValueError, match="tolerance: got 0.5"):
         inverse(CHELSEA, 0.9, tolerance=0.5)
+    with pytest.raises(ValueError, match="tolerance: got 1000.*, expected more than 0 and less than 0.5"):
+        inverse(CHELSEA, 0.9, tolerance=10**400)
+    with pytest.raises(TypeError, match="scorer: got str, expected a nsfw_model.scorer.Scorer"):
+        inverse(CHELSEA, 0.9, scorer="nsfw.pkl")
     with pytest.raises(PictureError, match="no such file"):
         inverse("img/nothing.png", 0.9)
     assert check_target("sfw") == 0.0

@@ -104,7 +104,7 @@ def test_families_are_asked_for_by_their_names(robust, families):
     assert check_robust(robust) == families
 
 
-@pytest.mark.parametrize("robust", ["", "crops", "jpeg,", [], ["jpeg", "grain"]])
+@pytest.mark.parametrize("robust", ["", "crops", "jpeg,", [], ["jpeg", "grain"], None, 7, [["jpeg"]], [7]])
 def test_other_names_are_refused(robust):
     with pytest.raises(
         ValueError, match="^robust: got .*, expected classic or names of jpeg, scale, mirror, half, crop"
