@@ -15,6 +15,7 @@ Its files::
     picture       a picture of any kind -> RGB
     headers       whether what precedes a picture's pixels can be read in time
     integrity     what a picture's file promises, and whether it is there
+    codestream    what the headers of a JPEG 2000 promise
     signatures    what a file is by its first bytes
     preprocess    picture -> network input
     outputs       files that are written whole or not at all

@@ -9,7 +9,7 @@ structure of a file, never its pixels, and cost next to nothing. They look at fo
 BMP        run-length codes that leave pixels out, or write beyond the picture [1]_
 JPEG       missing scans, refinements and restart intervals; the number of scans; scans with fewer bytes than
            their blocks take; and, by a second look, data that ends early (but for arithmetic codes) [2]_
-JPEG 2000  missing tiles; the number of tiles [3]_
+JPEG 2000  missing tiles; the numbers of tiles, of segments, and of what tiles are cut into [3]_
 PCX        the palette at the end of the file
 PNG        checksums of the pixels' chunks; palettes; rows that the compressed data does not have [4]_; in ICO
            too
@@ -21,7 +21,7 @@ References
 ----------
 .. [1] Microsoft, "Bitmap Compression", https://learn.microsoft.com/windows/win32/gdi/bitmap-compression
 .. [2] ITU-T T.81 (JPEG), annexes A, B, D, G and H
-.. [3] ITU-T T.800 (JPEG 2000), annex A
+.. [3] ITU-T T.800 (JPEG 2000), see `nsfw_model.codestream`
 .. [4] W3C, "Portable Network Graphics (PNG) Specification (Third Edition)", chapters 5 and 10
 .. [5] Adobe, "TIFF, Revision 6.0"
 """
@@ -33,7 +33,6 @@ import random
 import re
 import struct
 import zlib
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from math import ceil, prod
@@ -41,6 +40,8 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+
+from nsfw_model.codestream import BEGINNING, codestream_start, parts_of_tiles, read_grid, read_headers
 
 #: Scans of a JPEG. Encoders make up to a dozen; each costs as much as decoding the whole picture once.
 MAX_SCANS = 100
@@ -52,8 +53,11 @@ MAX_TEXT_BYTES = 1 << 24
 SMALL = 1 << 16
 #: Strips or tiles of a TIFF.
 MAX_STRIPS = 1 << 17
-#: Tiles of a JPEG 2000.
-MAX_TILES = 1 << 14
+#: Tiles of a JPEG 2000, and segments of its headers.
+MAX_TILES, MAX_SEGMENTS = 1 << 14, 1 << 20
+#: Code blocks and precincts of a JPEG 2000, which take some 500 bytes each, and its packets, one for each layer of a
+#: precinct. Cameras and scanners cut 9000x9000 pixels into a quarter of that at most.
+MAX_CODE_BLOCKS, MAX_PACKETS = 1 << 20, 1 << 22
 #: Bytes of run-length codes of a BMP.
 MAX_RUN_LENGTH_BYTES = 1 << 24
 
@@ -516,37 +520,32 @@ _ROWS = 64  # that are compared at once
 
 
 def _check_jpeg2000(data: bytes) -> None:
-    start = data.find(b"\xff\x4f\xff\x51")  # SOC, SIZ
-    if start < 0 or len(data) < start + 42:
+    start = codestream_start(data)
+    if start is None:
+        return  # nothing that Pillow would decode
+    if data[start : start + 4] != BEGINNING:
+        raise DamagedError(f"byte {start}: expected a codestream, which begins with its size, got something else")
+    grid = read_grid(data, start)
+    if grid is None or len(grid.steps) > _MOST_COMPONENTS:
         return
-    right, bottom, _, _, width, height, left, top = struct.unpack_from(">8I", data, start + 8)
-    if not width or not height or left >= right or top >= bottom:
-        return
-    tiles = ceil((right - left) / width) * ceil((bottom - top) / height)
+    tiles = grid.columns * grid.rows
     if tiles > MAX_TILES:
         raise DamagedError(f"got {tiles} tiles, expected at most {MAX_TILES}")
-    parts_there: Counter[int] = Counter()
-    parts_promised: dict[int, int] = {}
-    for index, promised in _tile_parts(data, start + 2):
-        parts_there[index] += 1
-        parts_promised[index] = max(promised, parts_promised.get(index, 1))
-    whole = [index for index, promised in parts_promised.items() if index < tiles and parts_there[index] >= promised]
+    headers = read_headers(data, start, len(grid.steps), MAX_SEGMENTS)
+    if headers.segments > MAX_SEGMENTS:
+        raise DamagedError(f"got more than {MAX_SEGMENTS} segments")
+    blocks, packets = parts_of_tiles(grid, headers)
+    if blocks > MAX_CODE_BLOCKS or packets > MAX_PACKETS:
+        raise DamagedError(
+            f"got {blocks} code blocks and precincts and {packets} packets, expected at most {MAX_CODE_BLOCKS} and "
+            f"{MAX_PACKETS}"
+        )
+    whole = [tile for tile, parts in headers.parts.items() if tile < tiles and parts >= headers.promised_parts[tile]]
     if len(whole) < tiles:
         raise DamagedError(f"truncated: got {len(whole)} of {tiles} tiles")
 
 
-def _tile_parts(data: bytes, at: int) -> Iterator[tuple[int, int]]:
-    """The indices of the tiles whose parts follow the main header, and how many parts such a tile has, or 0."""
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xD9:
-        marker, length = struct.unpack_from(">HH", data, at)
-        if marker == 0xFF90 and at + 12 <= len(data):  # SOT
-            index, size, _, parts = struct.unpack_from(">HIBB", data, at + 4)
-            yield index, parts
-            if size < 14:  # 0: up to the end
-                return
-            at += size
-        else:
-            at += 2 + length
+_MOST_COMPONENTS = 4  # that Pillow decodes
 
 
 # PNG

@@ -80,6 +80,24 @@ def j2k_of_tiny_tiles():
     return bytes(data)
 
 
+def j2k_of_tiny_parts(layers=1, block=4, precinct=0xFF):
+    """A JPEG 2000 of 512x512 pixels, or of 4000x4000, cut into these. Sizes are exponents of two."""
+    size = 512 if layers > 1 else 4000
+    sizes = struct.pack(">H8IH", 0, size, size, 0, 0, size, size, 0, 0, 3) + 3 * b"\7\1\1"
+    style = struct.pack(">BBHB", 1, 0, layers, 0) + bytes([0, block, block, 0, 1, precinct])
+    part = struct.pack(">HIBB", 0, 114, 0, 1)
+    segments = (0xFF51, sizes), (0xFF52, style), (0xFF5C, b"\x40\x40"), (0xFF90, part)
+    packed = b"".join(struct.pack(">HH", marker, 2 + len(contents)) + contents for marker, contents in segments)
+    return b"\xff\x4f" + packed + b"\xff\x93" + bytes(100) + b"\xff\xd9"
+
+
+def j2k_of_segments(count):
+    data = encoded(PHOTO, "JPEG2000", no_jp2=True)
+    part = data.index(b"\xff\x90")
+    return data[:part] + count * b"\xff\x64\0\2" + data[part:]
+
+
+TOO_MANY_PARTS = unreadable("got [0-9]+ code blocks and precincts and [0-9]+ packets, expected at most 1048576 and")
 ZEROS = zlib.compress(bytes(50_000_000), 9)
 PROFILE = chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(1_000_000), 9))
 TEXT = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1_000_000), 9))
@@ -158,6 +176,10 @@ BOMBS = {
         PIXELS,
     ),
     "JPEG 2000 of 64 million tiles": (j2k_of_tiny_tiles(), unreadable("got 64000000 tiles, expected at most 16384")),
+    "JPEG 2000 of 65,535 layers": (j2k_of_tiny_parts(layers=65535, precinct=0x33), TOO_MANY_PARTS),
+    "JPEG 2000 of blocks of 4x4": (j2k_of_tiny_parts(block=0), TOO_MANY_PARTS),
+    "JPEG 2000 of precincts of 2x2": (j2k_of_tiny_parts(precinct=0x11), TOO_MANY_PARTS),
+    "JPEG 2000 of two million comments": (j2k_of_segments(2_000_000), unreadable("got more than 1048576 segments")),
     "PCX of 65,536 pixels squared": (
         WHOLE["PCX"][0][:4] + b"\0\0\0\0\xfe\xff\xfe\xff" + WHOLE["PCX"][0][12:],
         PIXELS,

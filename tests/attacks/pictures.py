@@ -263,6 +263,15 @@ def a_jpeg_2000_without_a_tile(folder):
     return read(data[: starts[2]] + data[starts[3] :])
 
 
+@ATTACKS.on("pictures", unreadable("truncated: got 1 of 6 tiles"))
+def a_jpeg_2000_of_one_tile_behind_a_whole_codestream_that_nobody_reads(folder):
+    data, boxes = WHOLE["JPEG 2000 of tiles"][0], WHOLE["JPEG 2000"][0]
+    second = data.index(b"\xff\x90\x00\x0a", data.index(b"\xff\x90\x00\x0a") + 2)
+    parts = (b"free", data), (b"jp2c", data[:second] + b"\xff\xd9")
+    boxed = (struct.pack(">I", 8 + len(contents)) + kind + contents for kind, contents in parts)
+    return read(boxes[: boxes.index(b"jp2c") - 4] + b"".join(boxed))
+
+
 @ATTACKS.on("pictures", unreadable("truncated: got 11 strips or tiles, expected 12"))
 def a_tiff_without_a_strip(folder):
     TiffImagePlugin.STRIP_SIZE = 4096

@@ -1,5 +1,6 @@
 """A file that does not contain what it promises is an error, whichever way its decoder would fill the gap."""
 
+import contextlib
 import io
 import re
 import struct
@@ -582,6 +583,102 @@ class TestJpeg2000:
         assert read_picture(data).size == SIZE
         monkeypatch.setattr(integrity, "MAX_TILES", 5)
         refuse(data, "got 6 tiles, expected at most 5")
+
+    @pytest.mark.parametrize("kind", [b"free", b"uuid"])
+    @pytest.mark.parametrize("large", [False, True])
+    def test_a_codestream_in_another_box_hides_no_missing_tile(self, tiles, kind, large):
+        data, places = tiles
+        boxes = encoded(Image.new("RGB", SIZE), "JPEG2000")
+        boxes = boxes[: boxes.index(b"jp2c") - 4]
+        whole = boxes + box(kind, data, large) + box(b"jp2c", data, large)
+        assert is_read_as(whole, read_picture(data))
+        fewer = data[: places[1]] + data[places[2] :]
+        refuse(boxes + box(kind, data, large) + box(b"jp2c", fewer, large), "truncated: got 5 of 6 tiles")
+        refuse(boxes + box(kind, data, large), "broken data stream|cannot be read")
+
+    def test_what_does_not_begin_with_its_size_is_refused(self, photo):
+        """OpenJPEG looks for the size behind markers that it does not know."""
+        data = encoded(photo, "JPEG2000")
+        at = data.index(b"\xff\x4f\xff\x51")
+        refuse(data[: at + 2] + b"\xff\x02" + data[at + 2 :], f"byte {at}: expected a codestream, which begins with")
+
+    def test_segments_are_limited(self, tiles, monkeypatch):
+        data, places = tiles
+        comments = data[: places[0]] + b"\xff\x64\0\2" * 20 + data[places[0] :]
+        assert read_picture(comments).size == SIZE
+        monkeypatch.setattr(integrity, "MAX_SEGMENTS", 20)
+        assert read_picture(data).size == SIZE
+        refuse(comments, "got more than 20 segments")
+
+    @pytest.mark.parametrize(
+        "options, blocks, packets",
+        [
+            ({"num_resolutions": 1}, 10 * 7 + 1, 1),
+            ({"num_resolutions": 2}, (5 * 4 + 1) + 3 * (5 * 4 + 1), 2),
+            ({"num_resolutions": 1, "precinct_size": (32, 32)}, 10 * 7 + 5 * 4, 5 * 4),
+            ({"num_resolutions": 1, "quality_mode": "rates", "quality_layers": [40, 20, 10]}, 10 * 7 + 1, 3),
+            ({"num_resolutions": 1, "tile_size": (100, 100)}, 7 * 7 + 4 * 7 + 2, 2),
+        ],
+    )
+    def test_code_blocks_and_packets_are_counted(self, photo, options, blocks, packets, monkeypatch):
+        """150 x 100 pixels in code blocks of 16 x 16."""
+        data = encoded(photo.convert("L"), "JPEG2000", codeblock_size=(16, 16), **options)
+        monkeypatch.setattr(integrity, "MAX_CODE_BLOCKS", blocks)
+        monkeypatch.setattr(integrity, "MAX_PACKETS", packets)
+        assert read_picture(data).size == SIZE
+        expected = f"got {blocks} code blocks and precincts and {packets} packets, expected at most"
+        monkeypatch.setattr(integrity, "MAX_CODE_BLOCKS", blocks - 1)
+        refuse(data, expected)
+        monkeypatch.setattr(integrity, "MAX_CODE_BLOCKS", blocks)
+        monkeypatch.setattr(integrity, "MAX_PACKETS", packets - 1)
+        refuse(data, expected)
+
+    @pytest.mark.parametrize("sizes", [{"layers": 65535, "precinct": 0x33}, {"block": 2}, {"precinct": 0x11}])
+    @pytest.mark.parametrize("where", ["main header", "tile", "component", "component of a tile"])
+    def test_a_few_bytes_that_ask_for_millions_of_parts_are_refused(self, sizes, where):
+        """187 bytes took 24 s and 1.6 GB for layers, 1.5 GB for code blocks, and 3 GB for precincts."""
+        began = time.process_time()
+        refuse(codestream(4200, where, **sizes), "got [0-9]+ code blocks and precincts and [0-9]+ packets, expected at")
+        assert read_picture(codestream(64, where, **sizes | {"layers": 2})).size == (64, 64)
+        assert time.process_time() - began < 2
+
+    @pytest.mark.parametrize("block", [5, 6])
+    def test_large_pictures_of_usual_parts_are_not_refused(self, block):
+        data = codestream(9400, "main header", block=block, precinct=0x77, layers=20, components=4)
+        integrity.check_before_decoding(data)
+
+    def test_headers_that_end_early_are_left_to_pillow(self, photo):
+        for data in encoded(photo, "JPEG2000"), encoded(photo, "JPEG2000", no_jp2=True):
+            for end in range(data.index(b"\xff\x90") + 16):
+                with contextlib.suppress(integrity.DamagedError):
+                    integrity.check_before_decoding(data[:end])
+
+
+def box(kind, contents, large=False):
+    """A box of a JPEG 2000, whose size stands in four bytes, or in eight behind its kind."""
+    if large:
+        return struct.pack(">I4sQ", 1, kind, 16 + len(contents)) + contents
+    return struct.pack(">I4s", 8 + len(contents), kind) + contents
+
+
+def codestream(size, where, *, layers=1, block=6, precinct=0xFF, components=3):
+    """A JPEG 2000 of one tile without wavelets nor data, which says in one of its headers what it is cut into."""
+
+    def segment(marker, contents):
+        return struct.pack(">HH", marker, 2 + len(contents)) + contents
+
+    def styles(layers, block, precinct):
+        style = bytes([0, block - 2, block - 2, 0, 1, precinct])
+        return segment(0xFF52, struct.pack(">BBHB", 1, 0, layers, 0) + style), segment(0xFF53, b"\0\1" + style)
+
+    usual, _ = styles(layers, 6, 0xFF)
+    for_all, for_one = styles(layers, block, precinct)
+    main = for_all if where == "main header" else usual + (for_one if where == "component" else b"")
+    of_tile = {"tile": for_all, "component of a tile": for_one}.get(where, b"")
+    sizes = struct.pack(">H8IH", 0, size, size, 0, 0, size, size, 0, 0, components) + components * b"\7\1\1"
+    part = of_tile + b"\xff\x93" + bytes(100)
+    part = segment(0xFF90, struct.pack(">HIBB", 0, 12 + len(part), 0, 1)) + part
+    return b"\xff\x4f" + segment(0xFF51, sizes) + main + segment(0xFF5C, b"\x40\x40") + part + b"\xff\xd9"
 
 
 def test_numbers_as_text_are_limited_by_their_bytes(monkeypatch):
