@@ -5,7 +5,8 @@ Pillow reads headers in Python, piece by piece, whatever the number of pieces: 5
 
 ====== =================================================================================================
 GIF    blocks before the first frame [1]_
-JPEG   segments; bytes of tables, and bytes between segments [2]_
+JPEG   segments, those of Exif, which Pillow joins one by one, and resources of Photoshop's in them; bytes of tables
+       and of frame headers, and bytes between segments [2]_
 PNG    chunks, and colour profiles, of which there is one at most [3]_
 PPM    bytes before the pixels, and comments among numbers that are written as text [4]_
 TIFF   entries of the first directory [5]_
@@ -31,8 +32,10 @@ from nsfw_model.integrity import DamagedError
 MAX_BLOCKS, MAX_PARTS = 1 << 16, 1 << 20
 #: Bytes of a PPM's header, and of what lies between a JPEG's segments, which are read one by one.
 MAX_HEADER_BYTES = 1 << 16
-#: Bytes of a JPEG's tables, of which each takes the place of an earlier one.
+#: Bytes of a JPEG's tables and frame headers, of which each takes the place of an earlier one.
 MAX_TABLE_BYTES = 1 << 20
+#: Segments of a JPEG's Exif. Few programs write more than one, which has room for 64 KiB.
+MAX_EXIF_SEGMENTS = 1 << 6
 #: Colour profiles of a PNG, comments in a PPM that is written as text, entries of a TIFF's directory.
 MAX_PROFILES, MAX_COMMENTS, MAX_ENTRIES = 1 << 4, 1 << 10, 1 << 12
 
@@ -87,12 +90,13 @@ def _check_gif(data: bytes) -> None:
 
 _EXTENSION = 0x21
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
-_SOS, _DHT, _DQT = 0xDA, 0xC4, 0xDB
+_SOS, _DQT, _APP1, _APP13 = 0xDA, 0xDB, 0xE1, 0xED
+_TABLES = (*range(0xC0, 0xD0), _DQT, 0xDE)  # and frame headers
 _WITHOUT_LENGTH = (0x01, *range(0xD0, 0xDA))
 
 
 def _check_jpeg(data: bytes) -> None:
-    segments = tables = between = at = 0
+    segments = tables = exif = resources = between = at = 0
     while at < len(data):
         found = _MARKER.search(data, at)
         between += (found.start() if found else len(data)) - at
@@ -105,9 +109,13 @@ def _check_jpeg(data: bytes) -> None:
         if marker in _WITHOUT_LENGTH:
             continue
         length = int.from_bytes(data[at : at + 2], "big")
-        at += max(length, 2)
-        tables += length if marker in (_DHT, _DQT) else 0
+        start, at = at + 2, at + max(length, 2)
+        tables += length if marker in _TABLES else 0
         _expect_at_most(MAX_TABLE_BYTES, tables, "bytes of tables")
+        exif += marker == _APP1 and data.startswith(b"Exif\0\0", start)
+        _expect_at_most(MAX_EXIF_SEGMENTS, exif, "segments of Exif")
+        resources += data.count(b"8BIM", start, at) if marker == _APP13 else 0
+        _expect_at_most(MAX_BLOCKS, resources, "resources of Photoshop's")
 
 
 def _check_png(data: bytes) -> None:

@@ -167,6 +167,18 @@ BOMBS = {
         jpeg_with((b"\xff\xdb\xff\xdc" + bytes(65498)) * 200),
         unreadable("got more than 1048576 bytes of tables"),
     ),
+    "JPEG, 65,000 segments of Exif": (
+        jpeg_with((b"\xff\xe1\0\x6cExif\0\0" + b"a" * 100) * 65_000),
+        unreadable("got more than 64 segments of Exif"),
+    ),
+    "JPEG, 20 MB of frame headers": (
+        jpeg_with((b"\xff\xc0\xff\xfe\x08\0\x10\0\x10\x03" + bytes(65526)) * 300),
+        unreadable("got more than 1048576 bytes of tables"),
+    ),
+    "JPEG, 3 million resources of Photoshop's": (
+        jpeg_with((b"\xff\xed\xea\x70Photoshop 3.0\0" + 5000 * (b"8BIM\4\4" + bytes(6))) * 600),
+        unreadable("got more than 65536 resources of Photoshop's"),
+    ),
     "JPEG, fill bytes within a scan": (
         WHOLE["JPEG"][0][:-400] + b"\xff" * 1_000_000 + b"\0" + WHOLE["JPEG"][0][-400:],
         f"{READ}|{unreadable('truncated')}",

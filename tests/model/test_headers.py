@@ -40,6 +40,13 @@ def tiff_of(entries, big=False):
     return start + entry * entries + bytes(8)
 
 
+def segment(marker, contents):
+    return struct.pack(">BBH", 255, marker, 2 + len(contents)) + contents
+
+
+EXIF = segment(0xE1, b"Exif\0\0" + b"a" * 100)
+FRAME_HEADER = segment(0xC0, b"\x08\0\x10\0\x10\x03" + bytes(65526))
+RESOURCES = segment(0xED, b"Photoshop 3.0\0" + 5000 * (b"8BIM\4\4" + bytes(6)))
 TOO_MUCH = {
     "fill bytes of a JPEG": (jpeg_with(b"\xff" * (1 << 17)), "more than 65536 bytes between segments"),
     "strangers' bytes in a JPEG": (jpeg_with(b"\0" * (1 << 17)), "more than 65536 bytes between segments"),
@@ -47,6 +54,9 @@ TOO_MUCH = {
     "empty segments": (jpeg_with(b"\xff\xe0\0\2" * 70_000), "more than 65536 segments"),
     "markers without length": (jpeg_with(b"\xff\x01" * 70_000), "more than 65536 segments"),
     "tables of a JPEG": (jpeg_with((b"\xff\xdb\xff\xdc" + bytes(65498)) * 17), "more than 1048576 bytes of tables"),
+    "frame headers of a JPEG": (jpeg_with(FRAME_HEADER * 17), "more than 1048576 bytes of tables"),
+    "Exif in many segments": (jpeg_with(EXIF * 65), "more than 64 segments of Exif"),
+    "resources of Photoshop's": (jpeg_with(RESOURCES * 14), "more than 65536 resources of Photoshop's"),
     "chunks of a PNG": (png_with(chunk(b"teXt", b"") * 70_000), "more than 65536 chunks"),
     "colour profiles": (png_with(chunk(b"iCCP", b"a\0\0" + PALETTE) * 17), "more than 16 colour profiles"),
     "blocks of a GIF": (gif_with(COMMENT * 70_000), "more than 65536 blocks before the first frame"),
@@ -73,6 +83,11 @@ def test_what_no_encoder_writes_is_refused_before_it_is_read(what):
 ENOUGH = {
     "fill bytes": jpeg_with(b"\xff" * 60_000),
     "segments": jpeg_with(b"\xff\xe0\0\2" * 1000),
+    "Exif in several segments": jpeg_with(EXIF * 64),
+    "resources of Photoshop's": jpeg_with(RESOURCES * 2),
+    "other segments of the same kind": jpeg_with(
+        segment(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + bytes(60)) * 65
+    ),
     "what follows a JPEG": JPEG + bytes(1 << 17),
     "chunks": png_with(chunk(b"teXt", b"a\0b") * 1000),
     "one colour profile": png_with(chunk(b"iCCP", b"a\0\0" + PALETTE)),
