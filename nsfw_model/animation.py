@@ -6,7 +6,7 @@ Decoders take an animation that ends early for a shorter one, and draw frames of
 ====== ====================================================================================================
 GIF    parts of a frame that are missing, and the end of the file [1]_
 PNG    frames that are missing or not promised, checksums of all frames, rows that the compressed data lacks [2]_
-TIFF   strips and tiles of all pages that are missing [3]_
+TIFF   strips and tiles of all pages that are missing, and what pages share [3]_
 ====== ====================================================================================================
 
 WebP and AVIF are refused as a whole by their decoders where they end early.
@@ -25,9 +25,9 @@ import struct
 
 from nsfw_model.integrity import (
     DamagedError,
+    TiffPages,
     check_checksum,
     check_inflated,
-    check_tiff_directory,
     gif_frames,
     png_chunks,
     png_row_bytes,
@@ -131,10 +131,11 @@ def _check_png_frame(header: bytes, size: tuple[int, int], parts: list[memoryvie
 
 
 def _check_tiff(data: bytes) -> None:
+    pages = TiffPages(data)
     for number, at in enumerate(tiff_directories(data), 1):
         check_frame_count(number)
         try:
-            check_tiff_directory(data, at)
+            pages.check(at)
         except DamagedError as error:
             raise DamagedError(f"frame {number}: {error}") from error
 

@@ -14,7 +14,8 @@ PCX        the palette at the end of the file
 PNG        checksums of the pixels' chunks; palettes; rows that the compressed data does not have [4]_; in ICO
            too
 PPM        numbers written as text, which take long, in large files
-TIFF       missing strips and tiles, and the number of them [5]_; JPEGs in them
+TIFF       missing strips and tiles, the number of them, and what they share [5]_; JPEGs in them; entries that
+           contradict each other
 ========== =========================================================================================
 
 References
@@ -33,6 +34,7 @@ import random
 import re
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from math import ceil, prod
@@ -53,6 +55,12 @@ MAX_TEXT_BYTES = 1 << 24
 SMALL = 1 << 16
 #: Strips or tiles of a TIFF.
 MAX_STRIPS = 1 << 17
+#: Bytes of a TIFF's compressed strips and tiles, which may share some; but twice those of the file in any case.
+MAX_SHARED_BYTES = 1 << 28
+#: Bytes of JPEGs in a TIFF that overlap and differ; but twice those of the file in any case.
+MAX_OVERLAPPING_BYTES = 1 << 22
+#: Bytes of the lists of strips and tiles of all pages; but those of the file in any case.
+MAX_LIST_BYTES = 1 << 21
 #: Tiles of a JPEG 2000, and segments of its headers.
 MAX_TILES, MAX_SEGMENTS = 1 << 14, 1 << 20
 #: Code blocks and precincts of a JPEG 2000, which take some 500 bytes each, and its packets, one for each layer of a
@@ -826,7 +834,8 @@ def _check_text(data: bytes) -> None:
         raise DamagedError(f"got {len(data)} bytes of numbers as text, expected at most {MAX_TEXT_BYTES}")
 
 
-_STRUCTURE_OF_TYPE = {3: "H", 4: "I", 7: "B", 16: "Q"}  # SHORT, LONG, UNDEFINED, LONG8
+# BYTE, SHORT, LONG, SBYTE, UNDEFINED, SSHORT, SLONG, IFD, LONG8, SLONG8, IFD8; nothing that is checked is below 0
+_STRUCTURE_OF_TYPE = {1: "B", 3: "H", 4: "I", 6: "B", 7: "B", 8: "H", 9: "I", 13: "I", 16: "Q", 17: "Q", 18: "Q"}
 _WIDTH, _HEIGHT, _COMPRESSION, _PLANAR, _SAMPLES = 256, 257, 259, 284, 277
 _STRIP_OFFSETS, _ROWS_PER_STRIP, _STRIP_BYTES = 273, 278, 279
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES = 322, 323, 324, 325
@@ -838,7 +847,7 @@ _TAGS |= {_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES, _JPEG_TABLES}
 def _check_tiff(data: bytes) -> None:
     first = next(tiff_directories(data), None)
     if first is not None:
-        check_tiff_directory(data, first)
+        TiffPages(data).check(first)
 
 
 def tiff_directories(data: bytes) -> Iterator[int]:
@@ -878,60 +887,124 @@ def _tiff_kind(data: bytes) -> tuple[str, bool]:
     return "<" if data[:2] == b"II" else ">", data[2:4] in (b"+\0", b"\0+")
 
 
-def check_tiff_directory(data: bytes, at: int) -> None:
-    """Check that all strips or tiles of a page are there (TIFF 6.0, sections 2, 3 and 15).
+class TiffPages:
+    """Checks the pages of a TIFF, one after the other (TIFF 6.0, sections 2, 3 and 15).
+
+    Pages may share lists of strips, and strips may share bytes, as blank tiles do: what is shared is looked at once,
+    and decoders pay for it each time, so that it counts as often.
 
     Parameters
     ----------
     data : bytes
         The file.
-    at : int
-        Where the page's directory is.
-
-    Raises
-    ------
-    DamagedError
-        If some are missing, or there are too many.
 
     Examples
     --------
-    >>> data = b"II*\\0\\x08\\0\\0\\0\\0\\0\\0\\0\\0\\0"
-    >>> check_tiff_directory(data, 8)
+    >>> TiffPages(b"II*\\0\\x08\\0\\0\\0\\0\\0\\0\\0\\0\\0").check(8)
     Traceback (most recent call last):
     nsfw_model.integrity.DamagedError: truncated: got 0 strips or tiles, expected 1
     """
-    try:
-        entries = _tiff_entries(data, at)
-    except (struct.error, OverflowError):
-        return  # ends early, which Pillow tells
 
-    def number(tag: int, default: int) -> int:
-        values = entries.get(tag, [default])
-        return values[0] if values and values[0] else default
+    def __init__(self, data: bytes):
+        self._data = data
+        self._jpegs: set[tuple[int, int, bytes, tuple[int, int]]] = set()
+        self._listed = self._compressed = self._bytes_of_jpegs = 0
 
-    width, height = number(_WIDTH, 1), number(_HEIGHT, 1)
-    if _TILE_OFFSETS in entries:
-        offsets, sizes = entries[_TILE_OFFSETS], entries.get(_TILE_BYTES, [])
-        expected = ceil(width / number(_TILE_WIDTH, width)) * ceil(height / number(_TILE_HEIGHT, height))
-    else:
-        offsets, sizes = entries.get(_STRIP_OFFSETS, []), entries.get(_STRIP_BYTES, [])
-        expected = ceil(height / number(_ROWS_PER_STRIP, height))
-    if number(_PLANAR, 1) == 2:
-        expected *= number(_SAMPLES, 1)
-    if len(offsets) < expected or 0 in offsets[:expected]:
-        there = sum(offset > 0 for offset in offsets[:expected])
-        raise DamagedError(f"truncated: got {there} strips or tiles, expected {expected}")
-    if number(_COMPRESSION, 1) == 1:
-        return  # sizes say nothing then, and Pillow tells where the file ends early
-    for index, (offset, size) in enumerate(zip(offsets[:expected], [*sizes, *[0] * expected])):
-        if not size or offset + size > len(data):
-            raise DamagedError(f"truncated: strip or tile {index} got no data, or data behind the end of the file")
-        if number(_COMPRESSION, 1) == _JPEG:
-            first_row = index * number(_ROWS_PER_STRIP, height) % height
-            part = width, min(number(_ROWS_PER_STRIP, height), height - first_row)
-            if _TILE_OFFSETS in entries:
-                part = number(_TILE_WIDTH, width), number(_TILE_HEIGHT, height)
-            _check_jpeg_inside(data[offset : offset + size], bytes(entries.get(_JPEG_TABLES, [])), index, part)
+    def check(self, at: int) -> None:
+        """Check that all strips or tiles of a page are there.
+
+        Parameters
+        ----------
+        at : int
+            Where the page's directory is.
+
+        Raises
+        ------
+        DamagedError
+            If some are missing, there are too many, or it contradicts itself.
+        """
+        try:
+            entries = self._entries(at)
+        except (struct.error, OverflowError):
+            return  # ends early, which Pillow tells
+
+        def number(tag: int, default: int) -> int:
+            values = entries.get(tag, [default])
+            return values[0] if values and values[0] else default
+
+        width, height = number(_WIDTH, 1), number(_HEIGHT, 1)
+        if _TILE_OFFSETS in entries:
+            offsets, sizes = entries[_TILE_OFFSETS], entries.get(_TILE_BYTES, [])
+            expected = ceil(width / number(_TILE_WIDTH, width)) * ceil(height / number(_TILE_HEIGHT, height))
+        else:
+            offsets, sizes = entries.get(_STRIP_OFFSETS, []), entries.get(_STRIP_BYTES, [])
+            expected = ceil(height / number(_ROWS_PER_STRIP, height))
+        if number(_PLANAR, 1) == 2:
+            expected *= number(_SAMPLES, 1)
+        if len(offsets) < expected or 0 in offsets[:expected]:
+            there = sum(offset > 0 for offset in offsets[:expected])
+            raise DamagedError(f"truncated: got {there} strips or tiles, expected {expected}")
+        if number(_COMPRESSION, 1) == 1:
+            return  # sizes say nothing then, and Pillow tells where the file ends early
+        tables = bytes(entries.get(_JPEG_TABLES, []))
+        for index, (offset, size) in enumerate(zip(offsets[:expected], [*sizes, *[0] * expected])):
+            if not size or offset + size > len(self._data):
+                raise DamagedError(f"truncated: strip or tile {index} got no data, or data behind the end of the file")
+            self._compressed += size
+            _expect_bytes(self._compressed, max(2 * len(self._data), MAX_SHARED_BYTES), "strips or tiles in all")
+            if number(_COMPRESSION, 1) == _JPEG:
+                first_row = index * number(_ROWS_PER_STRIP, height) % height
+                part = width, min(number(_ROWS_PER_STRIP, height), height - first_row)
+                if _TILE_OFFSETS in entries:
+                    part = number(_TILE_WIDTH, width), number(_TILE_HEIGHT, height)
+                self._check_jpeg(offset, size, tables, index, part)
+
+    def _check_jpeg(self, offset: int, size: int, tables: bytes, index: int, part: tuple[int, int]) -> None:
+        """Check a JPEG inside, unless that is done."""
+        key = offset, size, tables, part
+        if key in self._jpegs:
+            return
+        self._jpegs.add(key)
+        self._bytes_of_jpegs += max(size + len(tables) - _USUAL_TABLES, _LEAST_JPEG)
+        _expect_bytes(self._bytes_of_jpegs, max(2 * len(self._data), MAX_OVERLAPPING_BYTES), "different JPEGs inside")
+        _check_jpeg_inside(self._data[offset : offset + size], tables, index, part)
+
+    def _entries(self, at: int) -> dict[int, list[int]]:
+        """The whole numbers of those of a directory's entries that are checked, by tag."""
+        data = self._data
+        order, big = _tiff_kind(data)
+        (count_of_entries,) = struct.unpack_from(order + ("Q" if big else "H"), data, at)
+        at += 8 if big else 2
+        room, step = (8, 20) if big else (4, 12)
+        entries: dict[int, list[int]] = {}
+        found: dict[int, bytes] = {}
+        for place in range(at, at + step * min(count_of_entries, 4096), step):
+            tag, kind, count = struct.unpack_from(order + ("HHQ" if big else "HHI"), data, place)
+            if tag not in _TAGS:
+                continue  # thousands of entries may share a megabyte
+            if found.setdefault(tag, data[place : place + step]) != data[place : place + step]:
+                raise DamagedError(f"got two entries of tag {tag} that differ, expected one")
+            if kind not in _STRUCTURE_OF_TYPE or tag in entries:
+                continue
+            if tag in (_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES) and count > MAX_STRIPS:
+                raise DamagedError(f"got {count} strips or tiles, expected at most {MAX_STRIPS}")
+            layout = f"{order}{min(count, MAX_STRIPS)}{_STRUCTURE_OF_TYPE[kind]}"
+            where = place + step - room
+            if struct.calcsize(layout) > room:
+                self._listed += struct.calcsize(layout)
+                _expect_bytes(self._listed, max(len(data), MAX_LIST_BYTES), "lists of strips and tiles in all")
+                (where,) = struct.unpack_from(order + ("Q" if big else "I"), data, where)
+            entries[tag] = list(struct.unpack_from(layout, data, where))
+        return entries
+
+
+#: Bytes that a JPEG inside counts at least, and of its tables that do not count.
+_LEAST_JPEG, _USUAL_TABLES = 1 << 7, 1 << 10
+
+
+def _expect_bytes(got: int, limit: int, of_what: str) -> None:
+    if got > limit:
+        raise DamagedError(f"got more than {limit} bytes of {of_what}")
 
 
 _JPEG = 7
@@ -948,27 +1021,6 @@ def _check_jpeg_inside(strip: bytes, tables: bytes, index: int, size: tuple[int,
         _look_again(whole)
     except (DamagedError, OSError) as error:
         raise DamagedError(f"strip or tile {index}: {error}") from error
-
-
-def _tiff_entries(data: bytes, at: int) -> dict[int, list[int]]:
-    """The whole numbers of those of a directory's entries that are checked, by tag."""
-    order, big = _tiff_kind(data)
-    (count_of_entries,) = struct.unpack_from(order + ("Q" if big else "H"), data, at)
-    at += 8 if big else 2
-    room, step = (8, 20) if big else (4, 12)
-    entries = {}
-    for place in range(at, at + step * min(count_of_entries, 4096), step):
-        tag, kind, count = struct.unpack_from(order + ("HHQ" if big else "HHI"), data, place)
-        if tag not in _TAGS or kind not in _STRUCTURE_OF_TYPE:
-            continue  # thousands of entries may share a megabyte
-        if tag in (_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES) and count > MAX_STRIPS:
-            raise DamagedError(f"got {count} strips or tiles, expected at most {MAX_STRIPS}")
-        layout = f"{order}{min(count, MAX_STRIPS)}{_STRUCTURE_OF_TYPE[kind]}"
-        where = place + step - room
-        if struct.calcsize(layout) > room:
-            (where,) = struct.unpack_from(order + ("Q" if big else "I"), data, where)
-        entries[tag] = list(struct.unpack_from(layout, data, where))
-    return entries
 
 
 # ICO

@@ -4,7 +4,7 @@ import struct
 import zlib
 
 from attack import Attack
-from made_pictures import bmp, chunk, encoded, icon, png, tiff_entries
+from made_pictures import bmp, chunk, encoded, grey_tiff, icon, png, tiff_entries
 from pictures import PHOTO, ROOT, UNKNOWN, UNREAD_TIFF, WHOLE, HEIGHT, WIDTH, prepare, read, refused, unreadable
 
 __all__ = ["ATTACKS", "prepare"]
@@ -98,6 +98,14 @@ def j2k_of_segments(count):
 
 
 TOO_MANY_PARTS = unreadable("got [0-9]+ code blocks and precincts and [0-9]+ packets, expected at most 1048576 and")
+
+
+def tiff_of_shared_strips(strip, compression, count, *more, rows=8):
+    """A TIFF of 64 pixels across, each of whose strips is the same part of the file."""
+    return grey_tiff((64, rows * count), compression, [(8, len(strip))] * count, rows, strip, *more)
+
+
+GREY_STRIP = encoded(PHOTO.convert("L").resize((64, 8)), "JPEG")
 ZEROS = zlib.compress(bytes(50_000_000), 9)
 PROFILE = chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(1_000_000), 9))
 TEXT = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1_000_000), 9))
@@ -223,6 +231,21 @@ BOMBS = {
     "TIFF of a million strips": (
         tiff_of_strips(1_000_000),
         f"{refused(UNREAD_TIFF)}|{unreadable('got 1000000 strips or tiles, expected at most 131072')}",
+    ),
+    "TIFF of a JPEG for 60,000 strips": (tiff_of_shared_strips(GREY_STRIP, 7, 60_000), "a picture of 64x480000"),
+    "TIFF of a megabyte for 131,000 strips": (
+        tiff_of_shared_strips(bytes(1 << 20), 8, 131_000, (266, 3, [2]), rows=1),
+        unreadable("got more than 268435456 bytes of strips or tiles in all"),
+    ),
+    "TIFF of 10,000 JPEGs that overlap": (
+        grey_tiff(
+            (64, 80_000),
+            7,
+            [(8, len(GREY_STRIP) + more) for more in range(10_000)],
+            8,
+            GREY_STRIP + bytes(10_000),
+        ),
+        unreadable("got more than 4194304 bytes of different JPEGs inside"),
     ),
     "TGA of 65,535 pixels squared": (
         WHOLE["TGA"][0][:12] + b"\xff\xff\xff\xff" + WHOLE["TGA"][0][16:],

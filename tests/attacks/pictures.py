@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 
 from attack import Attack, Attacks
-from made_pictures import bmp, chunk, encoded, png, tiff_entries, with_chunks, with_strip
+from made_pictures import bmp, chunk, encoded, grey_tiff, png, tiff_entries, with_chunks, with_strip
 from PIL import Image, TiffImagePlugin
 
 from nsfw_model.picture import FORMATS, read_picture
@@ -279,6 +279,11 @@ def a_tiff_without_a_strip(folder):
     (offsets,) = struct.unpack_from("<I", data, tiff_entries(data)[273] + 8)
     struct.pack_into("<I", data, offsets + 4 * 11, 0)
     return read(bytes(data))
+
+
+@ATTACKS.on("pictures", unreadable("got two entries of tag 278 that differ, expected one"))
+def a_tiff_of_two_numbers_of_rows(folder):
+    return read(grey_tiff((64, 64), 1, [(8, 512)], 8, bytes(range(64)) * 64, (278, 4, [64])))
 
 
 @functools.cache

@@ -6,13 +6,14 @@ import re
 import struct
 import time
 import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_pictures import bmp, chunk, encoded, icon, png, tiff_entries, with_strip
+from made_pictures import bmp, chunk, encoded, grey_tiff, icon, png, tiff_entries, with_strip
 from PIL import Image, TiffImagePlugin
 
 from nsfw_model import integrity
@@ -520,6 +521,50 @@ class TestTiff:
         with Image.open(io.BytesIO(data)) as opened:
             assert len(opened.tag_v2[324 if tiled else 273]) == (6 if tiled else 7)
             assert is_read_as(data, opened.convert("RGB"))
+
+    def test_an_entry_that_is_there_twice_says_the_same_twice(self):
+        """Pillow takes the first."""
+        pixels, strip = bytes(range(64)), [(8, 64)]
+        eight_rows = grey_tiff((8, 8), 1, strip, 8, pixels)
+        assert read_picture(grey_tiff((8, 8), 1, strip, 8, pixels, (278, 4, [8]))).tobytes()[::3] == pixels
+        assert read_picture(eight_rows).tobytes()[::3] == pixels
+        refuse(grey_tiff((8, 8), 1, strip, 2, pixels, (278, 4, [8])), "got two entries of tag 278 that differ")
+        refuse(grey_tiff((8, 8), 1, strip, 8, pixels, (278, 3, [8])), "got two entries of tag 278 that differ")
+
+    @pytest.mark.parametrize("kind", [3, 4, 6, 8, 9, 13])
+    def test_numbers_of_any_type_are_read(self, kind):
+        data = grey_tiff((8, 8), 1, [(8, 16)], (278, kind, [2]), bytes(range(64)))
+        refuse(data, "truncated: got 1 strips or tiles, expected 4")
+
+    def test_strips_may_share_their_bytes(self, monkeypatch):
+        """Blank ones of a scan do. Each JPEG is looked at once: 60,000 took 30 s."""
+        looked = []
+        check = integrity._check_jpeg_inside
+        monkeypatch.setattr(integrity, "_check_jpeg_inside", lambda *args: looked.append(args[2]) or check(*args))
+        strip = encoded(Image.new("L", (16, 8), 200), "JPEG")
+        data = grey_tiff((16, 8 * 5000), 7, [(8, len(strip))] * 5000, 8, strip)
+        assert read_picture(data).getcolors() == [(16 * 8 * 5000, (200, 200, 200))]
+        assert looked == [0]
+
+    def test_what_strips_share_is_limited(self, monkeypatch):
+        """Of a megabyte that 131,000 strips shared, each bit was turned as often: 31 s."""
+        strip = zlib.compress(bytes(64)) + bytes(1000)
+        data = grey_tiff((64, 100), 8, [(8, len(strip))] * 100, 1, strip)
+        assert read_picture(data).size == (64, 100)
+        monkeypatch.setattr(integrity, "MAX_SHARED_BYTES", 100 * len(strip) - 1)
+        refuse(data, f"got more than {100 * len(strip) - 1} bytes of strips or tiles in all")
+        monkeypatch.setattr(integrity, "MAX_SHARED_BYTES", 0)
+        apart = grey_tiff((64, 100), 8, [(8 + len(strip) * row, len(strip)) for row in range(100)], 1, strip * 100)
+        assert read_picture(apart).size == (64, 100)
+
+    def test_jpegs_inside_that_overlap_are_limited(self, monkeypatch):
+        strip = encoded(Image.new("L", (16, 8), 200), "JPEG")
+        data = grey_tiff((16, 8 * 40), 7, [(8, len(strip) + more) for more in range(40)], 8, strip + bytes(40))
+        assert read_picture(data).size == (16, 320)
+        monkeypatch.setattr(integrity, "MAX_OVERLAPPING_BYTES", 0)
+        refuse(data, f"got more than {2 * len(data)} bytes of different JPEGs inside")
+        apart = grey_tiff((16, 8 * 40), 7, [(8 + len(strip) * row, len(strip)) for row in range(40)], 8, strip * 40)
+        assert read_picture(apart).size == (16, 320)
 
     def test_thousands_of_entries_that_share_a_megabyte_do_not_cost_gigabytes(self):
         """Of each entry a list was made: 600 KB took 20 GB."""

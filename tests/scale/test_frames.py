@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from made_pictures import chunk, encoded, tiff_entries, with_chunks
+from made_pictures import chunk, encoded, grey_tiff, tiff_entries, with_chunks
 from PIL import Image, ImageDraw
 
 from nsfw_model import animation
@@ -243,6 +243,22 @@ class TestDamage:
         struct.pack_into("<I", data, directories[-1] + 2 + 12 * count, directories[1])
         assert len(directories) == 5 and list(tiff_directories(bytes(data))) == directories
         assert len(moments(bytes(data))) == 5
+
+    def test_pages_that_share_a_list_of_strips_are_limited(self):
+        """10,000 pages of 131,072 strips in 2 MB took 22 s."""
+        rows = 1 << 16
+        first = grey_tiff((1, rows), 1, [(8, 1)] * rows, 1, b"\x7f")
+        (at,) = struct.unpack_from("<I", first, 4)
+        directory, pages = first[at:-4], 50
+        ends = [len(first) + (len(directory) + 4) * page for page in range(pages)]
+        data = first[:-4] + b"".join(struct.pack("<I", end) + directory for end in ends) + bytes(4)
+        began = time.process_time()
+        with pytest.raises(DamagedError, match="frame 5: got more than 2097152 bytes of lists of strips and tiles"):
+            check_animation(data)
+        assert time.process_time() - began < 5
+        few = grey_tiff((1, 9), 1, [(8, 1)] * 9, 1, b"\x7f")
+        directory = few[struct.unpack_from("<I", few, 4)[0] : -4]
+        assert len(moments(few[:-4] + struct.pack("<I", len(few)) + directory + bytes(4))) == 2
 
     @pytest.mark.parametrize(
         "data", [b"GIF89a", b"GIF89a" + bytes(4), b"GIF89a\1\0\1\0\0\0\0,", b"GIF89a\1\0\1\0\0\0\0!"]

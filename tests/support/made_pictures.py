@@ -45,6 +45,28 @@ def bmp(codes, size=(64, 64), compression=1, bits=8):
     return b"BM" + struct.pack("<IHHI", start + len(codes), 0, 0, start) + header + palette + codes
 
 
+def tiff(entries, body):
+    """A little-endian TIFF of entries, each a tag, a type and numbers, whose `body` begins at byte 8."""
+    data, directory = b"II*\0" + bytes(4) + body, struct.pack("<H", len(entries))
+    for tag, kind, numbers in entries:
+        values = struct.pack(f"<{len(numbers)}{_LAYOUTS[kind]}", *numbers)
+        place = values.ljust(4, b"\0") if len(values) <= 4 else struct.pack("<I", len(data))
+        data += values if len(values) > 4 else b""
+        directory += struct.pack("<HHI", tag, kind, len(numbers)) + place
+    return data[:4] + struct.pack("<I", len(data)) + data[8:] + directory + bytes(4)
+
+
+_LAYOUTS = {3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I"}  # of TIFF's types
+
+
+def grey_tiff(size, compression, strips, rows, body, *more):
+    """A little-endian TIFF of greys; strips are (offset, size), and rows those of each, or a whole entry."""
+    offsets, sizes = zip(*strips)
+    entries = [(256, 4, [size[0]]), (257, 4, [size[1]]), (258, 3, [8]), (259, 3, [compression]), (262, 3, [1])]
+    entries += [(273, 4, offsets), (277, 3, [1]), rows if isinstance(rows, tuple) else (278, 4, [rows]), *more]
+    return tiff([*entries, (279, 4, sizes)], body)
+
+
 def tiff_entries(data):
     """Where each entry of a little-endian TIFF's directory lies, by its tag."""
     (at,) = struct.unpack_from("<I", data, 4)
