@@ -23,6 +23,7 @@ from nsfw_model.camera_raw import raw_format
 from nsfw_model.headers import check_headers
 from nsfw_model.integrity import check_after_decoding, check_before_decoding
 from nsfw_model.jpeg_xl import jpeg_xl_header
+from nsfw_model.netpbm import scaled
 from nsfw_model.palettes import check_palette
 from nsfw_model.regular_file import NotRegularError, open_regular
 from nsfw_model.signatures import BEGINNING, FileKind, is_called_a_picture, is_text, kind_of, looks_like
@@ -431,6 +432,8 @@ def decoded(data: bytes, img: Picture) -> Image.Image:
         raise _unidentified(data, img) from error
     check_pixels(opened.width, opened.height, name)
     check_before_decoding(data)
+    if opened.format == "PPM":
+        opened = scaled(data, opened)
     opened.load()
     check_after_decoding(data, opened)
     check_palette(data, opened)

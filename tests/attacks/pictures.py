@@ -281,6 +281,11 @@ def a_tiff_without_a_strip(folder):
     return read(bytes(data))
 
 
+@ATTACKS.on("pictures", unreadable("got a sample of 200, expected at most 100"))
+def a_pgm_of_samples_beyond_its_largest(folder):
+    return read(b"P5 10 10 100\n" + bytes([200] * 100))
+
+
 @ATTACKS.on("pictures", unreadable("got two entries of tag 278 that differ, expected one"))
 def a_tiff_of_two_numbers_of_rows(folder):
     return read(grey_tiff((64, 64), 1, [(8, 512)], 8, bytes(range(64)) * 64, (278, 4, [64])))
