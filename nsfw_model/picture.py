@@ -19,6 +19,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from nsfw_model.avif import check_coded_sizes
 from nsfw_model.camera_raw import raw_format
 from nsfw_model.headers import check_headers
 from nsfw_model.integrity import check_after_decoding, check_before_decoding
@@ -432,6 +433,8 @@ def decoded(data: bytes, img: Picture) -> Image.Image:
         raise _unidentified(data, img) from error
     check_pixels(opened.width, opened.height, name)
     check_before_decoding(data)
+    if opened.format == "AVIF":
+        check_coded_sizes(data)
     if opened.format == "PPM":
         opened = scaled(data, opened)
     opened.load()

@@ -5,6 +5,7 @@ import zlib
 
 from attack import Attack
 from made_pictures import bmp, chunk, encoded, grey_tiff, icon, png, tiff_entries
+from PIL import Image, features
 from pictures import PHOTO, ROOT, UNKNOWN, UNREAD_TIFF, WHOLE, HEIGHT, WIDTH, prepare, read, refused, unreadable
 
 __all__ = ["ATTACKS", "prepare"]
@@ -261,4 +262,20 @@ def _reading(data):
     return lambda folder: read(data)
 
 
+def an_avif_that_calls_itself_small(folder):
+    """Of more pixels than are allowed, of which its header does not tell."""
+    data = encoded(PHOTO, "AVIF")
+    Image.MAX_IMAGE_PIXELS = WIDTH * HEIGHT // 3
+    return read(data.replace(struct.pack(">II", WIDTH, HEIGHT), struct.pack(">II", 16, 16)))
+
+
 ATTACKS = [Attack("cost", name, _reading(data), outcome) for name, (data, outcome) in BOMBS.items()]
+if features.check("avif"):
+    ATTACKS.append(
+        Attack(
+            "cost",
+            "AVIF that calls itself small",
+            an_avif_that_calls_itself_small,
+            unreadable("got 15000 pixels that are coded, 15000 in one item, expected at most 5000"),
+        )
+    )
