@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from nsfw_command.names import escaped
-from nsfw_command.row import Row
+from nsfw_command.row import Row, check_row
 from nsfw_command.terminal import printable
 
 
@@ -37,7 +37,7 @@ def table_lines(rows: Iterable[Row]) -> Iterator[str]:
         number = "   ERROR" if row.score is None else f"{row.score:.6f}"
         label = f"  {row.label:<6}" if row.label else ""
         error = "" if row.error is None else f": {printable(row.error)}"
-        inspection = f"  {row.inspection:<17}" if row.inspection else ""
+        inspection = f"  {printable(row.inspection):<17}" if row.inspection else ""
         yield f"{number}{label}{inspection}  {printable(row.file)}{error}{_of_frames(row)}"
 
 
@@ -196,7 +196,7 @@ def row_of_csv(texts: list[str]) -> Row:
         raise ValueError(f"got {len(texts)} columns, expected {len(Row._fields)}")
     given = {name: text for name, text in zip(Row._fields, texts) if text or name == "file"}
     values: dict[str, Any] = {name: _READ.get(name, str)(text) for name, text in given.items()}
-    return Row(**{"score": None, "error": None, **values})
+    return check_row(Row(**{"score": None, "error": None, **values}))
 
 
 def _segments(text: str) -> tuple[tuple[float, float], ...]:
@@ -232,9 +232,38 @@ def row_of_json(text: str) -> Row:
     >>> row_of_json('{"file": "a.gif", "score": 0.25, "error": null, "frames": 24}').frames
     24
     """
-    values = json.loads(text)
-    if not isinstance(values, dict) or not set(Row._fields[:3]) <= set(values) <= set(Row._fields):
-        raise ValueError(f"got {text[:80]!r}, expected an object with the keys {', '.join(Row._fields)}")
-    if values.get("segments") is not None:
-        values["segments"] = tuple((begin, end) for begin, end in values["segments"])
-    return Row(**values)
+    try:
+        values = json.loads(text)
+        if isinstance(values, dict) and set(Row._fields[:3]) <= set(values) <= set(Row._fields):
+            return row_of_lists(values)
+    except RecursionError:  # brackets within brackets
+        pass
+    raise ValueError(f"got {text[:80]!r}, expected an object with the keys {', '.join(Row._fields)}")
+
+
+def row_of_lists(values: Mapping[str, Any]) -> Row:
+    """Make a row of its attributes, where lists stand for tuples.
+
+    Parameters
+    ----------
+    values : mapping of str to object
+        At least file, score and error.
+
+    Returns
+    -------
+    Row
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+
+    Examples
+    --------
+    >>> row_of_lists({"file": "a.gif", "score": 0.75, "error": None, "segments": [[1.5, 2.0]]}).segments
+    ((1.5, 2.0),)
+    """
+    segments = values.get("segments")
+    if isinstance(segments, list):
+        segments = tuple(tuple(pair) if isinstance(pair, list) else pair for pair in segments)
+    return check_row(Row(**{**values, "segments": segments}))

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from nsfw_command.layouts import row_of_lists
 from nsfw_command.names import escaped, unescaped
 from nsfw_command.row import Row
 from nsfw_model.outputs import replacing
@@ -104,11 +105,13 @@ def read_parquet(path: str | Path) -> Iterator[Row]:
     ['a.jpg']
     """
     with check_pyarrow().ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        if sorted(names) != sorted(Row._fields):
+            raise ValueError(f"got the columns {', '.join(names):.200}, expected {', '.join(Row._fields)}")
         for batch in file.iter_batches(_GROUP):
             for values in batch.to_pylist():
-                segments = values["segments"]
                 texts = {name: unescaped(value) for name, value in values.items() if isinstance(value, str)}
-                yield Row(**{**values, **texts, "segments": segments and tuple(map(tuple, segments))})
+                yield row_of_lists({**values, **texts})
 
 
 def _schema() -> Any:

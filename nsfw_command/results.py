@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 from nsfw_command.formats import CsvFormat, JsonlFormat, RowFormat, read_blocks
 from nsfw_command.found import Found
 from nsfw_command.parquet import check_pyarrow, read_parquet, write_parquet
-from nsfw_command.row import Row, labelled
+from nsfw_command.row import Row, check_attribute, labelled
 from nsfw_model.outputs import OutputError, replacing
 from open_nsfw import __version__
 from theano_compat.damage import sync
@@ -24,6 +24,8 @@ SYNCHRONISED_EVERY = 5.0
 RUN = ".run"
 #: Extensions of files of rows. Parquet is written when all rows are there; until then they are in JSON lines beside it.
 FORMATS: dict[str, RowFormat] = {".csv": CsvFormat(), ".jsonl": JsonlFormat(), ".parquet": JsonlFormat()}
+#: Attributes of a row that tell its file from others.
+_STAMP = "file", "size", "modified_ns"
 
 
 class ResultsError(ValueError):
@@ -256,19 +258,21 @@ class Results:
         *lines, torn = self._run.read().split(b"\n")
         if torn:
             self._run.truncate(self._run.tell() - len(torn))
+        if not lines:
+            return False
         try:
             first, *others = map(json.loads, lines)
             self._refuse_other_settings(first["settings"])
-            self._kinds = {_key(it["file"], True, it["size"], it["modified_ns"]): it["kind"] for it in others}
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            self._kinds = dict(map(_kind_by_key, others))
+        except ResultsError:
+            raise
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ResultsError(f"{self._run_path}: is not of open-nsfw score: {error}") from error
-        except ValueError as error:
-            if isinstance(error, ResultsError):
-                raise
-            return False
         return True
 
-    def _refuse_other_settings(self, saved: Mapping[str, Any]) -> None:
+    def _refuse_other_settings(self, saved: Any) -> None:
+        if not isinstance(saved, dict):
+            raise TypeError(f"settings: got {saved!r:.80}, expected an object")
         for name, value in self.settings.items():
             if saved.get(name) != value:
                 raise ResultsError(
@@ -313,8 +317,14 @@ class Results:
         """Give the rows of a finished Parquet file their old place."""
         if self._parquet and self.path.exists() and not self._rows_path.exists():
             with replacing(self._rows_path) as file:
-                for row in read_parquet(self.path):
+                for row in self._rows_of_parquet():
                     file.write(self._format.encode(row))
+
+    def _rows_of_parquet(self) -> Iterator[Row]:
+        try:
+            yield from read_parquet(self.path)
+        except (ValueError, TypeError, OSError) as error:  # pyarrow's, too
+            raise ResultsError(f"{self.path}: is not of open-nsfw score: {error}") from error
 
     def _load(self) -> None:
         """Find the rows that are whole, and drop what a kill has left of others."""
@@ -384,6 +394,18 @@ class Results:
 def _key(file: str, named: bool, size: int | None, modified_ns: int | None) -> tuple:
     """What tells a file from others, and from what it was before."""
     return file, size, modified_ns
+
+
+def _kind_by_key(values: Any) -> tuple[tuple, str]:
+    """What a line says that `pass_over` has written."""
+    stamp = [values[name] for name in _STAMP]
+    for name, value in zip(_STAMP, stamp):
+        check_attribute(name, value)
+    kind = values["kind"]
+    if not (kind and isinstance(kind, str)):
+        raise ValueError(f"kind: got {kind!r:.80}, expected a text")
+    file, size, modified_ns = stamp
+    return _key(file, True, size, modified_ns), kind
 
 
 def _lock(file: BinaryIO, path: Path, named: Path) -> None:

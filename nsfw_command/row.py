@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nsfw_scale.frames import FrameScore, summary
 
@@ -59,6 +61,118 @@ class Row(NamedTuple):
     inspection: str | None = None
     size: int | None = None
     modified_ns: int | None = None
+
+
+def _is_number(value: Any, least: float, most: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and _is_number(value, least, _MOST_WHOLE)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_share(value: Any) -> bool:
+    return _is_number(value, 0, 1)
+
+
+def _is_second(value: Any) -> bool:
+    return _is_number(value, 0, sys.float_info.max)
+
+
+def _are_segments(value: Any) -> bool:
+    pairs = isinstance(value, tuple) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in value)
+    return pairs and all(_is_second(second) for pair in value for second in pair)
+
+
+#: The largest whole number of 64 bits, which is what Parquet holds.
+_MOST_WHOLE = 2**63 - 1
+_TEXT = _is_text, "a text"
+_SHARE = _is_share, "a number in 0..1"
+_SECOND = _is_second, "a finite number of seconds"
+#: What an attribute of a row is where it is something, and how an error says so.
+_EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "file": _TEXT,
+    "score": _SHARE,
+    "error": _TEXT,
+    "label": (LABELS.__contains__, f"one of {', '.join(LABELS)}"),
+    "threshold": _SHARE,
+    "frames": (partial(_is_whole, least=1), "a whole number of at least 1"),
+    "second": _SECOND,
+    "worst_second": _SECOND,
+    "mean": _SHARE,
+    "share_above": _SHARE,
+    "segments": (_are_segments, "pairs of finite numbers of seconds"),
+    "inspection": _TEXT,
+    "size": (partial(_is_whole, least=0), "a whole number of bytes"),
+    "modified_ns": (partial(_is_whole, least=-_MOST_WHOLE - 1), "a whole number of 64 bits"),
+}
+
+
+def check_attribute(name: str, value: object) -> None:
+    """Refuse what no row has.
+
+    Parameters
+    ----------
+    name : str
+        An attribute of `Row`.
+    value : object
+        As it was read.
+
+    Raises
+    ------
+    ValueError
+        If it is of another type, or out of its bounds. Only `file` may not be None.
+
+    Examples
+    --------
+    >>> check_attribute("score", 7.5)
+    Traceback (most recent call last):
+    ValueError: score: got 7.5, expected a number in 0..1
+    """
+    fits, expected = _EXPECTED[name]
+    if not (fits(value) if value is not None else name != "file"):
+        raise ValueError(f"{name}: got {value!r:.80}, expected {expected}")
+
+
+def check_row(row: Row) -> Row:
+    """Refuse a row that no picture has, such as one that was changed in a file.
+
+    Parameters
+    ----------
+    row : Row
+        Of values of any types.
+
+    Returns
+    -------
+    Row
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If an attribute is not what `Row` says, or some of them contradict each other.
+
+    Examples
+    --------
+    >>> check_row(Row("a.jpg", 0.25, "is damaged"))
+    Traceback (most recent call last):
+    ValueError: score: got 0.25 and the error 'is damaged', expected one of them
+    """
+    for name, value in row._asdict().items():
+        check_attribute(name, value)
+    if (row.score is None) == (row.error is None):
+        raise ValueError(f"score: got {row.score} and the error {row.error!r:.80}, expected one of them")
+    if (row.label is None) != (row.threshold is None):
+        raise ValueError(f"label: got {row.label} and the threshold {row.threshold}, expected both or none")
+    if row.label is not None and (row.label == FAILED) != (row.score is None):
+        raise ValueError(f"label: got {row.label} and the score {row.score}, expected {FAILED} where there is none")
+    if row.second is not None and row.frames is None:
+        raise ValueError(f"second: got {row.second} and no number of frames, expected one")
+    return row
 
 
 def failed_row(file: str, error: str, threshold: float | None = None) -> Row:

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import json
+import re
 import struct
 from pathlib import Path
 
@@ -169,3 +170,27 @@ def scores_beside_a_picture_that_cannot_be_scored_are_numbers(folder):
     (folder / "no.jpg").write_bytes(b"")
     scores = list(nsfw_scores([ROCKET, folder / "no.jpg", ROCKET, ROCKET], on_error="return"))
     return json.dumps([score for score in scores if isinstance(score, float)], allow_nan=False)
+
+
+def _gone_on_with(score, *options):
+    """Exit code, and what the command wrote of rows in which a score was changed."""
+
+    def carry_out(folder):
+        path = folder / "rows.jsonl"
+        with contextlib.redirect_stderr(io.StringIO()):
+            main(["score", ROCKET, "--out", str(path), "--quiet"])
+        path.write_text(re.sub('"score": [^,]+', f'"score": {score}', path.read_text()))
+        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+            code = main(["score", ROCKET, "--out", str(path), "--resume", *options])
+        return f"{code} {out.getvalue()!r} {err.getvalue()}"
+
+    return carry_out
+
+
+for score in "NaN", "Infinity", "1e400", "7.5", "-3", "true", '"0.5"', "[1]":
+    for options in (), ("--json",), ("--threshold", "0.8"):
+        add(
+            f"the score {score} in rows that are gone on with {' '.join(options)}",
+            _gone_on_with(score, *options),
+            "2 '' .*rows.jsonl: what is behind byte 0 is no row: score: got",
+        )

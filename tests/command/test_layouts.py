@@ -89,6 +89,87 @@ def test_rows_are_read_back_as_they_were():
     assert [row_of_json(json.dumps(row._asdict())) for row in ROWS] == ROWS
 
 
+DEEP = json.loads("[" * 900 + "]" * 900)
+NO_SHARES = [7.5, -3, True, "0.5", [1], {}, math.nan, math.inf, -math.inf, 10**400, 1.0000001, -1e-9, DEEP]
+NO_SECONDS = [-0.1, True, "1", [1.0], math.nan, math.inf, 10**400]
+NO_WHOLES = [0.5, 1.0, True, "1", [1], math.nan, 2**63, 10**400]
+NO_TEXTS = [0, 1.5, True, ["x"], {}, math.nan]
+NO_VALUES = {
+    "file": [None, *NO_TEXTS],
+    "score": NO_SHARES,
+    "error": NO_TEXTS,
+    "label": ["", "Safe", "other", *NO_TEXTS],
+    "threshold": NO_SHARES,
+    "frames": [0, -1, *NO_WHOLES],
+    "second": NO_SECONDS,
+    "worst_second": NO_SECONDS,
+    "mean": NO_SHARES,
+    "share_above": NO_SHARES,
+    "segments": [3, "ab", ["ab"], [[1.0]], [[1.0, 2.0, 3.0]], [[1.0, math.nan]], [[1.0, "2"]], {"a": 1}, [1.0], DEEP],
+    "inspection": NO_TEXTS,
+    "size": [-1, *NO_WHOLES],
+    "modified_ns": [-(2**63) - 1, *NO_WHOLES],
+}
+SOUND = Row("a.gif", 0.9, None, "unsafe", 0.8, 2, 0.5, 1.5, 0.5, 0.5, ((1.0, 2.0),), "inverted", 5, 6)
+
+
+@pytest.mark.parametrize("name", Row._fields)
+def test_every_attribute_of_a_row_is_read_back_within_its_bounds_only(name):
+    assert row_of_json(json.dumps(SOUND._asdict())) == SOUND
+    for value in NO_VALUES[name]:
+        with pytest.raises(ValueError, match=f"^{name}: got .*, expected "):
+            row_of_json(json.dumps({**SOUND._asdict(), name: value}))
+
+
+NO_TEXTS_OF_CSV = {
+    **dict.fromkeys(("score", "threshold", "mean", "share_above"), ["nan", "inf", "7.5", "-3", "1e400", "x"]),
+    **dict.fromkeys(("second", "worst_second"), ["nan", "inf", "-1", "1e400", "x"]),
+    **dict.fromkeys(("frames", "size", "modified_ns"), ["nan", "1.0", "x", "9" * 5000, str(2**63)]),
+    "segments": ["1", "1-2-3", "nan-1.0", "1.0-inf", "x-y"],
+    "label": ["other", ""],
+    "error": ["is damaged"],
+}
+
+
+@pytest.mark.parametrize("name, text", [(name, text) for name, texts in NO_TEXTS_OF_CSV.items() for text in texts])
+def test_every_column_of_csv_is_read_back_within_its_bounds_only(name, text):
+    texts = dict(zip(Row._fields, next(csv.reader(CsvFormat().encode(SOUND).decode().splitlines()))))
+    assert row_of_csv(list(texts.values())) == SOUND
+    with pytest.raises(ValueError):
+        row_of_csv(list({**texts, name: text}.values()))
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"error": "is damaged"}, "score: got 0.9 and the error 'is damaged', expected one of them"),
+    ({"score": None}, "score: got None and the error None, expected one of them"),
+    ({"label": None}, "label: got None and the threshold 0.8, expected both or none"),
+    ({"threshold": None}, "label: got unsafe and the threshold None, expected both or none"),
+    ({"label": "failed"}, "label: got failed and the score 0.9, expected failed where there is none"),
+    ({"score": None, "error": "x"}, "label: got unsafe and the score None, expected failed where there is none"),
+    ({"frames": None}, "second: got 0.5 and no number of frames, expected one"),
+])  # fmt: skip
+def test_rows_that_contradict_themselves_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        row_of_json(json.dumps({**SOUND._asdict(), **changes}))
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"file": ' + "[" * 200_000, "[" * 200_000 + "]" * 200_000])
+def test_brackets_within_brackets_are_no_row(text):
+    with pytest.raises(ValueError, match=r"got '[\[{].*, expected an object with the keys file, score"):
+        row_of_json(text)
+
+
+def test_whole_numbers_are_scores_too():
+    """Other programs write 1.0 so."""
+    assert [row_of_json(f'{{"file": "a", "score": {score}, "error": null}}').score for score in (0, 1)] == [0, 1]
+
+
+def test_what_an_inspection_has_found_does_not_forge_rows():
+    assert list(table_lines([Row("a.jpg", 0.9, None, inspection="x\n0.000001  b.jpg")])) == [
+        r"0.900000  x\n0.000001  b.jpg  a.jpg"
+    ]
+
+
 @FORMATS
 def test_a_file_that_ends_anywhere_has_the_rows_that_are_whole(format, tmp_path):
     whole = b"".join(map(format.encode, ROWS))

@@ -17,7 +17,7 @@ from nsfw_command import results as results_module
 from nsfw_command import score
 from nsfw_command.found import Found
 from nsfw_command.main import main
-from nsfw_command.parquet import read_parquet
+from nsfw_command.parquet import read_parquet, write_parquet
 from nsfw_command.results import Results, ResultsError
 from nsfw_command.row import Row, labelled, rows_of_frames
 from nsfw_model.outputs import OutputError
@@ -407,6 +407,88 @@ def test_a_file_that_is_something_else_is_refused_and_left_alone(tmp_path):
         with pytest.raises(ResultsError, match=message):
             written(path, [found("a")], resume=True)
         assert path.read_bytes() == content
+
+
+ROW = b'{"file": "a", "score": %s, "error": null, "size": 10, "modified_ns": 1}\n'
+BAD_ROWS = [
+    *(("jsonl", ROW % score) for score in (b"7.5", b"true", b"NaN", b"1e400", b'"0.5"', b"[1]", b"[" * 200_000)),
+    *(("csv", b"a,%s,,,,,,,,,,,10,1\r\n" % score) for score in (b"7.5", b"-3", b"nan", b"inf")),
+]
+
+
+@pytest.mark.parametrize("threshold", [None, 0.8])
+@pytest.mark.parametrize("suffix, line", BAD_ROWS, ids=range(len(BAD_ROWS)))
+def test_a_row_that_no_picture_has_is_refused_by_its_place_and_left_alone(suffix, line, threshold, tmp_path):
+    path = tmp_path / f"out.{suffix}"
+    written(path, [found("0")])
+    begin = path.stat().st_size
+    with path.open("ab") as file:
+        file.write(line)
+    before = path.read_bytes()
+    with pytest.raises(ResultsError, match=rf"out.{suffix}: what is behind byte {begin} is no row: (score: )?got "):
+        written(path, [found("a")], threshold=threshold, resume=True)
+    assert path.read_bytes() == before
+
+
+@needs_pyarrow
+@pytest.mark.parametrize("changes", [{"score": 7.5}, {"score": float("nan")}, {"mean": -1.0}, {"label": "other"}])
+def test_a_row_of_parquet_that_no_picture_has_is_refused(changes, tmp_path):
+    path = tmp_path / "out.parquet"
+    written(path, [found("a")])
+    write_parquet(path, [row("a")._replace(**changes)])
+    before = path.read_bytes()
+    with pytest.raises(ResultsError, match=rf"out.parquet: is not of open-nsfw score: {next(iter(changes))}: got"):
+        written(path, [found("a")], resume=True)
+    assert path.read_bytes() == before
+
+
+@needs_pyarrow
+def test_parquet_of_something_else_is_refused(tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+
+    path = tmp_path / "out.parquet"
+    written(path, [found("a")])
+    pyarrow.parquet.write_table(pyarrow.table({"file": ["a"], "score": [0.5]}), path)
+    with pytest.raises(ResultsError, match="is not of open-nsfw score: got the columns file, score, expected file, sc"):
+        written(path, [found("a")], resume=True)
+    path.write_bytes(b"no parquet at all")
+    with pytest.raises(ResultsError, match="out.parquet: is not of open-nsfw score: "):
+        written(path, [found("a")], resume=True)
+
+
+NOTE = {"file": "a.pdf", "size": 10, "modified_ns": 1, "kind": "pdf"}
+NO_NOTES = {
+    "file": [None, 3, ["a"]],
+    "size": [-1, 1.5, "1", [1], {}, True, float("nan")],
+    "modified_ns": [1.5, "1", [1], 2**63],
+    "kind": [None, "", 3, ["x"], {}],
+}
+NO_LINES = [json.dumps({**NOTE, name: value}).encode() for name, values in NO_NOTES.items() for value in values]
+NO_LINES += [b"[]", b"3", b"null", b'"abc"', b"{}", b"no JSON", b"\xff", b"[" * 200_000, b"9" * 5000]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("line", NO_LINES, ids=range(len(NO_LINES)))
+def test_a_line_beside_the_rows_that_is_something_else_is_refused(line, place, tmp_path):
+    path, beside = tmp_path / "out.csv", tmp_path / "out.csv.run"
+    written(path, [found("a")])
+    lines = [beside.read_bytes(), json.dumps(NOTE).encode() + b"\n"]
+    lines[place] = line + b"\n"
+    beside.write_bytes(b"".join(lines))
+    before = path.read_bytes()
+    with pytest.raises(ResultsError, match=r"out.csv.run: is not of open-nsfw score"):
+        written(path, [found("a")], resume=True)
+    assert beside.read_bytes() == b"".join(lines) and path.read_bytes() == before
+
+
+@pytest.mark.parametrize("settings", [None, 3, "abc", ["weights"]])
+def test_settings_that_are_none_are_refused(settings, tmp_path):
+    path = tmp_path / "out.csv"
+    written(path, [found("a")])
+    (tmp_path / "out.csv.run").write_text(json.dumps({"settings": settings}) + "\n")
+    with pytest.raises(ResultsError, match=r"is not of open-nsfw score: settings: got .*, expected an object"):
+        written(path, [found("a")], resume=True)
 
 
 @pytest.mark.parametrize("content", [b"[]\n", b'{"a": 1}\n', b"3\n"])
