@@ -569,6 +569,8 @@ def __dir__() -> list[str]:
 
 
 if __name__ == "__main__":
+    from nsfw_command.__main__ import open_standard_streams
     from nsfw_command.main import main
 
+    open_standard_streams()
     sys.exit(main(["score", *sys.argv[1:]]))

@@ -19,8 +19,8 @@ from nsfw_model import ModelFileError
 from nsfw_model.outputs import OutputError
 from theano_cpu import TheanoEnvironmentError
 
-#: What a device says that takes no more.
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+#: What a device says that takes no more, or nothing at all.
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 
 SUBCOMMANDS = (score, explain, inverse, evolve, serve, playground, convert, info, warm_up)
 

@@ -72,6 +72,41 @@ def test_a_number_of_nothing_is_refused(command, option, capsys):
     assert re.search(f"argument {option}: .*'?0'?", capsys.readouterr().err)
 
 
+CLOSED = "open-nsfw: error: standard output cannot be written: Bad file descriptor\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell that closes streams")
+@pytest.mark.parametrize(
+    "command, code, out, err",
+    [
+        (f"score {ROCKET} <&-", 0, f"0.000463  {ROCKET}\n", ""),
+        (f"score {ROCKET} 2>&-", 0, f"0.000463  {ROCKET}\n", ""),
+        (f"score {ROCKET} >&-", 74, "", CLOSED),
+        (f"score {ROCKET} --out rows.jsonl --quiet >&-", 0, "", ""),
+        (f"score {ROCKET} --out rows.jsonl >&- 2>&-", 0, "", ""),
+        ("score none.jpg --jsonl 2>&-", 1, '{"file": "none.jpg", "score": null, "error": "no such file"}\n', ""),
+        ("score none.jpg --out no/rows.csv 2>&-", 74, "", ""),
+        ("score - <&-", 1, "   ERROR  -: is empty\n", ""),
+        ("score --files-from - <&-", 0, "", "open-nsfw: 0 scored\n"),
+        ("info >&-", 74, "", CLOSED),
+    ],
+)
+def test_streams_that_are_closed_cost_no_score(command, code, out, err, tmp_path):
+    process = subprocess.run(
+        f"{sys.executable} -m nsfw_command {command}",
+        shell=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=300,
+    )
+    assert (process.returncode, process.stdout, process.stderr) == (code, out, err)
+    if "--out rows" in command:
+        assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 1
+        assert len((tmp_path / "rows.jsonl.run").read_text().splitlines()) == 1
+
+
 def test_help_names_every_subcommand(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
