@@ -121,6 +121,30 @@ for what, name in NAMES.items():
         outcome = "exit code 1, 2 rows, the name is as it was"
         ATTACKS.append(Attack("names", f"{what}, in {layout}", _program(name, layout), outcome, None))
 
+
+def _rows_of_two(extension):
+    """Two files of one size and time, of which one is called as the other is written."""
+
+    def carry_out(folder):
+        (folder / "pictures").mkdir()
+        names = {rb"\udcff.jpg": ROCKET, b"\xff.jpg": ROCKET.with_name("coffee.jpg")}
+        for name, picture in names.items():
+            path = os.path.join(b"pictures", name)
+            with open(path, "wb") as file:
+                file.write(picture.read_bytes().ljust(1 << 20, b"\0"))
+            os.utime(path, (10**9, 10**9))
+        command("pictures", "--out", f"rows.{extension}")
+        _, out, _ = command("pictures", "--out", f"rows.{extension}", "--resume", "--json")
+        scores = {row["file"]: round(row["score"], 4) for row in json.loads(out)}
+        return [scores[os.path.join("pictures", os.fsdecode(name))] for name in names]
+
+    return carry_out
+
+
+for extension in "csv", "jsonl":
+    what = f"a name that another is written as, in {extension}"
+    ATTACKS.append(Attack("names", what, _rows_of_two(extension), r"\[0\.0005, 0\.0129\]", None))
+
 # Names that are given, and what is no file
 
 

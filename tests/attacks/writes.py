@@ -6,6 +6,7 @@ import io
 import os
 import re
 import resource
+import shutil
 import sys
 
 import numpy as np
@@ -108,7 +109,7 @@ def _failing(name, function, number):
             class Failing(io.FileIO):
                 write = fail
 
-            outputs.open = lambda path, mode: Failing(path, mode) if "x" in mode else plain(path, mode)
+            outputs.open = lambda path, mode, **options: (Failing if "x" in mode else plain)(path, mode, **options)
         else:
             setattr(os, function, fail)
         return _tried(path, WRITERS[name])
@@ -190,6 +191,54 @@ for name, what in {"rows.csv": LAID, "rows.csv.run": LAID | A_LINK}.items():
     for kind, (lay, told) in what.items():
         refused = rf"exit code 2, precious True: .*{re.escape(name)}: {told}"
         ATTACKS.append(Attack("outputs", f"{name}: {kind} lies there", _laid(name, lay), refused, None))
+
+
+# What is read is to be written
+
+
+def _source(name, *arguments):
+    def carry_out(folder):
+        shutil.copy(ROCKET, folder / name)
+        (folder / "link.png").symlink_to(name)
+        before = (folder / name).read_bytes()
+        said = io.StringIO()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+            code = main([*arguments, "--force"])
+        return f"exit code {code}, whole {(folder / name).read_bytes() == before}: {said.getvalue()}"
+
+    return carry_out
+
+
+for name, arguments in {
+    "rows.csv": ["score", "rows.csv", "--out", "rows.csv"],
+    "list.csv": ["score", "--files-from", "list.csv", "--out", "list.csv"],
+    "page.html": ["score", "link.png", "--report", "page.html"],
+    "a.png": ["explain", "a.png", "--out", "."],
+    "b.png": ["explain", "link.png", "--out", "b.png"],
+    "c.png": ["inverse", "link.png", "--target", "0.5", "--out", "c.png"],
+    "d.pkl": ["convert", "link.png", "-o", "d.pkl"],
+    "best.png": ["evolve", "--target", "link.png", "--out", "."],
+}.items():
+    kept = "exit code [12], whole True: .*is read, too; expected another file to be written"
+    ATTACKS.append(Attack("outputs", f"{' '.join(arguments)} --force", _source(name, *arguments), kept, None))
+
+
+def _refused(*arguments):
+    def carry_out(folder):
+        (folder / "a.pkl").write_bytes(b"garbage")
+        codes = []
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            codes.append(main(["score", ROCKET, "--out", "rows.csv"]))
+            before = (folder / "rows.csv").read_bytes()
+            codes.append(main(["score", ROCKET, "--out", "rows.csv", "--force", *arguments]))
+        return f"exit codes {codes}, the rows are there {(folder / 'rows.csv').read_bytes() == before}"
+
+    return carry_out
+
+
+for arguments in ["--nsfw-pkl", "a.pkl"], ["--cluster", "tcp://127.0.0.1:1"]:
+    kept = r"exit codes \[0, 2\], the rows are there True"
+    ATTACKS.append(Attack("outputs", f"rows, --force {' '.join(arguments)}", _refused(*arguments), kept, None))
 
 
 def _beside_a_painting(folder):
