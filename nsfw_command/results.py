@@ -110,10 +110,10 @@ class Results:
             check_pyarrow()
         with contextlib.ExitStack() as stack, self._explained():
             self._refuse_what_is_no_file()
-            self._refuse_to_overwrite()
             self._run = stack.enter_context(open(self._run_path, "a+b", buffering=0))
             _lock(self._run, self._run_path, self.path)
             stack.callback(self._remove_empty_run)
+            self._refuse_to_overwrite()  # now that no other run can make what is not there yet
             if self.resume and self._read_run():
                 self._bring_back()
                 self._open(stack)

@@ -388,6 +388,8 @@ def _picture(found: Found) -> Any:
 
 def _inspection(file: str) -> str:
     """What an inspection finds in a picture or the first frame of an animation; films have no such frame."""
+    if file == STANDARD_INPUT:  # which a list may name; it is read only once
+        return NOT_INSPECTED
     from nsfw_experiments.inverse import inspect
 
     try:

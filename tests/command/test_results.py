@@ -291,6 +291,21 @@ def test_two_runs_do_not_write_to_one_file(tmp_path):
 
 
 @posix
+def test_what_another_run_has_made_meanwhile_is_not_replaced_unasked(tmp_path, monkeypatch):
+    path, plain = tmp_path / "out.csv", results_module._lock
+
+    def lock(*arguments):
+        monkeypatch.setattr(results_module, "_lock", plain)
+        written(path, [found("a")])
+        plain(*arguments)
+
+    monkeypatch.setattr(results_module, "_lock", lock)
+    with pytest.raises(ResultsError, match=r"out.csv: exists; --resume goes on"):
+        written(path, [found("b")])
+    assert stored(path) == [("a", 0.25)]
+
+
+@posix
 @SUFFIXES
 def test_two_runs_do_not_write_to_one_file_of_two_names(suffix, tmp_path):
     path, link = tmp_path / f"b.{suffix}", tmp_path / f"a.{suffix}"

@@ -673,6 +673,15 @@ def test_of_an_animation_the_first_frame_is_inspected_and_a_film_is_not(tmp_path
     assert score._inspection(str(tmp_path / "film.mp4")) == "not inspected"
 
 
+def test_standard_input_that_a_list_names_is_not_inspected_whatever_has_its_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROCKET, "-")
+    Path("list").write_text("-\n")
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(Path(ROCKET).read_bytes())))
+    assert main(["score", "--files-from", "list", "--inspect", "--jsonl", "--quiet"]) == 0
+    assert json.loads(capsys.readouterr().out)["inspection"] == "not inspected"
+
+
 @pytest.mark.parametrize("extension", ["csv", "jsonl", "parquet"])
 def test_an_inspected_run_goes_on_only_as_such(extension, tmp_path, capsys):
     if extension == "parquet":
