@@ -30,7 +30,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from math import nan
 from pathlib import Path
@@ -40,7 +40,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from nsfw_model.checks import check_whole
+from nsfw_model.checks import MAX_NUMBER, MAX_THREADS, above_zero, check_whole
+from nsfw_model.picture import picture_name
 from nsfw_model.preprocess import CHANNEL_MEANS as cmean
 from nsfw_model.preprocess import (
     Picture,
@@ -140,7 +141,7 @@ def nsfw_score(
     True
     """
     if frames not in ("first", "max", "mean"):
-        raise ValueError(f"frames: got {frames!r}, expected 'first', 'max' or 'mean'")
+        raise ValueError(f"frames: got {frames!r:.100}, expected 'first', 'max' or 'mean'")
     if frames != "first":
         scores = frame_scores(img, None, nsfw_pkl_path, deploy_prototxt_path, precision=precision, resist=resist)
         return summary(list(scores), frames)
@@ -203,8 +204,8 @@ def frame_scores(
     >>> [(seconds, round(score, 2)) for seconds, score in frame_scores("img/coffee.jpg")]
     [(0.0, 0.01)]
     """
-    check_whole("batch_size", batch_size, least=1)
-    _check_every(every)
+    check_whole("batch_size", batch_size, least=1, most=MAX_NUMBER)
+    every = _checked_every(every)
     way = _way_of(get_scorer(nsfw_pkl_path, deploy_prototxt_path, precision), resist)
     return _frame_scores(read_frames(img, every), way, batch_size)
 
@@ -290,16 +291,16 @@ def nsfw_scores(
             f"images: got a single picture ({type(images).__name__}), expected several: "
             "put it into a list, or call nsfw_score"
         )
-    check_whole("batch_size", batch_size, least=1)
+    check_whole("batch_size", batch_size, least=1, most=MAX_NUMBER)
     if on_error not in ("raise", "return", "nan"):
-        raise ValueError(f"on_error: got {on_error!r}, expected 'raise', 'return' or 'nan'")
+        raise ValueError(f"on_error: got {on_error!r:.100}, expected 'raise', 'return' or 'nan'")
     if frames not in ("first", "max", "mean", "all"):
-        raise ValueError(f"frames: got {frames!r}, expected 'first', 'max', 'mean' or 'all'")
+        raise ValueError(f"frames: got {frames!r:.100}, expected 'first', 'max', 'mean' or 'all'")
     if workers is not None:
-        check_whole("workers", workers, least=1)
-    _check_every(every)
-    if seconds is not None and not 0 < seconds <= TIMEOUT_MAX:
-        raise ValueError(f"seconds: got {seconds!r}, expected a number above 0 and at most {TIMEOUT_MAX:g}")
+        check_whole("workers", workers, least=1, most=MAX_THREADS)
+    every = _checked_every(every)
+    if seconds is not None:
+        seconds = above_zero("seconds", seconds, most=TIMEOUT_MAX)
     files = nsfw_pkl_path, deploy_prototxt_path, precision
     if client is not None:
         ways = dict(batch_size=batch_size, seconds=seconds, frames=frames, every=every, resist=resist)
@@ -316,9 +317,8 @@ def nsfw_scores(
     return _with_errors(_summaries(results, frames), on_error)
 
 
-def _check_every(every: float | None) -> None:
-    if every is not None and not 0 < every < float("inf"):
-        raise ValueError(f"every: got {every!r}, expected seconds, above 0")
+def _checked_every(every: float | None) -> float | None:
+    return None if every is None else above_zero("every", every, what="seconds,")
 
 
 def _is_single_picture(images: object) -> bool:
@@ -495,16 +495,17 @@ def model_files(
         weights = [Path(folder, "nsfw.pkl")]
         architecture.insert(0, Path(folder, "nsfw_model", "deploy.prototxt"))
     return (
-        _first_file([nsfw_pkl_path] if nsfw_pkl_path else weights),
-        _first_file([deploy_prototxt_path] if deploy_prototxt_path else architecture),
+        _first_file(weights if nsfw_pkl_path is None else [nsfw_pkl_path]),
+        _first_file(architecture if deploy_prototxt_path is None else [deploy_prototxt_path]),
     )
 
 
 def _first_file(candidates: list[Any]) -> Path:
     for candidate in map(Path, candidates):
-        if candidate.is_file():
-            return candidate.resolve()
-    raise FileNotFoundError(f"no such file: {' or '.join(map(str, candidates))}")
+        with suppress(OSError):  # of a name that is too long, or in a folder that may not be looked into
+            if candidate.is_file():
+                return candidate.resolve()
+    raise FileNotFoundError(f"no such file: {' or '.join(map(picture_name, candidates))}")
 
 
 def nsfw_score_fn(img: np.ndarray) -> np.ndarray:
@@ -523,7 +524,7 @@ def nsfw_score_fn(img: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        If `img` is of another shape, or holds a value that is masked, not finite or no real number.
+        If `img` is of another shape, of no pictures, or holds a value that is masked, not finite or no real number.
     FileNotFoundError, nsfw_model.ModelFileError
         As `nsfw_score`.
 
@@ -533,7 +534,10 @@ def nsfw_score_fn(img: np.ndarray) -> np.ndarray:
     >>> print(f"{nsfw_score_fn(crop(make_jpg(picture))):.4f}")
     0.0129
     """
-    return get_scorer().scores(img)[0, ...]
+    scores = get_scorer().scores(img)
+    if not len(scores):
+        raise ValueError("img: got no picture, expected at least one")
+    return scores[0, ...]
 
 
 # The original's network, built by `__getattr__`.

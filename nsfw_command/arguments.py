@@ -10,6 +10,8 @@ from pathlib import Path
 from threading import TIMEOUT_MAX
 from typing import TypeVar
 
+from nsfw_model.checks import MAX_NUMBER, MAX_PROCESSES, MAX_THREADS
+
 Value = TypeVar("Value")
 
 
@@ -17,12 +19,14 @@ Value = TypeVar("Value")
 NOT_WRITTEN = 74
 
 
-def positive(text: str) -> int:
+def positive(text: str, most: int = MAX_NUMBER) -> int:
     """Read a whole number of at least 1.
 
     Parameters
     ----------
     text : str
+    most : int
+        The largest number.
 
     Returns
     -------
@@ -42,9 +46,132 @@ def positive(text: str) -> int:
         value = int(text)
     except ValueError:
         value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    if not 1 <= value <= most:
+        above = f" and at most {most}" if value > most else ""
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1{above}, got {text!r:.100}")
     return value
+
+
+def threads(text: str) -> int:
+    """Read a number of threads.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If it is no whole number of at least 1, or more than `nsfw_model.checks.MAX_THREADS`.
+
+    Examples
+    --------
+    >>> threads("8")
+    8
+    """
+    return positive(text, MAX_THREADS)
+
+
+def processes(text: str) -> int:
+    """Read a number of processes.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If it is no whole number of at least 1, or more than `nsfw_model.checks.MAX_PROCESSES`.
+
+    Examples
+    --------
+    >>> processes("8")
+    8
+    """
+    return positive(text, MAX_PROCESSES)
+
+
+def port(text: str) -> int:
+    """Read the number of a port.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If it is no whole number from 1 to 65,535.
+
+    Examples
+    --------
+    >>> port("8000")
+    8000
+    """
+    return positive(text, 65535)
+
+
+def nonempty(text: str) -> str:
+    """Read a name, such as of a file or an address; nothing is none.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If it is empty.
+
+    Examples
+    --------
+    >>> nonempty("nsfw.pkl")
+    'nsfw.pkl'
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("expected a name, got ''")
+    return text
+
+
+def file_path(text: str) -> Path:
+    """Read the name of a file or folder. An empty one would be the working directory.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If it is empty.
+
+    Examples
+    --------
+    >>> file_path("out/a.png")
+    PosixPath('out/a.png')
+    """
+    return Path(nonempty(text))
 
 
 def number(text: str) -> float:
@@ -74,7 +201,7 @@ def number(text: str) -> float:
     except ValueError:
         value = math.nan
     if math.isnan(value):
-        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number, got {text!r:.100}")
     return value
 
 
@@ -101,7 +228,7 @@ def probability(text: str) -> float:
     """
     value = number(text)
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r:.100}")
     return value
 
 
@@ -129,7 +256,7 @@ def seconds(text: str) -> float | None:
     """
     value = number(text)
     if value <= 0:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, or inf, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number above 0, or inf, got {text!r:.100}")
     return None if value > TIMEOUT_MAX else value
 
 

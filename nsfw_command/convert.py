@@ -7,7 +7,7 @@ import warnings
 from argparse import Namespace, _SubParsersAction
 from pathlib import Path
 
-from nsfw_command.arguments import NOT_WRITTEN, also_read
+from nsfw_command.arguments import NOT_WRITTEN, also_read, nonempty
 from nsfw_command.terminal import complain, printable
 
 
@@ -27,13 +27,14 @@ def add_parser(subparsers: _SubParsersAction) -> None:
         f"{NOT_WRITTEN} a file could not be written, and none was",
     )
     parser.add_argument("caffemodel", metavar="MODEL.caffemodel", help="Caffe's binary file of weights")
-    parser.add_argument("-o", "--output", default="nsfw.pkl", metavar="FILE", help="default: nsfw.pkl")
+    parser.add_argument("-o", "--output", type=nonempty, default="nsfw.pkl", metavar="FILE", help="default: nsfw.pkl")
     network = parser.add_mutually_exclusive_group()
     network.add_argument(
-        "--prototxt", metavar="FILE", help="also write the network for inference, as in deploy.prototxt"
+        "--prototxt", type=nonempty, metavar="FILE", help="also write the network for inference, as in deploy.prototxt"
     )
     network.add_argument(
         "--deploy",
+        type=nonempty,
         metavar="FILE",
         help="a deploy.prototxt that is there already: weights of layers that it does not have are left out",
     )

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsfw_command.arguments import NOT_WRITTEN, also_read, number, positive
+from nsfw_command.arguments import NOT_WRITTEN, also_read, file_path, nonempty, number, positive, processes
 from nsfw_command.terminal import complain, printable
 from nsfw_experiments.evolution.primitives import CANVAS, PRIMITIVES
 from nsfw_experiments.evolution.settings import (
@@ -48,10 +48,10 @@ def add_parser(subparsers: Any) -> None:
         "is like another picture. DIR gets best.png, best.svg, an animation, generations/*.png and "
         "checkpoint.json. Ctrl-C ends the run and keeps the best so far.",
         epilog=f"exit code: 0 done, {WORKER_LOST} a worker process died (--resume goes on), {REFUSED} refused before"
-        f" anything was computed, {NOT_WRITTEN} a file could not be written, {INTERRUPTED} interrupted",
+        f" anything was computed, {NOT_WRITTEN} a file could not be written, {INTERRUPTED} interrupted by any signal",
     )
     add = parser.add_argument
-    add("--out", required=True, type=Path, metavar="DIR", help="folder for all that is made")
+    add("--out", required=True, type=file_path, metavar="DIR", help="folder for all that is made")
     add("--shapes", choices=tuple(PRIMITIVES), help=f"default: {SHAPES}")
     add("--corners", type=positive, metavar="N", help="corners of polygons (default: 4)")
     counts = ", ".join(f"{name} {make().default_count}" for name, make in PRIMITIVES.items())
@@ -68,8 +68,10 @@ def add_parser(subparsers: Any) -> None:
     add("--every", type=positive, default=10, metavar="N", help="generations between two PNGs (default: 10)")
     add("--animation", choices=("gif", "webp"), default="gif", help="format of the animation (default: gif)")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--processes", type=positive, metavar="N", help="spread the work over N processes")
-    where.add_argument("--cluster", metavar="ADDRESS", help="spread it over a Dask cluster: its scheduler")
+    where.add_argument("--processes", type=processes, metavar="N", help="spread the work over N processes")
+    where.add_argument(
+        "--cluster", type=nonempty, metavar="ADDRESS", help="spread it over a Dask cluster: its scheduler"
+    )
     beginning = parser.add_mutually_exclusive_group()
     beginning.add_argument("--resume", action="store_true", help="go on from the checkpoint in DIR")
     beginning.add_argument("--force", action="store_true", help="replace what an earlier run left in DIR")

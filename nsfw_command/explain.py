@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsfw_command.arguments import NOT_WRITTEN, also_read, unwritable
+from nsfw_command.arguments import NOT_WRITTEN, also_read, file_path, nonempty, unwritable
 from nsfw_command.terminal import complain, printable
 
 if TYPE_CHECKING:
@@ -51,15 +51,17 @@ def add_parser(subparsers) -> None:
     parser.add_argument(
         "--out",
         required=True,
-        type=Path,
+        type=file_path,
         metavar="FILE|FOLDER",
         help=f"of one picture a file, {', '.join(EXTENSIONS)}; of several an existing folder, in which each is a .png,"
         " or a .gif where the picture has several frames",
     )
     parser.add_argument("--method", choices=METHODS, default=METHODS[0], help=f"default: {METHODS[0]}")
     parser.add_argument("--layer", metavar="NAME", help="of grad-cam: a layer of the network (default: the last)")
-    parser.add_argument("--nsfw-pkl", metavar="FILE", help="weights (default: those installed; see open-nsfw info)")
-    parser.add_argument("--prototxt", metavar="FILE", help="architecture (default: that installed)")
+    parser.add_argument(
+        "--nsfw-pkl", type=nonempty, metavar="FILE", help="weights (default: those installed; see open-nsfw info)"
+    )
+    parser.add_argument("--prototxt", type=nonempty, metavar="FILE", help="architecture (default: that installed)")
     parser.add_argument("--force", action="store_true", help="overwrite existing files")
     parser.set_defaults(run=run)
 

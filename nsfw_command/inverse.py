@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
-from nsfw_command.arguments import NOT_WRITTEN, also_read, checked, positive, unwritable
+from nsfw_command.arguments import NOT_WRITTEN, also_read, checked, file_path, positive, unwritable
 from nsfw_command.terminal import complain, printable
 from nsfw_experiments.inverse.target import CLASSIC, FAMILIES, check_robust, check_target, check_tolerance
 from nsfw_model.checks import check_whole
@@ -32,7 +31,7 @@ def add_parser(subparsers) -> None:
         epilog=f"exit code: 0 target reached, {FAILED} the picture could not be read or written,"
         f" {REFUSED} wrong arguments, {NOT_REACHED} target not reached (the closest result is written, if any came"
         " closer),"
-        f" {NOT_WRITTEN} it could not be written, {INTERRUPTED} interrupted before the target was reached"
+        f" {NOT_WRITTEN} it could not be written, {INTERRUPTED} interrupted by any signal before the target was reached"
         " (an existing file stays)",
     )
     parser.add_argument("picture", metavar="PICTURE")
@@ -42,7 +41,7 @@ def add_parser(subparsers) -> None:
     parser.add_argument(
         "--out",
         required=True,
-        type=Path,
+        type=file_path,
         metavar="FILE",
         help=f"result, one of {', '.join(LOSSLESS)}; with --robust also .jpg",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import os
 import signal
 import sys
 import threading
@@ -17,8 +18,13 @@ from nsfw_command.arguments import NOT_WRITTEN
 from nsfw_command.terminal import complain, printable
 from nsfw_model import ModelFileError
 from nsfw_model.outputs import OutputError
+from nsfw_model.picture import shortened
 from theano_cpu import TheanoEnvironmentError
 
+#: How much of a message about wrong arguments is shown, in characters.
+LONGEST_MESSAGE = 1000
+#: What the system says of names that lead nowhere.
+_NAME_ERRORS = {errno.ENAMETOOLONG, errno.EACCES, errno.ELOOP, errno.ENOTDIR}
 #: What a device says that takes no more, or nothing at all.
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 
@@ -42,7 +48,7 @@ class _Parser(argparse.ArgumentParser):
     """One whose errors quote what was given as it can be shown. Those of subcommands are of this kind, too."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(printable(message))
+        super().error(shortened(printable(message), LONGEST_MESSAGE))
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -77,7 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         The exit code: 0 for success, 1 if something could not be done, 2 for wrong arguments, 74 if a file could
-        not be written, 128 and the signal's number if one ended it (130 for Ctrl-C); subcommands may define more.
+        not be written, 128 and the signal's number if one ended it (130 for Ctrl-C); subcommands may define more. Those
+        that keep what they have got so far, evolve and inverse, give 130 for every signal.
 
     Raises
     ------
@@ -139,6 +146,9 @@ def _run(args: argparse.Namespace) -> int:
         sys.stderr.close()
         return 1
     except OSError as error:
+        if error.filename is not None and error.errno in _NAME_ERRORS:
+            complain(f"error: {shortened(os.fsdecode(error.filename))}: {error.strerror}")
+            return 2
         if error.filename is not None or error.errno not in _DISK_ERRORS:
             raise
         # Files that are written raise OutputError

@@ -12,7 +12,17 @@ from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import Any
 
-from nsfw_command.arguments import NOT_WRITTEN, also_read, positive, probability, seconds, unwritable
+from nsfw_command.arguments import (
+    NOT_WRITTEN,
+    also_read,
+    file_path,
+    nonempty,
+    positive,
+    probability,
+    seconds,
+    threads,
+    unwritable,
+)
 from nsfw_command.found import STANDARD_INPUT, Found, find_files, read_names
 from nsfw_command.layouts import csv_lines, json_lines, jsonl_lines, table_lines
 from nsfw_command.report import Report, is_page
@@ -54,6 +64,7 @@ def add_parser(subparsers: _SubParsersAction) -> None:
     )
     parser.add_argument(
         "--files-from",
+        type=nonempty,
         metavar="FILE",
         help="also those in this list, one a line or zero bytes between them; - is stdin",
     )
@@ -89,7 +100,7 @@ def _add_outputs(group: Any) -> None:
     group.add_argument(
         "--out",
         metavar="FILE",
-        type=Path,
+        type=file_path,
         help=f"keep all rows in a file ({', '.join(FORMATS)}), as they are made; nothing is printed then unless a "
         "layout, --only, --sort or --top is given",
     )
@@ -97,7 +108,9 @@ def _add_outputs(group: Any) -> None:
     beginning.add_argument("--resume", action="store_true", help="go on with --out: only what is new or has changed")
     beginning.add_argument("--force", action="store_true", help="replace --out and --report")
     group.add_argument("--retry", action="store_true", help="with --resume, score again what failed")
-    group.add_argument("--report", metavar="FILE.html", type=Path, help="make a page with thumbnails to look through")
+    group.add_argument(
+        "--report", metavar="FILE.html", type=file_path, help="make a page with thumbnails to look through"
+    )
 
 
 def _add_scoring(group: Any) -> None:
@@ -109,8 +122,8 @@ def _add_scoring(group: Any) -> None:
     )
     group.add_argument("--every", type=seconds, metavar="S", help="seconds from one frame to the next")
     group.add_argument("--batch-size", type=positive, default=8, metavar="N", help="pictures at once (default: 8)")
-    group.add_argument("--workers", type=positive, metavar="N", help="pictures decoded at once (default: all cores)")
-    group.add_argument("--cluster", metavar="ADDRESS", help="score on a Dask cluster: its scheduler")
+    group.add_argument("--workers", type=threads, metavar="N", help="pictures decoded at once (default: all cores)")
+    group.add_argument("--cluster", type=nonempty, metavar="ADDRESS", help="score on a Dask cluster: its scheduler")
     group.add_argument(
         "--seconds",
         type=seconds,
@@ -118,8 +131,10 @@ def _add_scoring(group: Any) -> None:
         metavar="S",
         help="time for a picture to be read and decoded; what takes longer is an error (default: 60; inf: no limit)",
     )
-    group.add_argument("--nsfw-pkl", metavar="FILE", help="weights (default: those installed; see open-nsfw info)")
-    group.add_argument("--prototxt", metavar="FILE", help="architecture (default: that installed)")
+    group.add_argument(
+        "--nsfw-pkl", type=nonempty, metavar="FILE", help="weights (default: those installed; see open-nsfw info)"
+    )
+    group.add_argument("--prototxt", type=nonempty, metavar="FILE", help="architecture (default: that installed)")
     group.add_argument(
         "--inspect",
         action="store_true",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from dataclasses import fields
 
-from nsfw_command.arguments import number, positive
+from nsfw_command.arguments import number, port, processes
 from nsfw_command.terminal import complain
 
 HOST, PORT = "127.0.0.1", 8000
@@ -29,10 +29,10 @@ def add_parser(subparsers) -> None:
         epilog=f"exit code: {DONE} ended as it was told, {REFUSED} it cannot be started",
     )
     parser.add_argument("--host", default=HOST, metavar="ADDRESS", help=f"where to listen (default: {HOST})")
-    parser.add_argument("--port", type=positive, default=PORT, metavar="N", help=f"default: {PORT}")
+    parser.add_argument("--port", type=port, default=PORT, metavar="N", help=f"default: {PORT}")
     parser.add_argument(
         "--workers",
-        type=positive,
+        type=processes,
         default=1,
         metavar="N",
         help="processes, each with a network of its own (default: 1)",
@@ -75,6 +75,10 @@ def run(args: Namespace) -> int:
 
     if not args.host.strip():  # it would be every address that this machine has
         args.refuse("--host: got nothing, expected an address")
+    try:
+        args.host.encode("idna")
+    except UnicodeError as error:  # of what no name of a host can be
+        args.refuse(f"--host: got {args.host!r:.100}, expected an address: {error}")
     told = {each.name: getattr(args, each.name) for each in fields(Limits)}
     try:
         limits = Limits.from_environment(**{name: value for name, value in told.items() if value is not None})
@@ -88,8 +92,6 @@ def run(args: Namespace) -> int:
         return REFUSED
     try:
         workers.run(args.host, args.port, args.workers, limits, args.json_logs, args.log_level)
-    except UnicodeError as error:  # of what no name of a host can be
-        args.refuse(f"--host: got {args.host!r}, expected an address: {error}")
     except SystemExit as ended:  # uvicorn has told why, such as a port that is taken
         return REFUSED if ended.code else DONE
     except KeyboardInterrupt:  # which uvicorn raises again when all is answered

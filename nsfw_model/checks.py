@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from math import inf, nan
 from numbers import Integral
 from typing import Any
 
 import numpy as np
+
+#: The most threads and processes that can be asked for: several times what the largest machines have cores.
+MAX_THREADS, MAX_PROCESSES = 4096, 1024
+#: The largest of other whole numbers, such as of pictures at once.
+MAX_NUMBER = 2**31 - 1
 
 
 def check_whole(name: str, number: int, least: int, most: int | None = None) -> None:
@@ -35,6 +42,45 @@ def check_whole(name: str, number: int, least: int, most: int | None = None) -> 
     if not whole or number < least or (most is not None and number > most):
         above = "" if most is None else f" and at most {most}"
         raise ValueError(f"{name}: got {number!r:.100}, expected a whole number of at least {least}{above}")
+
+
+def above_zero(name: str, number: Any, most: float = inf, what: str = "a number") -> float:
+    """Give what stands for a number above 0 as a float, such as NumPy's numbers and fractions; no text does.
+
+    Parameters
+    ----------
+    name : str
+        Of the parameter, for the message.
+    number : object
+    most : float
+        Infinity is refused in any case.
+    what : str
+        Is expected, for the message.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If it is none, or more than `most`.
+
+    Examples
+    --------
+    >>> above_zero("seconds", np.float32(0.5), most=60)
+    0.5
+    >>> above_zero("seconds", "8", most=60)
+    Traceback (most recent call last):
+    ValueError: seconds: got '8', expected a number above 0 and at most 60
+    """
+    value = nan
+    with suppress(TypeError, ValueError, OverflowError):
+        value = nan if isinstance(number, (str, bytes, bytearray)) else float(number)
+    if not 0 < value <= most or value == inf:
+        at_most = "" if most == inf else f" and at most {most:g}"
+        raise ValueError(f"{name}: got {number!r:.100}, expected {what} above 0{at_most}")
+    return value
 
 
 def not_finite(values: np.ndarray) -> str | None:

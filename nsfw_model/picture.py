@@ -242,12 +242,12 @@ def picture_name(img: Picture) -> str:
     ('./a.jpg', '<3 bytes>')
     """
     if isinstance(img, (str, os.PathLike)):
-        return _shortened(_file_name(img)) or "the empty name"
+        return shortened(_file_name(img)) or "the empty name"
     if isinstance(img, (bytes, bytearray)):
         return f"<{len(img)} bytes>"
     if isinstance(img, np.ndarray):
-        return f"<array {img.dtype} {img.shape}>"
-    return _shortened(_file_name(img)) or f"<{type(img).__name__}>"
+        return f"<array {shortened(str(img.dtype))} {img.shape}>"
+    return shortened(_file_name(img)) or f"<{type(img).__name__}>"
 
 
 def _file_name(img: object) -> str:
@@ -258,8 +258,25 @@ def _file_name(img: object) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= SHOWN_NAME else f"{name[:60]}... ({len(name)} characters)"
+def shortened(text: str, most: int = SHOWN_NAME) -> str:
+    """Give the beginning of what is too long for a message.
+
+    Parameters
+    ----------
+    text : str
+    most : int
+        Characters.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> shortened("a" * 1000)
+    'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa... (1000 characters)'
+    """
+    return text if len(text) <= most else f"{text[: most // 5]}... ({len(text)} characters)"
 
 
 def _hint_at_name(name: str) -> str:

@@ -103,7 +103,7 @@ def read_frames(img: Picture, every: float | None = None) -> Iterator[Frame]:
     [(0.0, (0, 0, 0)), (2.0, (255, 255, 255))]
     """
     if every is not None and not 0 < every < math.inf:
-        raise ValueError(f"every: got {every!r}, expected a finite number of seconds above 0")
+        raise ValueError(f"every: got {every!r:.100}, expected a finite number of seconds above 0")
     check_kind(img)
     return _explained_each(_frames(img, every), picture_name(img))
 

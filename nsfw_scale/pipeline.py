@@ -375,8 +375,9 @@ def _kept_blocks(count: int) -> Iterator[None]:
             _block_bytes_before = Image.core.get_block_size()
             Image.core.set_block_size(BLOCK_BYTES)
         _wanted_blocks.append(count)
-        Image.core.set_blocks_max(max(_wanted_blocks))
     try:
+        with _blocks_lock:
+            Image.core.set_blocks_max(max(_wanted_blocks))
         yield
     finally:
         with _blocks_lock:

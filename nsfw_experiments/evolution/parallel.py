@@ -19,7 +19,7 @@ from multiprocessing.synchronize import Barrier
 from threading import Thread
 from typing import Any
 
-from nsfw_model.checks import check_whole
+from nsfw_model.checks import MAX_PROCESSES, check_whole
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def process_map(processes: int) -> Iterator[Callable]:
     ...     toolbox.register("map", pool_map)
     ...     evolution.run(200)
     """
-    check_whole("processes", processes, least=1)
+    check_whole("processes", processes, least=1, most=MAX_PROCESSES)
     threads = max(1, (os.cpu_count() or 1) // processes)
     context = multiprocessing.get_context("spawn")
     all_there = context.Barrier(processes)

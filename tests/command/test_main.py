@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import open_nsfw
-from nsfw_command.main import main
+from nsfw_command.main import main, make_parser
 
 ROOT = Path(__file__).parents[2]
 ROCKET = str(ROOT / "img" / "rocket.jpg")
@@ -105,6 +105,93 @@ def test_streams_that_are_closed_cost_no_score(command, code, out, err, tmp_path
     if "--out rows" in command:
         assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 1
         assert len((tmp_path / "rows.jsonl.run").read_text().splitlines()) == 1
+
+
+NEEDED = {"evolve": ("--out", "out")}
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "most"),
+    [
+        ("evolve", "--processes", 1024),
+        ("evolve", "--generations", 2**31 - 1),
+        ("score", "--batch-size", 2**31 - 1),
+        ("score", "--workers", 4096),
+        ("serve", "--port", 65535),
+        ("serve", "--workers", 1024),
+    ],
+)
+@pytest.mark.parametrize("times", [1, 10**30])
+def test_a_number_that_is_too_large_is_refused(command, option, most, times, capsys):
+    parse = make_parser().parse_args  # nothing is started, whatever becomes of the number
+    with pytest.raises(SystemExit, match="2"):
+        parse([command, *NEEDED.get(command, ()), option, str(most * times + 1)])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert (
+        f"argument {option}: expected a whole number of at least 1 and at most {most}, got '{most * times + 1}'" in said
+    )
+
+
+@pytest.mark.parametrize("option", ["--batch-size", "--threshold"])
+def test_a_number_of_very_many_digits_is_not_repeated(option, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["score", option, "9" * 5000])
+    assert len(capsys.readouterr().err.splitlines()[-1]) < 300
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("score", option, "", "a.jpg") for option in ("--nsfw-pkl", "--prototxt", "--cluster", "--out", "--report")),
+        ("score", "--files-from", ""),
+        *(("explain", "--out", "a.png", option, "", "a.jpg") for option in ("--nsfw-pkl", "--prototxt")),
+        ("explain", "--out", "", "a.jpg"),
+        ("inverse", "a.jpg", "--target", "1", "--out", ""),
+        ("evolve", "--out", ""),
+        ("evolve", "--out", "a", "--cluster", ""),
+        ("convert", "a.caffemodel", "--output", ""),
+        ("convert", "a.caffemodel", "--prototxt", ""),
+        ("convert", "a.caffemodel", "--deploy", ""),
+    ],
+)
+def test_an_empty_name_is_refused(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    option = arguments[arguments.index("") - 1]
+    assert re.search(f"argument (-o/)?{option}: expected a name, got ''", capsys.readouterr().err)
+    assert not list(tmp_path.iterdir())
+
+
+LONG = "n" * 300
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("score", option, LONG, "img/rocket.jpg") for option in ("--nsfw-pkl", "--prototxt", "--files-from")),
+        *(
+            ("score", option, f"{LONG}{ending}", "img/rocket.jpg")
+            for option, ending in [("--out", ".csv"), ("--report", ".html")]
+        ),
+        ("inverse", "img/rocket.jpg", "--target", "1", "--out", f"{LONG}.png"),
+        ("explain", "img/rocket.jpg", "--out", f"{LONG}.png"),
+        ("evolve", "--out", LONG, "--generations", "1", "--count", "1", "--target", "img/rocket.jpg"),
+        ("convert", LONG),
+    ],
+)
+def test_a_name_that_is_too_long_is_one_line(arguments, capsys):
+    assert main(arguments) in (1, 2, 74)
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("open-nsfw")
+
+
+def test_a_folder_of_the_network_whose_name_is_too_long_is_one_short_line(monkeypatch, capsys):
+    monkeypatch.setenv("OPEN_NSFW_FOLDER", "n" * 5000)
+    for arguments in ("score", "img/rocket.jpg"), ("info",):
+        assert main(arguments) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith("open-nsfw: error: no such file: nnn") and len(line) < 400
 
 
 def test_help_names_every_subcommand(capsys):

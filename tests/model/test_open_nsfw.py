@@ -239,6 +239,16 @@ class TestModelFiles:
         with pytest.raises(FileNotFoundError, match="no such file: nsfw.pkl"):
             model_files()
 
+    @pytest.mark.parametrize("name", ["", b"", 0, {}, np.ma.masked])
+    @pytest.mark.parametrize("argument", ["nsfw_pkl_path", "deploy_prototxt_path"])
+    def test_what_is_empty_is_not_left_out(self, argument, name):
+        with pytest.raises((FileNotFoundError, TypeError), match="no such file: the empty name|expected str|argument"):
+            model_files(**{argument: name})
+
+    def test_a_name_that_is_too_long_is_no_file(self):
+        with pytest.raises(FileNotFoundError, match=r"no such file: n{60}\.\.\. \(5000 characters\)$"):
+            model_files("n" * 5000)
+
     def test_compiled_functions_are_kept_until_a_file_changes(self, tmp_path):
         prototxt = tmp_path / "copy.prototxt"
         shutil.copy(ROOT / "nsfw_model/deploy.prototxt", prototxt)
@@ -282,6 +292,10 @@ ORIGINAL_NAMES = {
 
 class TestOriginalNames:
     """Names and meanings as in the original module."""
+
+    def test_no_picture_has_no_score(self):
+        with pytest.raises(ValueError, match="img: got no picture, expected at least one"):
+            open_nsfw.nsfw_score_fn(np.zeros((0, 3, 224, 224), np.float32))
 
     def test_they_are_listed_before_there_is_a_network(self, tmp_path):
         code = "import sys, open_nsfw; print(*dir(open_nsfw)); assert 'theano' not in sys.modules"

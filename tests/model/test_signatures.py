@@ -80,6 +80,13 @@ def test_arrays_of_other_layouts_are_called_what_they_look_like(array, hint):
     refuse(array, f"expected an array of dtype uint8 and shape .*; it looks as if {hint}")
 
 
+def test_the_type_of_an_array_is_not_repeated_at_length():
+    fields = np.dtype([(f"field{i}", "u1") for i in range(20_000)])
+    with pytest.raises(PictureError) as refused:
+        read_picture(np.zeros((2, 2, 3), fields))
+    assert len(str(refused.value)) < 300
+
+
 def test_an_array_above_the_limit_is_refused_before_it_is_copied():
     huge = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (100_000, 10_000, 3))  # 3 GB, were it copied
     refuse(huge, "10000x100000 is 1000000000 pixels, more than PIL.Image.MAX_IMAGE_PIXELS")

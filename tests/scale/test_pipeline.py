@@ -3,6 +3,8 @@
 import os
 import threading
 import time
+from decimal import Decimal
+from fractions import Fraction
 from itertools import count
 
 import numpy as np
@@ -203,6 +205,20 @@ class TestThreads:
             os._exit(2)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
 
+    def test_memory_that_pillow_cannot_keep_is_an_error_once(self):
+        before = Image.core.get_blocks_max(), Image.core.get_block_size()
+        with pytest.raises(OverflowError):
+            list(results_of(range(9), workers=10**30))
+        assert (Image.core.get_blocks_max(), Image.core.get_block_size()) == before
+        assert len(list(results_of(range(9)))) == 9
+
+    @pytest.mark.parametrize(("name", "most"), [("workers", 4096), ("batch_size", 2**31 - 1)])
+    def test_more_than_can_be_meant_is_refused(self, name, most):
+        with pytest.raises(
+            ValueError, match=f"{name}: got 1.*, expected a whole number of at least 1 and at most {most}"
+        ):
+            nsfw_scores([ROCKET], **{name: 10**30})
+
     def test_pillows_memory_is_kept_meanwhile_and_then_as_before(self):
         before = Image.core.get_blocks_max(), Image.core.get_block_size()
         one, other = results_of(range(9), workers=1), results_of(range(9), workers=3)
@@ -284,6 +300,17 @@ class TestTimeLimit:
     def test_a_limit_is_a_time(self, seconds):
         with pytest.raises(ValueError, match=f"seconds: got {seconds}, expected a number above 0"):
             nsfw_scores([ROCKET], seconds=seconds)
+
+    @pytest.mark.parametrize("seconds", ["8", b"8", int, 10**400])
+    def test_what_is_no_number_is_no_time(self, seconds):
+        for name in {"seconds", "every"}:
+            with pytest.raises(ValueError, match=f"^{name}: got .{{1,100}}, expected .* above 0"):
+                nsfw_scores([ROCKET], **{name: seconds})
+
+    @pytest.mark.parametrize("kind", [np.float32, np.int64, Fraction, Decimal])
+    def test_every_kind_of_number_is_a_time(self, kind):
+        expected = list(nsfw_scores([ROCKET]))
+        assert list(nsfw_scores([ROCKET], seconds=kind(60), every=kind(1))) == expected
 
     def test_the_command_has_one_too(self, capsys):
         assert main(["score", "--seconds", "1e-9", ROCKET]) == 1

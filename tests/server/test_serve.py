@@ -127,6 +127,7 @@ def test_a_limit_that_is_none_is_refused(monkeypatch, capsys):
     ("", "--host: got nothing, expected an address"),
     ("  ", "--host: got nothing"),
     ("a..b", "--host: got 'a..b', expected an address"),
+    ("a" * 300, f"--host: got '{'a' * 99}, expected an address"),
 ])  # fmt: skip
 def test_a_host_that_is_none_is_refused(host, message, monkeypatch, capsys):
     monkeypatch.setattr("uvicorn.run", lambda *arguments, host, **options: host.encode("idna"))
