@@ -24,7 +24,7 @@ from nsfw_model.layer_types import LAYER_TYPES
 from nsfw_model.prototxt import MAX_LAYERS, PrototxtError, layer_specs, read_prototxt, runs_in_test
 from nsfw_model.schema import TRAINING_FIELDS, LayerParameter, NetParameter
 from nsfw_model.signatures import mistaken_for
-from nsfw_model.upgrade import upgrade_v1_layers, v1_type_name
+from nsfw_model.upgrade import refuse_v0_layers, upgrade_v1_layers, v1_type_name
 from nsfw_model.outputs import replacing
 from nsfw_model.regular_file import read_regular
 from nsfw_model.weights import MAX_BLOBS, MAX_DIMENSIONS, MAX_FILE_BYTES, Weights, WeightsError, pickled
@@ -64,6 +64,7 @@ def read_caffemodel(path: str | Path) -> tuple[NetParameter, Weights]:
     ('conv_1', (64, 3, 7, 7))
     """
     net = _parsed(Path(path))
+    _of_known_format(refuse_v0_layers, net, path)  # before its fields are called unknown
     weights = []
     for layer in [*net.layer, *net.layers]:
         layer_type = v1_type_name(layer) if isinstance(layer.type, int) else layer.type
@@ -83,11 +84,15 @@ def read_caffemodel(path: str | Path) -> tuple[NetParameter, Weights]:
             weights.append((layer.name, arrays))
     if _has_unknown_fields(net):
         raise CaffemodelError(f"{path}: got fields of the network that are not understood")
+    _of_known_format(upgrade_v1_layers, net, path)
+    return net, weights
+
+
+def _of_known_format(check, net, path):
     try:
-        upgrade_v1_layers(net, path)
+        check(net, path)
     except PrototxtError as error:
         raise CaffemodelError(str(error)) from None
-    return net, weights
 
 
 def _parsed(path: Path) -> NetParameter:

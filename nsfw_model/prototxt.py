@@ -22,7 +22,7 @@ from nsfw_model.regular_file import read_regular
 from nsfw_model.schema import LayerParameter, NetParameter
 from nsfw_model.signatures import mistaken_for
 from nsfw_model.spec import MAX_SIZE, MAX_VALUES, LayerSpec, PrototxtError
-from nsfw_model.upgrade import input_layers, upgrade_v1_layers
+from nsfw_model.upgrade import V0_REFUSED, input_layers, upgrade_v1_layers
 
 __all__ = [
     "MAX_SIZE",
@@ -159,10 +159,15 @@ def _layer_starts(text: str) -> list[tuple[int, str]]:
     return starts
 
 
+_UNKNOWN_IN_V0 = 'Message type "caffe.V0LayerParameter" has no field named'
+
+
 def _located(path, starts, error):
     """Say where protobuf's parser stopped: file, line and layer."""
     line = error.GetLine()
     message = re.sub(r"^\d+:\d+ : ", "", str(error))
+    if message.startswith(_UNKNOWN_IN_V0):  # as every layer of that format has some
+        message = V0_REFUSED
     inside = [name for start, name in starts if line is not None and start <= line]
     layer = f"layer {inside[-1]!r}: " if inside else ""
     return f"{path}:{line}: {layer}{message}" if line is not None else f"{path}: {message}"

@@ -15,7 +15,7 @@ from nsfw_model.layer_types import LAYER_TYPES
 from nsfw_model.schema import LayerParameter, NetParameter, V1LayerParameter
 from nsfw_model.spec import PrototxtError
 
-__all__ = ["input_layers", "upgrade_v1_layers", "v1_type_name"]
+__all__ = ["V0_REFUSED", "input_layers", "refuse_v0_layers", "upgrade_v1_layers", "v1_type_name"]
 
 _V1_TYPES = {layer_type.v1[1]: name for name, layer_type in LAYER_TYPES.items() if layer_type.v1 is not None}
 
@@ -76,14 +76,40 @@ def upgrade_v1_layers(net: NetParameter, path: str | Path) -> None:
     """
     if net.layers and net.layer:
         raise PrototxtError(f"{path}: got both `layer` and `layers`, the older format; expected one of them")
+    refuse_v0_layers(net, path)
     for old in net.layers:
-        if old.HasField("layer"):
-            raise PrototxtError(
-                f"{path}: layer {old.layer.name!r}: got Caffe's V0 format (`layers {{ layer {{ ... }} }}`), expected "
-                "`layer`; Caffe's tools upgrade_net_proto_text and upgrade_net_proto_binary convert such files"
-            )
         _upgrade(old, net.layer.add())
     net.ClearField("layers")
+
+
+#: What is said of a file of the format before V1.
+V0_REFUSED = (
+    "got Caffe's V0 format (`layers { layer { ... } }`), expected `layer`; "
+    "Caffe's tools upgrade_net_proto_text and upgrade_net_proto_binary convert such files"
+)
+
+
+def refuse_v0_layers(net: NetParameter, path: str | Path) -> None:
+    """Refuse layers of the format before V1, of which only names and types are known.
+
+    Parameters
+    ----------
+    net : NetParameter
+    path : str or Path
+        For error messages.
+
+    Raises
+    ------
+    PrototxtError
+        If the network has one.
+
+    Examples
+    --------
+    >>> refuse_v0_layers(NetParameter(), "net.prototxt")
+    """
+    for old in net.layers:
+        if old.HasField("layer"):
+            raise PrototxtError(f"{path}: layer {old.layer.name!r}: {V0_REFUSED}")
 
 
 def _upgrade(old: Any, layer: Any) -> None:

@@ -168,3 +168,35 @@ def test_a_caffemodel_that_names_its_input_only_asks_for_the_size_of_a_picture(t
         convert(path, tmp_path / "net.pkl", tmp_path / "net.prototxt")
     convert(path, tmp_path / "net.pkl", tmp_path / "net.prototxt", input_shape=(3, 8, 8))
     assert read_prototxt(tmp_path / "net.prototxt")[0].settings == {"shape": (1, 3, 8, 8)}
+
+
+# As Caffe's very first nets were written
+V0 = """
+name: "first"
+input: "data" input_dim: 1 input_dim: 3 input_dim: 12 input_dim: 12
+layers {
+  layer { name: "conv" type: "conv" num_output: 4 kernelsize: 3 weight_filler { type: "gaussian" } blobs_lr: 1. }
+  bottom: "data" top: "conv"
+}
+layers { layer { name: "relu" type: "relu" } bottom: "conv" top: "conv" }
+"""
+
+
+def test_a_v0_prototxt_is_refused_by_the_name_of_its_format(tmp_path):
+    with pytest.raises(
+        PrototxtError, match=r"net.prototxt:5: layer '': got Caffe's V0 format .* upgrade_net_proto_text"
+    ):
+        read(tmp_path, V0)
+
+
+def test_a_v0_caffemodel_is_refused_by_the_name_of_its_format(tmp_path):
+    # layers { layer { name: "conv" type: "conv" <num_output 3>: 96 <blobs 50> { <data 5>: 1.0 } } top: "conv" }
+    blob = b"\x92\x03\x06\x2a\x04\x00\x00\x80\x3f"
+    layer = b"\x0a\x04conv\x12\x04conv\x18\x60" + blob
+    connection = b"\x0a" + bytes([len(layer)]) + layer + b"\x1a\x04conv"
+    path = tmp_path / "net.caffemodel"
+    path.write_bytes(b"\x12" + bytes([len(connection)]) + connection)
+    with pytest.raises(
+        CaffemodelError, match=r"net.caffemodel: layer 'conv': got Caffe's V0 format .*upgrade_net_proto"
+    ):
+        read_caffemodel(path)
