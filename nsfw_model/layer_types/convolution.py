@@ -38,7 +38,7 @@ message ConvolutionParameter {
 
 def read(message: Any, spec: LayerSpec) -> dict[str, Any]:
     """Settings of both types: num_output, kernel, stride, pad, dilation, group and bias (bool)."""
-    axis_is_channels(spec, message.axis)
+    axis_is_channels(spec, message.axis, ndim=4)
     settings = {
         "num_output": in_bounds(spec, "num_output", message.num_output, 1),
         "kernel": pair(spec, message, "kernel", least=1),

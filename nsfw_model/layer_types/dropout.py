@@ -21,8 +21,8 @@ message DropoutParameter {
 def read(message: Any, spec: LayerSpec) -> dict[str, Any]:
     """Settings: ``ratio``, the part of the values that training drops."""
     ratio = finite(spec, "dropout_ratio", message.dropout_ratio)
-    if not 0 < ratio < 1:
-        raise spec.error(f"dropout_ratio: got {ratio}, expected a number between 0 and 1")
+    if not 0 <= ratio < 1:
+        raise spec.error(f"dropout_ratio: got {ratio}, expected a number from 0 to below 1")
     return {"ratio": ratio}
 
 

@@ -32,12 +32,12 @@ def read(message: Any, spec: LayerSpec) -> dict[str, Any]:
     """Settings: operation ("sum", "prod" or "max"), and a sum's coefficients, None if all are 1."""
     operation = OPERATIONS[message.operation]
     coeff = tuple(finite(spec, "coeff", value) for value in message.coeff)
-    if coeff and operation != "sum":
-        raise spec.error(f"coeff: got coefficients for {operation.upper()}, expected them for SUM only")
+    if coeff and operation == "prod":
+        raise spec.error("coeff: got coefficients for PROD, expected them for SUM only")
     if coeff and len(coeff) != len(spec.bottoms):
         raise spec.error(f"coeff: got {len(coeff)}, expected {len(spec.bottoms)}, one for each bottom")
-    all_ones = all(value == 1 for value in coeff)
-    return {"operation": operation, "coeff": None if all_ones else coeff}
+    without_effect = operation == "max" or all(value == 1 for value in coeff)
+    return {"operation": operation, "coeff": None if without_effect else coeff}
 
 
 TYPES = [LayerType("Eltwise", read, ELTWISE, v1=("ELTWISE", 25), bottoms=(2, None), in_place=True)]

@@ -25,10 +25,16 @@ message InnerProductParameter {
 
 
 def read(message: Any, spec: LayerSpec) -> dict[str, Any]:
-    """Settings: num_output, bias (bool), and whether the matrix is stored transposed (bool)."""
-    axis_is_channels(spec, message.axis)
+    """Settings: num_output, axis, bias (bool), and whether the matrix is stored transposed (bool)."""
+    if message.axis >= 0:  # from the end it depends on the input, and is checked with it
+        axis_is_channels(spec, message.axis, ndim=4)
     num_output = in_bounds(spec, "num_output", message.num_output, 1)
-    return {"num_output": num_output, "bias": message.bias_term, "transpose": message.transpose}
+    return {
+        "num_output": num_output,
+        "axis": message.axis,
+        "bias": message.bias_term,
+        "transpose": message.transpose,
+    }
 
 
 TYPES = [LayerType("InnerProduct", read, INNER_PRODUCT, v1=("INNER_PRODUCT", 14))]

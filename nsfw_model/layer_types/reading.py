@@ -181,7 +181,7 @@ def not_the_batch(spec: LayerSpec, axis: int, why: str, what: str = "axis") -> i
     return axis
 
 
-def axis_is_channels(spec: LayerSpec, axis: int) -> None:
+def axis_is_channels(spec: LayerSpec, axis: int, ndim: int) -> None:
     """Refuse another axis than that of the channels.
 
     Parameters
@@ -189,13 +189,16 @@ def axis_is_channels(spec: LayerSpec, axis: int) -> None:
     spec : LayerSpec
         Of the layer, for the error.
     axis : int
+        From the end, if it is negative.
+    ndim : int
+        How many axes the layer's input has.
 
     Raises
     ------
     PrototxtError
-        If the axis is not 1.
+        If it is another.
     """
-    if axis != 1:
+    if axis not in (1, 1 - ndim):
         raise spec.error(f"axis: got {axis}, expected 1, the channels")
 
 

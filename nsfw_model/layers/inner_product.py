@@ -8,6 +8,7 @@ import numpy as np
 import theano.tensor as T
 from lasagne.layers import Layer
 
+from nsfw_model.layer_types.reading import axis_is_channels
 from nsfw_model.layers.arguments import expect, shape_of
 from nsfw_model.layers.building import builds, take
 from theano_cpu import ir
@@ -57,6 +58,7 @@ def _lower(layer, value):
 @builds("InnerProduct", lowered=True)
 def _build(spec, incomings, blobs):
     s, (incoming,) = spec.settings, incomings
+    axis_is_channels(spec, s["axis"], len(incoming.output_shape))
     inputs = prod(incoming.output_shape[1:])
     shape = (inputs, s["num_output"]) if s["transpose"] else (s["num_output"], inputs)
     W, b = take(spec, blobs, matrix=shape, bias=(s["num_output"],) if s["bias"] else None)

@@ -160,6 +160,12 @@ class TestBuilding:
         text = DATA + layer("scale", "Scale", "data", "scale_param { axis: -2 num_axes: -1 }")
         assert build(text, [("scale", [ones(8, 8)])])[0].axis == 2
 
+    def test_an_inner_product_may_count_its_axis_from_the_end(self, build):
+        second = layer("fc2", "InnerProduct", "fc", "inner_product_param { num_output: 1 axis: -1 }")
+        text = DATA + CONV + FC.replace("num_output: 2", "num_output: 2 axis: -3") + second
+        output, _ = build(text, [*WEIGHTS, ("fc2", [ones(1, 2), ones(1)])])
+        assert output.output_shape == (None, 1)
+
     def test_scale_by_a_number(self, build):
         text = DATA + layer("scale", "Scale", "data", "scale_param { num_axes: 0 }")
         assert build(text, [("scale", [np.ones((), "float32")])])[0].scale.ndim == 0
@@ -232,6 +238,12 @@ class TestErrors:
     def test_of_weights_name_layer_got_and_expected(self, build, weights, message):
         with pytest.raises(WeightsError, match=message):
             build(DATA + CONV + FC, weights)
+
+    @pytest.mark.parametrize("axis", [-1, -2, -4, -5])
+    def test_of_an_inner_product_along_another_axis(self, axis, build):
+        text = DATA + CONV + FC.replace("num_output: 2", f"num_output: 2 axis: {axis}")
+        with pytest.raises(PrototxtError, match=rf":3: layer 'fc' \(InnerProduct\): axis: got {axis}, expected 1"):
+            build(text, WEIGHTS)
 
     def test_of_a_variance_below_zero(self, build):
         text = DATA + layer("bn", "BatchNorm", "data")

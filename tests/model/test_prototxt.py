@@ -75,6 +75,17 @@ class TestSettings:
         assert settings_of(tmp_path, "Scale", "") == {"axis": 1, "num_axes": 1, "bias": False}
         assert settings_of(tmp_path, "Dropout", "") == {"ratio": 0.5}
 
+    def test_coefficients_of_a_maximum_have_no_effect(self, tmp_path):
+        text = DATA + layer("max", "Eltwise", "data data", "eltwise_param { operation: MAX coeff: 2 coeff: 3 }")
+        assert read(tmp_path, text)[1].settings == {"operation": "max", "coeff": None}
+
+    def test_dropout_of_nothing_is_one(self, tmp_path):
+        assert settings_of(tmp_path, "Dropout", "dropout_param { dropout_ratio: 0 }") == {"ratio": 0}
+
+    def test_the_axis_of_the_channels_may_be_counted_from_the_end(self, tmp_path):
+        text = DATA + CONV.replace("num_output: 4", "num_output: 4 axis: -3")
+        assert read(tmp_path, text)[1].settings == read(tmp_path, DATA + CONV)[1].settings
+
     def test_coefficients_of_one_are_none(self, tmp_path):
         text = DATA + layer("sum", "Eltwise", "data data", "eltwise_param { coeff: 1 coeff: 1 }")
         assert read(tmp_path, text)[1].settings == {"operation": "sum", "coeff": None}
@@ -292,6 +303,22 @@ BAD_LAYERS = {
     "coefficients of a product": (
         layer("it", "Eltwise", "data data", "eltwise_param { operation: PROD coeff: 1 coeff: 1 }"),
         "for SUM only",
+    ),
+    "too few coefficients of a maximum": (
+        layer("it", "Eltwise", "data data", "eltwise_param { operation: MAX coeff: 1 }"),
+        "coeff: got 1, expected 2",
+    ),
+    "axis of a convolution from the end": (
+        CONV.replace("num_output: 4", "num_output: 4 axis: -2"),
+        "axis: got -2, expected 1",
+    ),
+    "axis of a matrix": (
+        layer("it", "InnerProduct", "data", "inner_product_param { num_output: 1 axis: 2 }"),
+        "axis: got 2, expected 1",
+    ),
+    "dropout of less than nothing": (
+        layer("it", "Dropout", "data", "dropout_param { dropout_ratio: -0.5 }"),
+        "dropout_ratio: got -0.5",
     ),
     "too few coefficients": (
         layer("it", "Eltwise", "data data", "eltwise_param { coeff: 1 }"),
