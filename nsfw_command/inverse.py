@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from argparse import Namespace
 from typing import Any
 
@@ -115,23 +114,25 @@ def _output_problem(args: Namespace) -> str | None:
 def _invert(args: Namespace) -> int:
     """Search, write, verify and report."""
     from nsfw_experiments.inverse import inverse, read_pixels
-    from nsfw_experiments.inverse.appearance import Appearance
+    from nsfw_experiments.inverse.appearance import opened_with_appearance
     from nsfw_experiments.inverse.callbacks import ProgressBar
     from nsfw_experiments.inverse.eot import robustness_table
     from nsfw_experiments.inverse.wild import wild_table
     from nsfw_model.outputs import save_picture
-    from nsfw_model.picture import open_picture
+    from nsfw_model.picture import PictureError
     from open_nsfw import nsfw_score
 
-    source, robust = open_picture(args.picture), args.against or args.robust
+    source, appearance = opened_with_appearance(args.picture)
+    robust, extension = args.against or args.robust, args.out.suffix.lower()
     read_pixels(source, args.full_resolution, bool(robust))  # a bad picture is told before the network is loaded
-    appearance, extension = Appearance.of(source), args.out.suffix.lower()
+    if appearance.unkept:
+        raise PictureError(f"{args.picture}: {appearance.unkept}: convert the picture to sRGB first")
     flaw = appearance.flaw_in(extension)
     if flaw:
         raise ValueError(f"{args.out}: {flaw}; take .png")
     with ProgressBar(args.iterations) as progress_bar:
         picture, record = inverse(
-            source,
+            args.picture,
             args.target,
             iterations=args.iterations,
             tolerance=args.tolerance,
@@ -141,8 +142,7 @@ def _invert(args: Namespace) -> int:
             callback=progress_bar,
         )
     options: dict[str, Any] = {**appearance.saving(), **({"quality": 95} if extension in LOSSY else {})}
-    unchanged = record.psnr == math.inf
-    if not record.reached and (unchanged or (record.interrupted and args.out.exists())):
+    if not record.reached and (not record.linf or (record.interrupted and args.out.exists())):
         reason = "interrupted" if record.interrupted else "no change that was tried came closer to the target"
         complain(f"{reason}; {args.out} is not written", "open-nsfw inverse")
         return INTERRUPTED if record.interrupted else NOT_REACHED

@@ -24,7 +24,7 @@ from PIL import Image
 
 from nsfw_experiments.display import figures, never_raises, png
 from nsfw_experiments.image_metrics import psnr, ssim
-from nsfw_experiments.inverse.appearance import Appearance
+from nsfw_experiments.inverse.appearance import opened_with_appearance
 from nsfw_experiments.inverse.comparison import comparison
 from nsfw_experiments.inverse.eot import Transformation, eot_attack, grid_of, robustness_grid, verified_logit
 from nsfw_experiments.inverse.prune import prune
@@ -49,7 +49,6 @@ from nsfw_experiments.inverse.wild import compositions, wild_scores
 from nsfw_experiments.pillow.preprocessing import preprocessing
 from nsfw_model.checks import check_whole
 from nsfw_model.logit import score_of
-from nsfw_model.picture import open_picture
 from nsfw_model.preprocess import RESIZED, Picture, PictureError, read_picture
 from nsfw_model.scorer import Scorer
 from open_nsfw import get_scorer, nsfw_score, prepare
@@ -117,8 +116,8 @@ def inverse(
     -------
     picture : PIL.Image.Image
         To be saved without loss (PNG). It is transparent where the source was, and its `info` has the source's
-        orientation and colour profile: ``picture.save("result.png", **Appearance.of(image).saving())`` looks as the
-        source did.
+        orientation and a profile of its colours: ``picture.save("result.png", **Appearance.of(image).saving())`` looks
+        as the source did, unless ``Appearance.of(image).unkept`` says what cannot be kept.
     record : Record
 
     Raises
@@ -237,9 +236,8 @@ class Inversion:
             check_scorer(scorer)
         self.families = check_robust(robust)
         self.iterations, self.robust, self.interrupted = iterations, bool(self.families), False
-        source = open_picture(image)  # once, for its pixels and for what else it has
+        source, self._appearance = opened_with_appearance(image)  # once, for its pixels and for what else it has
         self.original = read_pixels(source, full_resolution, self.robust)
-        self._appearance = Appearance.of(source)
         self._start = None if start_from is None else _start_pixels(start_from, self.original.shape)
         self._seed, self._given_scorer = seed, scorer
         used = get_scorer() if scorer is None else scorer
@@ -453,6 +451,7 @@ class Inversion:
             yield note(*trial)
 
     def _record(self, pixels: np.ndarray) -> Record:
+        before, after = (self._appearance.shown(values) for values in (self.original, pixels))
         start, final = (_score_of_file(values, self._given_scorer) for values in (self.original, pixels))
         difference = pixels.astype(int) - self.original
         return Record(
@@ -465,8 +464,8 @@ class Inversion:
             first_reached=self._progress.first_reached,
             l2=float(np.linalg.norm(difference)),
             linf=int(np.abs(difference).max()),
-            psnr=psnr(self.original, pixels),
-            ssim=ssim(self.original, pixels),
+            psnr=psnr(before, after),
+            ssim=ssim(before, after),
             mean_shift=float(difference.mean()),
             robustness_grid=self._robustness_grid(pixels) if self.robust else None,
             wild=wild_scores(pixels, self._given_scorer, compositions(self.families)) if self.robust else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -29,7 +28,7 @@ class Step:
     score : float
         Of `pixels`, through the real preprocessing; in robust mode the worst over the transformations tried.
     psnr : float
-        Of `pixels`, in dB.
+        Of `pixels`, in dB, transparent or not.
     best_psnr : float or None
         Of the best picture so far; None before the goal is first reached or passed.
     pixels : ndarray of uint8, shape (height, width, 3), or None
@@ -67,7 +66,8 @@ class Record:
     linf : int
         Largest difference of a value.
     psnr, ssim : float
-        Of the result, see `nsfw_experiments.image_metrics`.
+        Of the result, as it is shown on black: what is transparent does not count. See
+        `nsfw_experiments.image_metrics`.
     mean_shift : float
         Mean of result minus original.
     robustness_grid : dict of Transformation to float, or None
@@ -158,7 +158,7 @@ class Record:
 
     @property
     def _difference(self) -> str:
-        if self.psnr < math.inf:
+        if self.linf:
             return (
                 f"PSNR {self.psnr:.2f} dB, SSIM {self.ssim:.5f}, L2 {self.l2:.1f},"
                 f" Linf {self.linf}, mean shift {self.mean_shift:+.4f}"
