@@ -70,5 +70,5 @@ def _bits(mode: str) -> int:
 def _low_bytes(data: bytes) -> Image.Image:
     """The lower halves of a PNG's 16-bit colours: told that numbers begin with these, Pillow drops the other halves."""
     picture = Image.open(io.BytesIO(data), formats=["PNG"])
-    picture.tile = [type(tile)(*tile[:3], "RGB;16L") for tile in picture.tile]  # type: ignore[attr-defined]
+    picture.tile = [(*tile[:3], "RGB;16L") for tile in picture.tile]  # type: ignore[misc]
     return picture

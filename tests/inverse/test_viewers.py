@@ -8,9 +8,10 @@ import coloured_pictures as made
 import numpy as np
 import pytest
 from chromium import CHROMIUM
-from PIL import Image, features
+from PIL import Image
 
 from nsfw_experiments.inverse.appearance import Appearance
+from nsfw_experiments.inverse.target import can_be_computed
 from open_nsfw import read_picture
 
 SIDE, COLUMNS = made.SIDE, 8
@@ -68,7 +69,7 @@ SOURCES = {
         ]
     },
 }
-if features.check("avif"):
+if can_be_computed("avif"):
     SOURCES |= {
         "AVIF": ("avif", made.avif(1, 13)),
         "AVIF of video": ("avif", made.avif(1, 1)),
