@@ -184,8 +184,8 @@ BOMBS = {
         jpeg_with((b"\xff\xc0\xff\xfe\x08\0\x10\0\x10\x03" + bytes(65526)) * 300),
         unreadable("got more than 1048576 bytes of tables"),
     ),
-    "JPEG, 3 million resources of Photoshop's": (
-        jpeg_with((b"\xff\xed\xea\x70Photoshop 3.0\0" + 5000 * (b"8BIM\4\4" + bytes(6))) * 600),
+    "JPEG, 2 million resources of Photoshop's": (
+        jpeg_with((b"\xff\xed\xea\x70Photoshop 3.0\0" + 5000 * (b"8BIM\4\4" + bytes(6))) * 400),
         unreadable("got more than 65536 resources of Photoshop's"),
     ),
     "JPEG, fill bytes within a scan": (
