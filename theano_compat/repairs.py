@@ -204,6 +204,15 @@ def increment_in_python(subtensor: Any) -> bool:
     return True
 
 
+@after("theano.gof.opt")
+def describe_patterns(opt: Any) -> bool:
+    """Python run with -OO keeps no descriptions, to which Theano's patterns add their own"""
+    if opt.PatternSub.__doc__ is not None:
+        return False
+    opt.PatternSub.__doc__ = ""
+    return True
+
+
 @before("lasagne")
 def import_theano_first(lasagne: ModuleType) -> bool:
     """Lasagne turns every ImportError of Theano into advice to install another Theano"""

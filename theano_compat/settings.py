@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from theano_compat import precompiled, processor
@@ -19,14 +21,7 @@ CHOOSE_A_FOLDER = "set THEANO_FLAGS=base_compiledir=/path/to/a/folder"
 @after("theano.configparser")
 def set_defaults(configparser: Any) -> bool:
     """Theano would take float64, a BLAS named by numpy.distutils (gone), a home that may be read-only"""
-
-    def users_choice(key: str) -> str | None:
-        try:
-            value: str = configparser.fetch_val_for_key(key)
-        except KeyError:
-            return None
-        return value
-
+    users_choice = partial(_users_choice, configparser)
     defaults = {
         "floatX": "float32",
         "blas.ldflags": OPENBLAS_FLAG if openblas_folder() else "",
@@ -335,6 +330,53 @@ def _is_warmed(folder: str) -> bool:
     return False
 
 
+@during("theano.configparser")
+def explain_settings_files() -> Iterator[None]:
+    """What Theano says of a file that it cannot read as settings quotes it, and its warnings repeat every character"""
+    import configparser
+
+    flags = os.environ.get("THEANO_FLAGS", "")
+    if re.search(r"[\0-\x08\x0e-\x1f\x7f-\x9f]", flags):
+        raise TheanoEnvironmentError(f"THEANO_FLAGS is {ascii(flags)[:300]}, expected no control characters")
+    try:
+        yield
+    except (configparser.Error, UnicodeDecodeError) as error:
+        where = getattr(error, "source", None) or os.pathsep.join(settings_files())
+        line = getattr(error, "lineno", None)
+        raise TheanoEnvironmentError(
+            f"{where[:300]}{f', line {line}' if line else ''}: cannot be read as Theano's settings: expected sections "
+            "such as [global] with lines such as 'floatX = float32'. THEANORC names other files."
+        ) from None
+
+
+@after("theano.configparser")
+def explain_settings(configparser: Any) -> bool:
+    """Theano's own messages about settings say neither where they come from nor, some of them, which is meant"""
+    plain = configparser.AddConfigVar
+
+    def AddConfigVar(name: str, *args: Any, **kwargs: Any) -> Any:
+        chosen = _users_choice(configparser, name)
+        try:
+            return plain(name, *args, **kwargs)
+        except ValueError as error:
+            if chosen is None:
+                raise
+            raise TheanoEnvironmentError(
+                f"Theano's setting {name}, in THEANO_FLAGS or .theanorc, is {chosen!r:.100}, which it cannot be."
+            ) from error
+
+    configparser.AddConfigVar = AddConfigVar
+    return False
+
+
+def _users_choice(configparser: Any, name: str) -> str | None:
+    try:
+        value: str = configparser.fetch_val_for_key(name)
+    except KeyError:
+        return None
+    return value
+
+
 @after("theano.configparser")
 def check_compiledir(configparser: Any) -> bool:
     """Theano's own message about its folder names no setting, and it wants to write where it only reads"""
@@ -421,7 +463,7 @@ def check_openmp_threads(configdefaults: Any) -> bool:
     if not value.strip():
         return False
     counts = [count.strip() for count in value.split(",")]
-    if not all(count.isdecimal() and int(count) >= 1 for count in counts):
+    if not all(re.fullmatch(r"0*[1-9]\d{0,9}", count) for count in counts):
         raise TheanoEnvironmentError(
             f"OMP_NUM_THREADS is {value[:100]!r}, expected a whole number of at least 1, or several with commas between"
         )

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from fresh_python import fresh_python
 
 import theano_compat  # noqa: F401
 import lasagne
@@ -299,3 +300,14 @@ def _double(x):
 def test_child_processes_compute(method):
     with multiprocessing.get_context(method).Pool(1) as pool:
         assert pool.apply_async(_double, [21]).get(timeout=120) == 42
+
+
+def test_theano_works_without_descriptions():
+    run = fresh_python(
+        "import theano_compat, theano\n"
+        "x = theano.tensor.fvector()\n"
+        "print(theano.function([x], x + 1, mode='FAST_COMPILE')([1]))",
+        "-OO",
+        "-B",
+    )
+    assert run.stdout == "[2.]\n"

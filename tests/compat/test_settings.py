@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import types
 from pathlib import Path
 
@@ -51,6 +52,36 @@ def test_threads_wait_quietly_unless_the_user_says_how():
     assert fresh_python(show, GOMP_SPINCOUNT="7").stdout.strip() == "7"
     active = fresh_python("import os; os.environ.pop('GOMP_SPINCOUNT', None); " + show, OMP_WAIT_POLICY="active")
     assert active.stdout.strip() == "None"
+
+
+@pytest.mark.parametrize("flag", ["openmp=garbage", "allow_gc=maybe", "blas.ldflags_=1,device=tpu", "floatX=float8"])
+def test_a_setting_that_cannot_be_is_one_message_that_names_it(flag, tmp_path):
+    run = fresh_python("import theano_compat, theano", check=False, THEANO_FLAGS=theano_flags() + "," + flag)
+    name, value = flag.rpartition(",")[2].split("=")
+    expected = f"TheanoEnvironmentError: Theano's setting {name}, in THEANO_FLAGS or .theanorc, is '{value}', which"
+    assert expected in run.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "content", [b"secret\n", b"[global]\nsecret\n", b"[global]\na = 1\na = secret\n", b"\xffsecret"]
+)
+def test_a_file_that_holds_no_settings_is_named_and_not_quoted(content, tmp_path):
+    (tmp_path / "plain.txt").write_bytes(content)
+    run = fresh_python("import theano_compat, theano", check=False, THEANORC=str(tmp_path / "plain.txt"))
+    assert re.search("TheanoEnvironmentError: .*plain.txt.*: cannot be read as Theano's settings", run.stderr)
+    assert "secret" not in run.stderr
+
+
+def test_flags_that_a_terminal_would_obey_are_refused():
+    run = fresh_python("import theano_compat, theano", check=False, THEANO_FLAGS="\x1b[31m=3,\x1b[0m")
+    assert "TheanoEnvironmentError: THEANO_FLAGS is '\\x1b[31m=3,\\x1b[0m', expected no control" in run.stderr
+    assert "\x1b" not in run.stderr
+
+
+@pytest.mark.parametrize("count", ["9" * 5000, "0", "4,", "-1", "4.5"])
+def test_a_number_of_threads_that_cannot_be_is_refused(count):
+    run = fresh_python("import theano_compat, theano", check=False, OMP_NUM_THREADS=count)
+    assert "TheanoEnvironmentError: OMP_NUM_THREADS is '" in run.stderr.splitlines()[-1]
 
 
 # Folders: spaces in paths, and a home that cannot be written
