@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import warnings
 from argparse import Namespace, _SubParsersAction
 from pathlib import Path
@@ -95,7 +96,10 @@ def run(args: Namespace) -> int:
     for warning in caught:
         complain(warning.message, "open-nsfw convert")
     values = sum(blob.size for _, blobs in weights for blob in blobs)
-    print(f"{len(weights)} layers with {values:,} values")
-    for output in outputs:
-        print(f"{printable(output)}  sha256 {hashlib.sha256(Path(output).read_bytes()).hexdigest()}")
+    files = [output for output in outputs if Path(output).is_file()]
+    # What goes through a pipe cannot be read again, and standard output may be that pipe
+    report = sys.stdout if files == outputs else sys.stderr
+    print(f"{len(weights)} layers with {values:,} values", file=report)
+    for output in files:
+        print(f"{printable(output)}  sha256 {hashlib.sha256(Path(output).read_bytes()).hexdigest()}", file=report)
     return 0

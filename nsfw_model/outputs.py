@@ -55,8 +55,9 @@ def replacing(path: str | Path, *, overwrite: bool = True) -> Iterator[BinaryIO]
     """
     target = Path(os.path.realpath(path))
     with _explained(path):
-        if target.exists() and not target.is_file():
-            with open(target, "wb") as file:
+        # By its own name: what /dev/stdout leads to, where that is a pipe, has none
+        if os.path.exists(path) and not os.path.isfile(path):
+            with open(path, "wb") as file:
                 yield file
             return
         # In the same folder, or it could not be moved there

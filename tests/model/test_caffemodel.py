@@ -607,6 +607,22 @@ class TestCommand:
         assert lines[0] == "3 layers with 791 values"
         assert lines[1].startswith(f"{pkl}  sha256 ") and lines[2].startswith(f"{text}  sha256 ")
 
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+    def test_a_pipe_is_not_read_again(self, tmp_path, capsys):
+        pipe, text = tmp_path / "pipe", tmp_path / "net.prototxt"
+        os.mkfifo(pipe)
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            assert self.run(write(tmp_path, trained_net()), "-o", pipe, "--prototxt", text, "--force") == 0
+            data = os.read(reader, 1 << 16)
+        finally:
+            os.close(reader)
+        (tmp_path / "net.pkl").write_bytes(data)
+        assert len(load_weights(tmp_path / "net.pkl")) == 3
+        said = capsys.readouterr()
+        assert said.out == ""  # which may be the pipe
+        assert [line.split("  ")[0] for line in said.err.splitlines()] == ["3 layers with 791 values", str(text)]
+
     def test_overwrites_only_by_force(self, tmp_path, capsys):
         pkl = tmp_path / "net.pkl"
         pkl.write_text("mine")

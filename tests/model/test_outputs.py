@@ -50,6 +50,23 @@ def test_permissions_and_links_stay(tmp_path):
     assert stat.S_IMODE((tmp_path / "fresh").stat().st_mode) == 0o640
 
 
+@posix
+@pytest.mark.parametrize("through", ["its name", "a link", "a descriptor"])
+def test_a_pipe_is_written_to_as_it_is(through, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    (tmp_path / "link").symlink_to(pipe)
+    unnamed_reader, unnamed_writer = os.pipe()
+    try:
+        write_text({"its name": pipe, "a link": tmp_path / "link"}.get(through, f"/dev/fd/{unnamed_writer}"), "all")
+        assert os.read(unnamed_reader if through == "a descriptor" else reader, 100) == b"all"
+    finally:
+        for descriptor in reader, unnamed_reader, unnamed_writer:
+            os.close(descriptor)
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+
+
 def test_what_cannot_be_written_is_named(tmp_path):
     with pytest.raises(OutputError, match=f"^{tmp_path}/none/out: cannot be written: No such file or directory$"):
         write_text(tmp_path / "none" / "out", "")
