@@ -192,7 +192,8 @@ def _check_items(data: bytes, begin: int, end: int, streams: _Streams) -> None:
             pixels += of_item
             if limit is not None and (of_item > limit or pixels > _PICTURES * limit):
                 raise DamagedError(
-                    f"got {pixels} pixels that are coded, {of_item} in one item, expected at most {limit}"
+                    f"got {pixels} pixels that are coded, {of_item} in one item, expected at most {limit} in one, and "
+                    f"{_PICTURES * limit} in all"
                 )
 
 
