@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from types import TracebackType
+from operator import attrgetter
 
 
 class ForkSafeLock:
@@ -27,19 +27,13 @@ class ForkSafeLock:
 
     def __init__(self) -> None:
         self.interrupted = False
-        self._lock = self._held = threading.Lock()
+        self._lock = threading.Lock()
         _locks.add(self)
 
-    def __enter__(self) -> ForkSafeLock:
-        lock = self._lock
-        lock.acquire()
-        self._held = lock
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self._held.release()
+    # Methods of the lock's own, of which `with` takes both before it calls the first: what a handler of a signal raises
+    # between two steps of a function in Python would leave the lock held for ever
+    __enter__ = property(attrgetter("_lock.__enter__"))
+    __exit__ = property(attrgetter("_lock.__exit__"))
 
     def renew(self) -> None:
         """Begin anew in a child."""
