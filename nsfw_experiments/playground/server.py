@@ -22,6 +22,19 @@ NOTEBOOKS = (_HERE / "Playground.ipynb", _HERE.parents[1] / "notebooks" / "Playg
 START, END = 180.0, 20.0
 
 
+#: Voila, which asks itself to end when its standard input does.
+_PROGRAM = """
+import os, runpy, signal, sys, threading
+
+def end_with_parent():
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=end_with_parent, daemon=True).start()
+runpy.run_module("voila", run_name="__main__", alter_sys=True)
+"""
+
+
 class ServerError(OSError):
     """Why there is no page, in words."""
 
@@ -59,14 +72,22 @@ def serving(host: str, port: int) -> Iterator[tuple[str, subprocess.Popen]]:
     _check_extra()
     _check_free(host, port)
     with TemporaryFile() as log:  # of Voila and of its kernels, who say much that is of no use here
+        # The pipe ends with this process, however that is ended
         process = subprocess.Popen(
-            _command(host, port), env=_environment(), stdout=log, stderr=log, start_new_session=True
+            _command(host, port),
+            env=_environment(),
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
-        try:
-            _wait_for_answer(host, port, process, log)
-            yield f"http://{f'[{host}]' if ':' in host else host}:{port}/", process
-        finally:
-            _end(process)
+        assert process.stdin is not None
+        with process.stdin:
+            try:
+                _wait_for_answer(host, port, process, log)
+                yield f"http://{f'[{host}]' if ':' in host else host}:{port}/", process
+            finally:
+                _end(process)
 
 
 def _check_extra() -> None:
@@ -97,7 +118,7 @@ def _command(host: str, port: int) -> list[str]:
         "--no-browser",
         "--template=playground",
     )
-    return [sys.executable, "-m", "voila", str(notebook), *options]
+    return [sys.executable, "-c", _PROGRAM, str(notebook), *options]
 
 
 def _environment() -> dict[str, str]:

@@ -1,12 +1,18 @@
 """`open-nsfw playground` refuses in one line, and leaves no process behind."""
 
+import contextlib
 import importlib.util
+import os
+import signal
 import socket
+import subprocess
 import sys
 from contextlib import contextmanager
 from types import SimpleNamespace
 
+import psutil
 import pytest
+from fresh_python import REPOSITORY
 from ports import free_port
 
 from nsfw_command.main import main
@@ -83,6 +89,32 @@ def test_the_address_is_that_of_the_page_and_the_server_ends_with_the_block(monk
         assert address == f"http://127.0.0.1:{port}/"
         socket.create_connection(("127.0.0.1", port)).close()
     assert process.poll() is not None
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="signals of POSIX")
+def test_the_server_ends_with_a_command_that_is_killed(tmp_path):
+    port = free_port()
+    voila = f"import os, pathlib; pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\n"
+    (tmp_path / "voila.py").write_text(f"{voila}import sys; sys.argv[1:] = ['127.0.0.1', '{port}']\n{LISTENS}\n")
+    (tmp_path / "anywidget.py").touch()
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + (
+        "from nsfw_experiments.playground.server import serving\n"
+        f"with serving('127.0.0.1', {port}):\n"
+        "    print('serving', flush=True)\n"
+        "    import time; time.sleep(600)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(REPOSITORY)])}
+    command = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
+    assert command.stdout.readline() == "serving\n"
+    started = psutil.Process(int((tmp_path / "pid").read_text()))
+    try:
+        command.kill()
+        command.communicate()
+        _, alive = psutil.wait_procs([started], timeout=20)
+        assert not alive
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            started.kill()
 
 
 def test_ctrl_c_ends_the_server_too(monkeypatch, with_the_extra):
