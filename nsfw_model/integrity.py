@@ -124,11 +124,8 @@ def check_after_decoding(data: bytes, picture: Image.Image) -> None:
     # The one row of an interlaced picture has pixels of several passes
     if picture.format == "PNG" and (picture.height == 1 or _ends_in_zeros(picture)):
         check_png_rows(data)
-    # A second look costs a third of the first, or of a file in parts as much. In a large picture of one part that ends
-    # early the last blocks are flat; where no more is missing than a part of its last block, nobody sees a difference.
-    if picture.format in ("JPEG", "MPO") and (
-        picture.width * picture.height <= SMALL or _in_parts(data) or _ends_flat(picture)
-    ):
+    # A second look costs a third of the first, or of a file in parts as much
+    if picture.format in ("JPEG", "MPO") and (picture.width * picture.height <= SMALL or _may_lack_data(data, picture)):
         _look_again(data, picture)
 
 
@@ -282,6 +279,12 @@ class _Frame(NamedTuple):
         component = self.components[indices[0]]
         columns = ceil(ceil(self.width * component.horizontal / across) / side)
         return columns * ceil(ceil(self.height * component.vertical / down) / side)
+
+    def unit_size(self, indices: list[int]) -> tuple[int, int]:
+        """Width and height of each of these MCUs, in pixels, of a JPEG that is not lossless."""
+        if len(indices) == 1 and len(self.components) == 1:
+            return 8, 8
+        return 8 * max(part.horizontal for part in self.components), 8 * max(part.vertical for part in self.components)
 
     def blocks_of_unit(self, indices: list[int]) -> int:
         """The number of blocks, or of samples of a lossless JPEG, in each of these MCUs."""
@@ -458,11 +461,35 @@ def _least_bits(coding: _Coding, scan: _Scan, blocks: int) -> int:
     return blocks if not scan.first else 1 + blocks // _LONGEST_RUN
 
 
-def _ends_flat(picture: Image.Image) -> bool:
-    """Whether the last block is of one colour: a decoder that has no more data leaves it so."""
-    left, top = ((size - 1) // 8 * 8 for size in picture.size)
+def _may_lack_data(data: bytes, picture: Image.Image) -> bool:
+    """Whether a JPEG may end early, or one of its parts: a decoder without more data leaves blocks of one colour.
+
+    Where no more is missing than a part of its last block, nobody sees a difference. A scan that only adds to what
+    others have told leaves nothing that could be looked for.
+    """
+    frame, scans = _jpeg_structure(data)
+    if frame is None or not scans:
+        return False
+    if frame.coding != _Coding() or len(scans) > 1:
+        return True
+    return _is_flat(picture, *((size - 1) // 8 * 8 for size in picture.size)) or any(
+        _is_flat(picture, left, top) for left, top in _last_blocks(frame, scans[0])
+    )
+
+
+def _last_blocks(frame: _Frame, scan: _Scan) -> Iterator[tuple[int, int]]:
+    """Where the last MCU of each restart interval begins, in pixels."""
+    if scan.restart_interval:
+        width, height = frame.unit_size(scan.components)
+        columns = ceil(frame.width / width)
+        for unit in range(scan.restart_interval - 1, frame.units(scan.components), scan.restart_interval):
+            yield unit % columns * width, unit // columns * height
+
+
+def _is_flat(picture: Image.Image, left: int, top: int) -> bool:
+    """Whether a block is of one colour."""
     # Chroma of the blocks beside it is blended into its first row and column
-    inner = picture.crop((left + 1, top + 1, picture.width, picture.height))
+    inner = picture.crop((left + 1, top + 1, min(left + 8, picture.width), min(top + 8, picture.height)))
     if not inner.width or not inner.height:
         return True
     extrema = inner.getextrema()
