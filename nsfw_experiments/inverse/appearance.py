@@ -30,7 +30,7 @@ WITH_ORIENTATION = (".png", ".jpg", ".jpeg")
 TURNED_WHEN_SCORED = (".tif", ".tiff")
 WITH_PROFILE = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 WITH_ALPHA = (".png", ".tif", ".tiff")
-#: Pillow's names of formats in which EXIF's orientation is not what turns a picture: browsers leave WebP as it is, and
+#: Pillow's names of formats in which EXIF's orientation is not what turns a picture: Chromium leaves WebP as it is, and
 #: decoders have turned the others already.
 NOT_TURNED_BY_EXIF = ("WEBP", "JXL", "HEIF", "TIFF")
 
