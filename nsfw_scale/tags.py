@@ -41,6 +41,7 @@ def check_tags(file: BinaryIO, noun: str) -> None:
 
     Examples
     --------
+    >>> import io
     >>> tag = b"\\x67\\xc8\\x80"
     >>> check_tags(io.BytesIO(b"\\x12\\x54\\xc3\\x67\\x20\\x75\\x30" + 10_000 * tag), "mkv")
     Traceback (most recent call last):

@@ -3,6 +3,7 @@
 import dataclasses
 import doctest
 import importlib
+import functools
 import inspect
 import pkgutil
 import re
@@ -280,7 +281,8 @@ def is_repair(thing):
         repair for registry in (import_hook._before, import_hook._after) for repair in chain(*registry.values())
     ]
     registered += import_hook._provided.values()
-    registered += [step.args[0] for step in chain(*import_hook._during.values())]  # makers of stand-ins
+    for step in chain(*import_hook._during.values()):
+        registered.append(step.args[0] if isinstance(step, functools.partial) else inspect.unwrap(step))
     return any(thing is repair for repair in registered)
 
 
