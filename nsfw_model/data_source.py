@@ -8,6 +8,7 @@ source: a Bias for the difference of the means, and a Power for the scale, each 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -75,7 +76,7 @@ def picture_shape(source: LayerParameter, net: NetParameter, weights: Weights) -
     )
 
 
-#: Data sources that read pictures: if they say nothing of their values, a network was given 0 to 255.
+#: Data sources that read pictures, and transform them.
 _OF_PICTURES = {"AnnotatedData", "Data", "ImageData", "WindowData"}
 #: A program fills MemoryData, with pictures that it transforms, or with what the program has made of them.
 _TRANSFORMING = _OF_PICTURES | {"MemoryData"}
@@ -104,7 +105,7 @@ def value_layers(
     Raises
     ------
     CaffemodelError
-        If the means are in a file of their own, too many or too few, or not finite; if there are too many channels.
+        If the means are too many or too few, or not finite; if there are too many channels.
 
     Examples
     --------
@@ -115,8 +116,10 @@ def value_layers(
     [('data_mean', 'Bias'), ('data_scale', 'Power')]
     """
     transform = source.transform_param if source.type in _TRANSFORMING else LayerParameter().transform_param
-    said = transform.mean_file or transform.mean_value or transform.HasField("scale") or means is not None
-    if source.type not in _OF_PICTURES and not said:
+    said = transform.mean_value or transform.HasField("scale") or means is not None
+    if source.type in _OF_PICTURES and means is None and (transform.mean_file or not said):
+        _warn_of_means(source)
+    if not said:
         return []
     if not 0 < channels <= MAX_SIZE:
         raise CaffemodelError(f"{_where(source)}: got {channels} channels, expected 1 to {MAX_SIZE}")
@@ -142,14 +145,21 @@ def _means_taken_before(channels):
     return CHANNEL_MEANS.ravel() if channels == CHANNEL_MEANS.size else np.zeros(channels, np.float32)
 
 
+def _warn_of_means(source):
+    file = source.transform_param.mean_file
+    said = f"has them in a file that is not in a caffemodel ({file!r:.200})" if file else "says nothing of them"
+    warnings.warn(
+        f"{_where(source)}: its means are taken to be Yahoo's, for it {said}; "
+        "expected --means BLUE GREEN RED otherwise, which are 0 where it gave values of 0 to 255",
+        stacklevel=3,
+    )
+
+
 def _means(source, transform, channels, given):
     """One mean for each channel."""
     where = _where(source)
     if given is None and transform.mean_file:
-        raise CaffemodelError(
-            f"{where}: got the mean_file {transform.mean_file!r}, which is not in a caffemodel; "
-            "expected the means of its channels to be given (--means)"
-        )
+        return _means_taken_before(channels)
     means = np.array(given if given is not None else transform.mean_value or [0], np.float32)
     if len(means) not in (1, channels):
         raise CaffemodelError(f"{where}: got {len(means)} means, expected 1, or {channels}, one for each channel")

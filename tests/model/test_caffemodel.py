@@ -4,6 +4,7 @@ import argparse
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import lasagne
@@ -346,7 +347,6 @@ class TestValuesOfPictures:
             ({"mean_value": [104, 117, 123], "scale": 0.5}, [104, 117, 123], 0.5),
             ({"scale": 1 / 256}, [0, 0, 0], 1 / 256),
             ({"mean_value": [0, 117, 123]}, [0, 117, 123], 1),
-            ({}, [0, 0, 0], 1),
         ],
     )
     @pytest.mark.parametrize("type", ["AnnotatedData", "Data", "ImageData", "WindowData"])
@@ -381,13 +381,26 @@ class TestValuesOfPictures:
         x = self.PICTURES[:, :1]
         assert np.array_equal(self.given_to_the_first_convolution(tmp_path, net, x), (x - 100) / 2)
 
-    def test_of_a_file_of_means_have_to_be_given(self, tmp_path):
-        net = self.transforming(mean_file="mean.binaryproto")
-        message = r"net.caffemodel: layer 'data' \(Data\): got the mean_file 'mean.binaryproto', .*--means"
-        with pytest.raises(CaffemodelError, match=message):
-            convert(write(tmp_path, net), tmp_path / "net.pkl", tmp_path / "net.prototxt")
-        given = self.given_to_the_first_convolution(tmp_path, net, self.PICTURES - CHANNEL_MEANS, means=(1, 2, 3))
-        assert np.array_equal(given, self.PICTURES - np.float32([1, 2, 3]).reshape(3, 1, 1))
+    @pytest.mark.parametrize(
+        "fields, reason, scale",
+        [
+            ({}, "says nothing of them", 1),
+            ({"mean_file": "m.binaryproto"}, r"has them in a file that is not in a caffemodel \('m.binaryproto'\)", 1),
+            ({"mean_file": "m.binaryproto", "scale": 0.5}, "has them in a file", 0.5),
+        ],
+    )
+    @pytest.mark.parametrize("type", ["AnnotatedData", "Data", "ImageData", "WindowData"])
+    def test_without_means_that_are_known_have_yahoos_and_a_warning(self, type, fields, reason, scale, tmp_path):
+        net, x = self.transforming(type, **fields), self.PICTURES - CHANNEL_MEANS
+        message = rf"layer 'data' \({type}\): its means are taken to be Yahoo's, for it {reason}.*; expected --means"
+        with pytest.warns(UserWarning, match=message):
+            given = self.given_to_the_first_convolution(tmp_path, net, x)
+        assert np.array_equal(given, x * np.float32(scale))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            given = self.given_to_the_first_convolution(tmp_path, net, x, means=(1, 2, 3))
+        expected = (self.PICTURES - np.float32([1, 2, 3]).reshape(3, 1, 1)) * np.float32(scale)
+        assert np.allclose(given, expected, rtol=1e-6, atol=1e-5)
 
     @pytest.mark.parametrize(
         "means, message",
