@@ -205,10 +205,10 @@ def _check(args: Namespace) -> None:
 
 
 def _check_report(args: Namespace) -> None:
-    """Refuse a page that could not be written, and set whether it may replace a file: --resume goes on with its own."""
+    """Refuse a page that could not be written, and set whether it may replace a file: a page is made anew."""
     if args.report.suffix.lower() not in (".html", ".htm"):
         args.refuse(f"--report: got {args.report}, expected a name that ends in .html")
-    args.replace_report = args.force or (args.resume and is_page(args.report))
+    args.replace_report = args.force or is_page(args.report)
     problem = unwritable(args.report, args.replace_report)
     if problem:
         args.refuse(f"--report: {problem}")
