@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from theano_compat.depth import with_room
+from theano_compat.requirements import TheanoEnvironmentError
 from theano_cpu.compile import compile_function
 from theano_cpu.fuse import accelerated_output
 
 import lasagne
+import theano
 import theano.tensor as T
 
 from nsfw_model import ModelFileError
@@ -21,6 +23,19 @@ from nsfw_model.network import build_net
 from nsfw_model.preprocess import RESIZED
 from nsfw_model.prototxt import read_prototxt
 from nsfw_model.weights import load_weights
+
+
+#: What these settings of Theano's have to be; what others there are changes speed and messages.
+_SETTINGS = {"floatX": ("float32",), "compute_test_value": ("off", "ignore", "warn")}
+
+
+def _check_settings() -> None:
+    for name, values in _SETTINGS.items():
+        value = getattr(theano.config, name)
+        if value not in values:
+            raise TheanoEnvironmentError(
+                f"Theano's setting {name} is {value!r}, but a network is scored with {' or '.join(map(repr, values))}."
+            )
 
 
 class Functions:
@@ -39,6 +54,8 @@ class Functions:
         If the network is no classifier of pictures of two classes.
     NotImplementedError
         If the processor or the engine lacks `precision`.
+    TheanoEnvironmentError
+        If a setting of Theano's is one with which no network can be scored.
 
     Attributes
     ----------
@@ -60,6 +77,7 @@ class Functions:
     """
 
     def __init__(self, nsfw_pkl_path: str | Path, deploy_prototxt_path: str | Path, precision: Any):
+        _check_settings()
         self.input_var = T.tensor4("data")
         self.output, self.net = build_net(
             read_prototxt(deploy_prototxt_path), load_weights(nsfw_pkl_path), self.input_var

@@ -10,8 +10,11 @@ from nsfw_command.main import main
 from nsfw_experiments.inverse import inverse
 from nsfw_experiments.inverse.stability import fragility
 from nsfw_model import ModelFileError
+from nsfw_model.functions import Functions
 from nsfw_model.scorer import Scorer
 from nsfw_model.weights import load_weights, save_weights
+from theano.configparser import change_flags
+from theano_compat import TheanoEnvironmentError
 from theano_cpu import onednn
 from open_nsfw import get_scorer, model_files, nsfw_score, nsfw_scores, prepare
 
@@ -264,6 +267,15 @@ def test_a_layer_without_influence_on_the_logits_has_no_gradients(residual, smal
 def test_the_values_of_a_layer_are_finite_or_an_error(method, x, overflowing):
     with pytest.raises(ModelFileError, match=r"nsfw.pkl: the network gives (nan|inf|-inf)"):
         getattr(get_scorer(overflowing), method)(x, "fc_nsfw")
+
+
+@pytest.mark.parametrize(
+    "setting, value", [("floatX", "float64"), ("floatX", "float16"), ("compute_test_value", "raise")]
+)
+def test_a_setting_of_theanos_with_which_nothing_can_be_scored_is_named(setting, value):
+    with change_flags(**{setting: value}):
+        with pytest.raises(TheanoEnvironmentError, match=f"Theano's setting {setting} is '{value}', but a network"):
+            Functions(*model_files(), "float32")
 
 
 @pytest.mark.parametrize(
