@@ -21,6 +21,7 @@ import contextlib
 import io
 import math
 import os
+import struct
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, count
@@ -376,8 +377,10 @@ def _check_jpeg(decoder: CodecContext, data: bytes) -> None:
 def _check_png(decoder: CodecContext, data: bytes) -> None:
     """Check that a picture has its palette, and all its rows."""
     check_before_decoding(data)
-    if data.startswith(b"\x89PNG"):
-        check_png_rows(data)
+    if data.startswith(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR") and len(data) >= 29:  # with its header
+        width, height = struct.unpack_from(">II", data, 16)
+        if width * height <= _max_pixels():  # or FFmpeg refuses it
+            check_png_rows(data)
 
 
 #: What FFmpeg does not look for, by the codecs' names.

@@ -229,6 +229,11 @@ class TestBrokenFilms:
         refuse(changed(whole, container, lambda data: lacking), f"at 0.0 s: {message}", 0.1)
         refuse(changed(whole, container, None, lambda data: lacking), f"at 0.[01] s: {message}", 0.1)
 
+    @pytest.mark.parametrize("size", [4, 8, 15, 16, 23, 24, 28, 29, 32])
+    def test_a_png_that_ends_in_its_header_is_refused(self, size):
+        whole = film(GREYS[:3], codec="png", container="mov", colours="rgb24")
+        refuse(changed(whole, "mov", None, lambda data: data[:size]), "damaged|truncated|got", 0.1)
+
     def test_a_png_without_its_palette_is_refused(self):
         whole = film(GREYS[:3], codec="png", container="mov", colours="rgb24")
         lacking = with_chunks(encoded(Image.new("P", (64, 48)), "PNG"), b"PLTE")
