@@ -82,7 +82,7 @@ def test_what_another_process_has_written_meanwhile_stays_without_force(tmp_path
 
     def inverse(source, *args, **kwargs):
         out.write_bytes(b"precious")
-        return source, SimpleNamespace(psnr=40.0, reached=True)
+        return Image.open(source), SimpleNamespace(psnr=40.0, reached=True)
 
     monkeypatch.setattr("nsfw_experiments.inverse.inverse", inverse)
     assert run(CHELSEA, "--target", 0.9, "--out", out) == 74
