@@ -534,10 +534,9 @@ def nsfw_score_fn(img: np.ndarray) -> np.ndarray:
     >>> print(f"{nsfw_score_fn(crop(make_jpg(picture))):.4f}")
     0.0129
     """
-    scores = get_scorer().scores(img)
-    if not len(scores):
+    if np.shape(img)[:1] == (0,):
         raise ValueError("img: got no picture, expected at least one")
-    return scores[0, ...]
+    return get_scorer().scores(img)[0, ...]
 
 
 # The original's network, built by `__getattr__`.
