@@ -125,8 +125,10 @@ def check_after_decoding(data: bytes, picture: Image.Image) -> None:
     if picture.format == "PNG" and (picture.height == 1 or _ends_in_zeros(picture)):
         check_png_rows(data)
     # A second look costs a third of the first, or of a file in parts as much
-    if picture.format in ("JPEG", "MPO") and (picture.width * picture.height <= SMALL or _may_lack_data(data, picture)):
-        _look_again(data, picture)
+    if picture.format in ("JPEG", "MPO"):
+        frame, scans = _jpeg_structure(data)
+        if picture.width * picture.height <= SMALL or _may_lack_data(frame, scans, picture):
+            _look_again(data, frame, scans, picture)
 
 
 # BMP
@@ -461,13 +463,12 @@ def _least_bits(coding: _Coding, scan: _Scan, blocks: int) -> int:
     return blocks if not scan.first else 1 + blocks // _LONGEST_RUN
 
 
-def _may_lack_data(data: bytes, picture: Image.Image) -> bool:
+def _may_lack_data(frame: _Frame | None, scans: list[_Scan], picture: Image.Image) -> bool:
     """Whether a JPEG may end early, or one of its parts: a decoder without more data leaves blocks of one colour.
 
     Where no more is missing than a part of its last block, nobody sees a difference. A scan that only adds to what
     others have told leaves nothing that could be looked for.
     """
-    frame, scans = _jpeg_structure(data)
     if frame is None or not scans:
         return False
     if frame.coding != _Coding() or len(scans) > 1:
@@ -497,22 +498,20 @@ def _is_flat(picture: Image.Image, left: int, top: int) -> bool:
     return all(low == high for low, high in ranges)
 
 
-def _in_parts(data: bytes) -> bool:
+def _in_parts(frame: _Frame, scans: list[_Scan]) -> bool:
     """Whether a JPEG may lack something elsewhere than at its end."""
-    frame, scans = _jpeg_structure(data)
-    return frame is not None and (frame.coding != _Coding() or len(scans) > 1 or scans[0].restart_interval > 0)
+    return frame.coding != _Coding() or len(scans) > 1 or scans[0].restart_interval > 0
 
 
-def _look_again(data: bytes, picture: Image.Image | None = None) -> None:
+def _look_again(data: bytes, frame: _Frame | None, scans: list[_Scan], picture: Image.Image | None = None) -> None:
     """Decode once more, with other data behind all that may end early: who needs it, has too little.
 
     Of a file in parts, ``picture`` is what was decoded before, if it was.
     """
-    frame, scans = _jpeg_structure(data)
     if frame is None or not scans or frame.coding.arithmetic:  # which gives zeros that are not there a meaning
         return
     filled = _filled(data, frame, scans)
-    if _in_parts(data):  # of which averages do not tell enough
+    if _in_parts(frame, scans):  # of which averages do not tell enough
         same = _same(_opened(data) if picture is None else picture, _opened(filled))
     else:
         same = _small(filled).tobytes() == _small(data).tobytes()
@@ -1041,11 +1040,11 @@ def _check_jpeg_inside(strip: bytes, tables: bytes, index: int, size: tuple[int,
     """Check a strip or tile that is a JPEG, whose tables may stand apart ("TIFF Technical Note 2", 1995)."""
     whole = strip[:2] + tables[2:].removesuffix(b"\xff\xd9") + strip[2:]
     try:
-        frame, _ = _jpeg_structure(whole)
+        frame, scans = _jpeg_structure(whole)
         if frame is not None and (frame.width < size[0] or frame.height < size[1]):
             raise DamagedError(f"truncated: got {frame.width}x{frame.height} pixels, expected {size[0]}x{size[1]}")
         _check_jpeg(whole)
-        _look_again(whole)
+        _look_again(whole, frame, scans)
     except (DamagedError, OSError) as error:
         raise DamagedError(f"strip or tile {index}: {error}") from error
 
