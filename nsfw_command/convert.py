@@ -77,7 +77,7 @@ def run(args: Namespace) -> int:
     try:
         if len({Path(output).resolve() for output in outputs}) < len(outputs):
             raise ValueError(f"--prototxt: got {args.prototxt}, expected another file than that of the weights")
-        problem = also_read(outputs, [read for read in (args.caffemodel, args.deploy) if read])
+        problem = also_read(outputs, [args.caffemodel, args.deploy])
         if problem:
             raise ValueError(problem)
         for output in outputs:

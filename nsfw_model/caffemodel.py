@@ -199,7 +199,7 @@ def inference_net(
     Raises
     ------
     CaffemodelError
-        If the shape of the input or its means are not known, or there are several losses.
+        If the shape of the input is not known, or there are several losses.
     PrototxtError
         If it cannot be decided whether a layer belongs to inference.
 
@@ -360,7 +360,8 @@ def convert(
     Warns
     -----
     UserWarning
-        If weights are left out: it names their layers.
+        If weights are left out, whose layers it names, or means that the data source does not tell are taken to be
+        Yahoo's.
 
     Examples
     --------
