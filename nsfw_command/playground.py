@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from nsfw_command.arguments import positive
+from nsfw_command.arguments import port
 from nsfw_command.terminal import complain
 
 HOST, PORT = "127.0.0.1", 8866
@@ -31,7 +31,7 @@ def add_parser(subparsers) -> None:
         metavar="ADDRESS",
         help=f"where to listen (default: {HOST}, this computer only; others who can reach it may use it, too)",
     )
-    parser.add_argument("--port", type=positive, default=PORT, metavar="N", help=f"default: {PORT}")
+    parser.add_argument("--port", type=port, default=PORT, metavar="N", help=f"default: {PORT}")
     parser.add_argument("--no-browser", action="store_true", help="print the address only")
     parser.set_defaults(run=run)
 

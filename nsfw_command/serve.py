@@ -45,11 +45,12 @@ def add_parser(subparsers) -> None:
         "limits", "of each process; also set by environment variables, such as OPEN_NSFW_QUEUE"
     )
     for each in fields(Limits):
+        default = each.default if each.type == "int" else f"{each.default:g}"
         group.add_argument(
             f"--{each.name.replace('_', '-')}",
             type=_whole if each.type == "int" else number,
             metavar="N",
-            help=f"{each.metadata['what']} (default: {each.default:g}; {variable(each.name)})",
+            help=f"{each.metadata['what']} (default: {default}; {variable(each.name)})",
         )
     parser.set_defaults(run=run, refuse=parser.error)
 

@@ -115,6 +115,7 @@ NEEDED = {"evolve": ("--out", "out")}
     [
         ("evolve", "--processes", 1024),
         ("evolve", "--generations", 2**31 - 1),
+        ("playground", "--port", 65535),
         ("score", "--batch-size", 2**31 - 1),
         ("score", "--workers", 4096),
         ("serve", "--port", 65535),
