@@ -113,3 +113,82 @@ def test_the_score_is_that_of_open_nsfw():
     expected = pytest.approx(nsfw_score(picture), rel=1e-4)
     assert NsfwScore()([picture]) == [expected]
     assert NsfwLogit.display_value(NsfwLogit()([picture])[0]) == expected
+
+
+@pytest.mark.parametrize("difference, expected", [(255, 0.0), (51, 20 * np.log10(5)), (1, 20 * np.log10(255))])
+def test_the_psnr_of_a_difference_that_is_the_same_everywhere(difference, expected):
+    fitness = Psnr(Image.new("RGB", (8, 4), (255, 255, 255)), (8, 4))
+    dark = Image.new("RGB", (8, 4), (255 - difference,) * 3)
+    assert fitness([dark]) == [pytest.approx(expected, abs=1e-12)]
+
+
+def test_each_colour_counts_as_much_and_one_pixel_as_its_part_of_all():
+    black = Image.new("RGB", (8, 4))
+    fitness, values = Psnr(black, (8, 4)), []
+    for channel in range(3):
+        picture = black.copy()
+        picture.putpixel((7, 3), tuple(255 * (index == channel) for index in range(3)))
+        values += fitness([picture])
+    assert values == [pytest.approx(10 * np.log10(8 * 4 * 3))] * 3
+
+
+def test_the_target_itself_has_a_hundred_decibels():
+    assert Psnr(noise(0), (24, 16))([noise(0)]) == [100.0] == [Psnr.EQUAL]
+
+
+def test_the_baseline_is_the_psnr_of_the_rounded_mean():
+    target = Image.new("RGB", (4, 1), (10, 100, 200))
+    target.putpixel((0, 0), (13, 103, 204))  # means of 10.75, 100.75 and 201
+    mean = Image.new("RGB", (4, 1), (11, 101, 201))
+    fitness = Psnr(target, (4, 1))
+    assert [fitness.mean_colour_baseline()] == fitness([mean])
+    squares = [2**2 + 1 + 1 + 1, 2**2 + 1 + 1 + 1, 3**2 + 1 + 1 + 1]
+    assert fitness.mean_colour_baseline() == pytest.approx(10 * np.log10(255**2 * 12 / sum(squares)))
+
+
+def test_a_target_is_resized_as_lanczos_does():
+    large = noise(0, (100, 50))
+    expected = large.resize((32, 20), Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(np.asarray(Psnr(large, (32, 20)).target), np.asarray(expected))
+
+
+def test_what_fitnesses_are_called_and_what_is_displayed_of_them():
+    assert [fitness.label for fitness in (NsfwLogit, NsfwScore, Psnr, PerPicture)] == [
+        "NSFW score",
+        "NSFW score",
+        "PSNR",
+        "fitness",
+    ]
+    assert NsfwScore.display_value(0.25) == 0.25 and NsfwLogit.display_value(0.0) == 0.5
+    assert Psnr(noise(0), (24, 16)).display_value(12.5) == 12.5 == PerPicture(len).display_value(12.5)
+    assert NsfwLogit().identity == "NsfwLogit" and NsfwScore().identity == "NsfwScore"
+    both = NsfwScore(precision="bfloat16", nsfw_pkl_path="a.pkl", deploy_prototxt_path="b.prototxt")
+    assert both.identity == "NsfwScore deploy_prototxt_path=b.prototxt nsfw_pkl_path=a.pkl precision=bfloat16"
+    assert PerPicture(noise).identity == "PerPicture noise" and PerPicture(Psnr(noise(0))).identity == "PerPicture Psnr"
+    assert Psnr(Image.new("RGB", (2, 1)), (2, 1)).identity == "Likeness b0f66adc83641586"  # of six zeros
+
+
+def test_a_run_is_promising_from_a_logit_of_1_2_on():
+    assert NsfwLogit.promising == 1.2
+    assert NsfwScore.promising == pytest.approx(1 / (1 + np.exp(-1.2)))
+    assert not hasattr(Psnr, "promising") and not hasattr(PerPicture, "promising")
+
+
+@pytest.mark.parametrize("make", [NsfwLogit, NsfwScore])
+def test_the_network_is_that_of_the_options_and_scores_are_of_its_logits(monkeypatch, make):
+    asked = []
+
+    class Scorer:
+        input_size = 224, 224
+
+        def logits(self, x):
+            return np.array([2.0, -3.0])[: len(x)]
+
+    monkeypatch.setattr(
+        nsfw_experiments.evolution.fitness, "get_scorer", lambda **model: asked.append(model) or Scorer()
+    )
+    values = make(precision="bfloat16", nsfw_pkl_path="a.pkl")([noise(0), noise(1)])
+    assert asked == [{"precision": "bfloat16", "nsfw_pkl_path": "a.pkl"}]
+    expected = np.array([2.0, -3.0])
+    assert values == pytest.approx(expected if make is NsfwLogit else 1 / (1 + np.exp(-expected)))
+    assert all(type(value) is float for value in values)
