@@ -247,3 +247,88 @@ def test_a_score_is_drawn_on_a_logit_scale(evolution):
     for record in evolution.logbook:
         record["max"] = 0.99
     assert draw_progress(evolution).axes[1].get_yscale() == "logit"
+
+
+class AtGeneration:
+    """As much of an evolution as a callback asks for, at any generation."""
+
+    def __init__(self, evolution):
+        self.toolbox, self.best, self.best_display_value = evolution.toolbox, evolution.best, 1.5
+        self.generation, self.evaluations = 0, 7
+
+
+def test_pictures_are_of_every_tenth_generation_unless_others_are_asked_for(evolution, tmp_path):
+    evolution.run(0)
+    at, snapshots, animation = AtGeneration(evolution), Snapshots(tmp_path), Animation()
+    for at.generation in range(22):
+        snapshots(at)
+        animation(at)
+    assert [path.name for path in snapshots.paths()] == ["000000.png", "000010.png", "000020.png"]
+    assert len(animation.frames()) == 4  # and of the last, 21
+    at.generation = 30
+    animation(at)
+    assert len(animation.frames()) == 4
+    assert "every 10 generations, up to generation 30, 7 evaluations" in animation._repr_html_()
+
+
+def test_snapshots_are_listed_from_the_first_to_the_last_and_nothing_else_is(evolution, tmp_path):
+    evolution.run(0)
+    at, snapshots = AtGeneration(evolution), Snapshots(tmp_path, every=1)
+    for at.generation in (1_000_000, 999_999, 5):
+        snapshots(at)
+    for name in ("best.png", "12345.png", "000007.jpg", "x000008.png", "000009x.png"):
+        (tmp_path / name).touch()
+    assert {path.name for path in snapshots.paths()} == {"000005.png", "999999.png", "1000000.png"}
+    snapshots(at)  # into a folder that is there, over a picture that is there
+    assert len(snapshots.paths()) == 3
+
+
+def test_every_one_is_the_least_that_can_be_asked_for(tmp_path):
+    assert Snapshots(tmp_path, every=1).every == Animation(every=1).every == 1
+    for make in (lambda every: Snapshots(tmp_path, every), Animation):
+        for every in (-1, 0, 1.5, True):
+            with pytest.raises(ValueError, match="every: got .*, expected a whole number of at least 1"):
+                make(every)
+
+
+def test_the_progress_bar_follows_the_run_from_wherever_it_is(evolution, monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    evolution.run(4)
+    with ProgressBar(9) as progress_bar:
+        evolution.run(6, callbacks=[progress_bar])
+        assert (progress_bar.n, progress_bar.total, progress_bar.unit) == (6, 9, "generation")
+        best = f"PSNR {evolution.best_display_value:.6g}"
+        assert progress_bar.postfix == f"{best}, {evolution.evaluations} evaluations"
+
+
+def test_animations_are_shown_for_ever_with_the_times_that_are_asked_for(tmp_path):
+    pictures = [Image.new("RGB", SIZE, colour) for colour in ("red", "blue", "green")]
+    save_animation(pictures, tmp_path / "run.gif", milliseconds=120)
+    with Image.open(tmp_path / "run.gif") as gif:
+        assert gif.info["loop"] == 0 and gif.n_frames == 3
+        assert [frame.info["duration"] for frame in ImageSequence.Iterator(gif)] == [120, 120, 2000]
+
+
+def test_pictures_of_an_animation_are_as_large_as_the_largest_with_white_around(evolution):
+    evolution.run(0)
+    at, animation = AtGeneration(evolution), Animation(every=1)
+    animation(at)
+    at.generation, at.best_display_value = 1, 1234.5
+    animation(at)
+    at.generation = 123_456_789
+    frames = animation.frames()
+    assert len(frames) == 3 and len({frame.size for frame in frames}) == 1
+    assert (np.asarray(frames[0])[-1, -1] == 255).all() and (np.asarray(frames[0])[:16, 24:] == 255).all()
+
+
+@pytest.mark.parametrize("values, marker", [([1.0], "."), ([1.0, 2.0], "")])
+def test_a_curve_of_one_point_is_a_point(evolution, values, marker):
+    evolution.run(len(values) - 1)
+    picture, curve = draw_progress(evolution).axes
+    [line] = curve.lines
+    assert line.get_marker() in ((marker,) if marker else ("", "None"))
+    assert curve.get_xlabel() == "evaluations" and curve.get_ylabel() == "PSNR" and curve.get_yscale() == "linear"
+    assert picture.get_title() == f"PSNR {evolution.best_display_value:.6g}, generation {evolution.generation}"
+    assert not picture.axison

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import nsfw_experiments.evolution.checkpoint
 from nsfw_experiments.evolution.checkpoint import Checkpoint, CheckpointError
 from nsfw_experiments.evolution import Evolution
 from nsfw_experiments.evolution.fitness import NsfwLogit, Psnr
@@ -277,3 +278,28 @@ def test_an_old_run_goes_on_as_it_did(name, make, expected):
     for evolution in (resumed, whole):
         evolution.run(20)
         assert digest(evolution) == expected
+
+
+def test_a_checkpoint_is_plain_json_of_format_version_and_state(checkpoint):
+    evolution = new_run()
+    evolution.run(3)
+    saved = json.loads(checkpoint.path.read_text())
+    assert list(saved)[:2] == ["format", "version"]
+    assert saved == {"format": "painting evolution", "version": 1, **json.loads(json.dumps(evolution.state()))}
+    assert checkpoint.read() == saved
+    assert checkpoint.settings() == evolution.toolbox.settings
+
+
+def test_a_checkpoint_is_read_up_to_a_quarter_of_a_gibibyte(checkpoint, monkeypatch):
+    assert nsfw_experiments.evolution.checkpoint.LARGEST_FILE == 1 << 28
+    size = checkpoint.path.stat().st_size
+    monkeypatch.setattr("nsfw_experiments.evolution.checkpoint.LARGEST_FILE", size)
+    checkpoint.restore(new_run())
+    monkeypatch.setattr("nsfw_experiments.evolution.checkpoint.LARGEST_FILE", size - 1)
+    with pytest.raises(CheckpointError, match=f"cannot be read as a checkpoint: got {size} bytes, expected at most"):
+        checkpoint.read()
+
+
+def test_a_checkpoint_may_be_named_by_a_text(tmp_path):
+    Checkpoint(str(tmp_path / "saved.json"))(new_run())
+    assert Checkpoint(tmp_path / "saved.json").read()["generation"] == -1

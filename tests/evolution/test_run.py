@@ -387,3 +387,244 @@ def test_toolbox_parts_can_be_exchanged():
 def test_default_sizes_are_the_original_s():
     assert original_toolbox(Circles(), 50, PerPicture(warmth)).settings.population == 50
     assert climbing_toolbox(Circles(), 50, PerPicture(warmth)).settings.primitive.size == (256, 256)
+
+
+def valued(*values):
+    """Paintings of these fitnesses, each of its own shapes."""
+    paintings = []
+    for value in values:
+        paintings.append(Painting([(1, 2, 3, 4, 5, round(value), 200)] * 7, CIRCLES))
+        paintings[-1].fitness.values = (value,)
+    return paintings
+
+
+def scripted(*generations):
+    """An evolution whose generations are written down: pairs of a population's fitnesses and of evaluations."""
+    toolbox, script = small_toolbox(), iter(generations)
+
+    def following(population=None):
+        values, evaluations = next(script)
+        return valued(*values), evaluations
+
+    toolbox.register("start", following)
+    toolbox.register("generation", following)
+    return Evolution(toolbox, hall_of_fame=2)
+
+
+def test_the_logbook_tells_what_each_generation_was():
+    evolution = scripted(([1, 4, 7], 30), ([2, 2, 5], 3), ([8, 0, 0], 4))
+    assert (evolution.generation, evolution.evaluations, evolution.population) == (-1, 0, [])
+    evolution.run(2)
+    expected = [(0, 30, 30, 7, 4, 1, 6**0.5), (1, 3, 33, 5, 3, 2, 2**0.5), (2, 4, 37, 8, 8 / 3, 0, 128**0.5 / 3)]
+    names = ("gen", "nevals", "evaluations", "max", "avg", "min", "std")
+    assert [tuple(record[name] for name in names) for record in evolution.logbook] == [
+        pytest.approx(values) for values in expected
+    ]
+    assert all(type(record[name]) is float for record in evolution.logbook for name in names[3:])
+    assert [painting.fitness.values[0] for painting in evolution.hall_of_fame] == [8, 7]
+    assert (evolution.generation, evolution.evaluations, evolution.best_display_value) == (2, 37, 8)
+
+
+def test_a_run_has_as_many_generations_as_it_is_told_and_goes_on_from_there():
+    evolution = scripted(*[([number], 1) for number in range(9)])
+    evolution.run(-1)
+    assert evolution.generation == -1 and not evolution.hall_of_fame
+    for last in (0, 0, 3, 2, 5):
+        evolution.run(last)
+    assert evolution.generation == 5 and evolution.logbook.select("gen") == list(range(6))
+
+
+@pytest.mark.parametrize("until, generation", [(0.5, 1), (1.0, 1), (1.5, 2), (3.0, 3), (3.5, 4)])
+def test_a_run_ends_as_soon_as_its_best_is_as_good_as_is_asked(until, generation):
+    evolution = scripted(*[([number], 1) for number in range(9)])
+    evolution.run(4, until=until)
+    assert evolution.generation == generation and not evolution.interrupted
+    evolution.run(8, until=until)
+    assert evolution.generation == generation
+
+
+def test_a_run_that_is_good_enough_at_its_start_ends_there():
+    evolution = scripted(([3], 1), ([4], 1))
+    evolution.run(9, until=3)
+    assert evolution.generation == 0
+
+
+def test_callbacks_begin_before_the_start_only_and_are_called_in_their_order():
+    told = []
+
+    class Begins:
+        def begin(self, evolution):
+            told.append(("begin", evolution.generation))
+
+        def __call__(self, evolution):
+            told.append(("first", evolution.generation))
+
+    callbacks = [Begins(), lambda evolution: told.append(("second", evolution.generation))]
+    evolution = scripted(*[([number], 1) for number in range(9)])
+    evolution.run(1, callbacks=callbacks)
+    evolution.run(2, callbacks=callbacks)
+    assert told[0] == ("begin", -1)
+    assert told[1:] == [(name, generation) for generation in range(3) for name in ("first", "second")]
+
+
+def test_a_stop_of_a_run_that_is_over_does_not_end_the_next():
+    evolution = scripted(*[([number], 1) for number in range(9)])
+    evolution.run(2)
+    evolution.stop()
+    evolution.run(4)
+    assert evolution.generation == 4 and not evolution.interrupted
+
+
+def test_a_failing_generation_is_taken_back_memory_and_hall_of_fame_included():
+    evolution = run(small_toolbox("compact"), generations=2)
+    evolution.hall_of_fame.maxsize = 9
+    before = json.dumps(evolution.state())
+
+    def fail(population):
+        evolution.toolbox.memory["tried"] = 10**6
+        evolution.toolbox.rng.random()
+        raise RuntimeError
+
+    evolution.toolbox.register("generation", fail)
+    with pytest.raises(RuntimeError):
+        evolution.step()
+    assert json.dumps(evolution.state()) == before and json.loads(before)["memory"]["tried"] > 0
+
+
+def saved_state(strategy="compact"):
+    return json.loads(json.dumps(run(small_toolbox(strategy), generations=3).state()))
+
+
+def test_a_state_is_all_that_its_run_depends_on():
+    evolution = run(small_toolbox("compact"), generations=3)
+    state = evolution.state()
+    assert list(state) == [
+        "about",
+        "generation",
+        "evaluations",
+        "random",
+        "population",
+        "hall_of_fame",
+        "logbook",
+        "memory",
+    ]
+    assert state["generation"] == 3 and state["evaluations"] == evolution.evaluations
+    assert state["memory"] == {"tried": evolution.evaluations - evolution.logbook[0]["nevals"]}
+    assert state["population"][0] == {
+        "shapes": list(evolution.population[0]),
+        "fitness": list(evolution.population[0].fitness.values),
+    }
+    assert "memory" not in run(small_toolbox("climb"), generations=1).state()
+
+
+def test_a_state_is_taken_up_with_its_logbook_and_memory_in_place_of_what_there_was():
+    state = saved_state()
+    resumed = run(small_toolbox("compact"), generations=6)
+    resumed.restore(state)
+    assert json.loads(json.dumps(resumed.state())) == state
+    assert resumed.logbook.select("gen") == [0, 1, 2, 3] and len(resumed.hall_of_fame) == 1
+    assert all(type(shape) is tuple for painting in resumed.population for shape in painting)
+    assert resumed.best.primitive == CIRCLES and resumed.best.fitness.valid
+
+
+def test_a_run_that_goes_on_from_a_state_is_recorded_behind_what_was():
+    resumed = Evolution(small_toolbox())
+    resumed.restore(saved_state("climb"))
+    resumed.run(5)
+    whole = run(small_toolbox(), generations=5)
+    assert list(resumed.logbook) == list(whole.logbook) and resumed.evaluations == whole.evaluations
+
+
+def changed(state, **changes):
+    return {**state, **changes}
+
+
+LARGEST = 1 << 53
+
+
+@pytest.mark.parametrize("name", ["generation", "evaluations"])
+def test_numbers_of_a_state_are_up_to_what_every_reader_of_json_can_tell_apart(name):
+    evolution, state = Evolution(small_toolbox("compact")), saved_state()
+    evolution.restore(changed(state, **{name: LARGEST}))
+    assert getattr(evolution, name) == LARGEST
+    with pytest.raises(ValueError, match=f"{name}: got 9007199254740993, expected .* at most 9007199254740992"):
+        evolution.restore(changed(state, **{name: LARGEST + 1}))
+    evolution.restore(changed(state, evaluations=0))
+    with pytest.raises(ValueError, match="evaluations: got -1"):
+        evolution.restore(changed(state, evaluations=-1))
+
+
+@pytest.mark.parametrize(
+    "number, refused", [(0, False), (LARGEST, False), (-1, True), (LARGEST + 1, True), (1.5, True)]
+)
+def test_what_a_strategy_remembers_is_a_whole_number(number, refused):
+    evolution, state = Evolution(small_toolbox("compact")), changed(saved_state(), memory={"tried": number})
+    if refused:
+        with pytest.raises(ValueError, match="tried: got .*, expected a whole number of at least 0"):
+            evolution.restore(state)
+        assert evolution.toolbox.memory == {} and evolution.generation == -1
+    else:
+        evolution.restore(state)
+        assert evolution.toolbox.memory == {"tried": number}
+
+
+def test_a_state_may_have_parents_beside_as_many_children():
+    evolution, state = Evolution(small_toolbox()), saved_state("climb")
+    painting = state["population"][0]
+    evolution.restore(changed(state, population=[painting] * 12))
+    assert len(evolution.population) == 12
+    with pytest.raises(ValueError, match="population: got 13 paintings, the settings have 6"):
+        evolution.restore(changed(state, population=[painting] * 13))
+
+
+def test_before_its_start_a_state_has_no_paintings():
+    before = json.loads(json.dumps(Evolution(small_toolbox()).state()))
+    evolution = run(small_toolbox(), generations=2)
+    evolution.restore(before)
+    assert (evolution.generation, evolution.population, len(evolution.hall_of_fame)) == (-1, [], 0)
+    evolution.run(8)
+    assert evolution.state() == run(small_toolbox()).state()
+    for name in ("population", "hall_of_fame"):
+        with pytest.raises(ValueError, match=f"{name}: got no painting in generation 0, expected at least one"):
+            evolution.restore(changed(saved_state("climb"), generation=0, **{name: []}))
+
+
+@pytest.mark.parametrize("gene", range(7))
+def test_genes_of_a_state_are_within_their_ranges_to_the_last(gene):
+    evolution, state = Evolution(small_toolbox()), saved_state("climb")
+    for end, step in zip(CIRCLES.ranges[gene], (-1, 1)):
+        for value, refused in ((end, False), (end + step, True), (float(end), True), (bool(end), True)):
+            shapes = [list(shape) for shape in state["population"][0]["shapes"]]
+            shapes[-1][gene] = value
+            changes = changed(state, population=[{"shapes": shapes, "fitness": [1.0]}])
+            if refused:
+                with pytest.raises(ValueError, match="shape: got .*, expected whole genes in"):
+                    evolution.restore(changes)
+            else:
+                evolution.restore(changes)
+                assert evolution.population[0][-1][gene] == end
+
+
+@pytest.mark.parametrize("shape", [[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 200, 7]])
+def test_a_shape_of_a_state_has_as_many_genes_as_it_should(shape):
+    state = saved_state("climb")
+    with pytest.raises(ValueError, match="shape: got .*, expected whole genes in"):
+        Evolution(small_toolbox()).restore(changed(state, population=[{"shapes": [shape] * 7, "fitness": [1.0]}]))
+
+
+def test_the_next_gaussian_number_is_saved_too():
+    evolution = run(small_toolbox(), generations=1)
+    evolution.toolbox.rng.gauss(0, 1)
+    state = json.loads(json.dumps(evolution.state()))
+    resumed = Evolution(small_toolbox())
+    resumed.restore(state)
+    assert type(state["random"][2]) is float
+    assert [resumed.toolbox.rng.gauss(0, 1) for _ in range(3)] == [evolution.toolbox.rng.gauss(0, 1) for _ in range(3)]
+
+
+def test_a_picture_of_the_best_says_how_far_the_run_is():
+    evolution = scripted(([0.25, 200], 30), ([123.45678], 3))
+    assert evolution._repr_png_() is None and "before its first generation" in evolution._repr_html_()
+    evolution.run(1)
+    assert "fitness 200, generation 1, 33 evaluations" in evolution._repr_html_()
+    assert evolution._repr_png_().startswith(b"\x89PNG")
