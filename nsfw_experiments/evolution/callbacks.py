@@ -95,7 +95,8 @@ class Snapshots:
         -------
         list of Path
         """
-        return sorted(path for path in self.folder.glob("*.png") if re.fullmatch(r"\d{6,}", path.stem))
+        pictures = (path for path in self.folder.glob("*.png") if re.fullmatch(r"\d{6,}", path.stem))
+        return sorted(pictures, key=lambda path: int(path.stem))
 
 
 #: In milliseconds: the least time that an animation moves and that each of its pictures is shown, and its rest.

@@ -278,7 +278,7 @@ def test_snapshots_are_listed_from_the_first_to_the_last_and_nothing_else_is(evo
         snapshots(at)
     for name in ("best.png", "12345.png", "000007.jpg", "x000008.png", "000009x.png"):
         (tmp_path / name).touch()
-    assert {path.name for path in snapshots.paths()} == {"000005.png", "999999.png", "1000000.png"}
+    assert [path.name for path in snapshots.paths()] == ["000005.png", "999999.png", "1000000.png"]
     snapshots(at)  # into a folder that is there, over a picture that is there
     assert len(snapshots.paths()) == 3
 
