@@ -228,6 +228,20 @@ def test_new_shapes_lie_about_middles_of_blocks_as_often_as_there_is_error(watch
     assert places[62, 46] / places.total() == pytest.approx(0.8, abs=0.05)
 
 
+class Least(random.Random):
+    """Draws the least number that can be drawn."""
+
+    def random(self):
+        return 0.0
+
+
+def test_no_new_shape_is_put_where_nothing_is_missing(watched):
+    target = Image.new("RGB", SIZE, "white")
+    target.paste("black", (8, 4, 12, 8))
+    Pursuit(watched, target).new_shape([], Least(0))
+    assert set(watched.places) == {(10, 6)}
+
+
 def test_where_nothing_is_missing_a_new_shape_is_put_somewhere_all_the_same(watched):
     shape = Pursuit(watched, Image.new("RGB", SIZE, "white")).new_shape([], random.Random(0))
     assert all(low <= gene <= high for gene, (low, high) in zip(shape, watched.ranges))
@@ -245,7 +259,7 @@ def test_a_painting_is_chosen_shape_after_shape_and_then_coloured(name):
 
 
 class Somewhere(Polygons):
-    """Triangles that are too small to be seen in blocks, or quite transparent, in turn."""
+    """Triangles that are written down."""
 
     kinds = iter(())
 
@@ -263,3 +277,12 @@ def test_a_transparent_shape_takes_its_colour_from_what_is_there_and_one_outside
     assert pursuit.new_shape([], random.Random(0)) == outside
     Somewhere.kinds = iter([outside] * 29 + [transparent])
     assert pursuit.new_shape([], random.Random(0)) == (0, 0, 64, 0, 0, 48, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("alpha", [0, 1])
+def test_a_shape_that_is_hardly_seen_has_the_colour_that_is_missing_in_the_least_alpha(alpha):
+    target = Image.new("RGB", SIZE, (255, 254, 254))
+    target.paste((255, 255, 254), (0, 0, 32, 48))
+    Somewhere.kinds = iter([(0, 0, 64, 0, 64, 48, 0, 48, 1, 2, 3, alpha)] * 30)
+    shape = Pursuit(Somewhere(4, SIZE), target).new_shape([], random.Random(0))
+    assert shape[-4:] == (255, pytest.approx(127.5, abs=1), 0, alpha)
