@@ -286,3 +286,11 @@ def test_a_shape_that_is_hardly_seen_has_the_colour_that_is_missing_in_the_least
     Somewhere.kinds = iter([(0, 0, 64, 0, 64, 48, 0, 48, 1, 2, 3, alpha)] * 30)
     shape = Pursuit(Somewhere(4, SIZE), target).new_shape([], random.Random(0))
     assert shape[-4:] == (255, pytest.approx(127.5, abs=1), 0, alpha)
+
+
+def test_of_shapes_that_gain_nothing_the_first_is_taken_outside_or_not():
+    outside, white = (64, 48, 64, 48, 64, 48, 1, 2, 3, 255), (0, 0, 64, 0, 0, 48, 255, 255, 255, 255)
+    pursuit = Pursuit(Somewhere(3, SIZE), Image.new("RGB", SIZE, "white"))
+    for first, other in ((outside, white), (white, outside)):
+        Somewhere.kinds = iter([first] + [other] * 29)
+        assert pursuit.new_shape([], random.Random(0)) == first
