@@ -193,7 +193,10 @@ def test_the_profile_of_grey_gives_its_curve_to_all_colours(mode):
 
 def test_the_profile_of_grey_without_a_curve_or_cut_short_says_nothing():
     grey, whole = Image.new("L", (1, 1)), made.grey_profile(1.5)
-    for profile in (whole.replace(b"kTRC", b"xTRC"), whole[:140], made.grey_profile(1.5, b"Lab ")):
+    count = int.from_bytes(whole[128:132], "big")
+    without_the_last = whole[:128] + struct.pack(">I", count - 1) + whole[132:]
+    assert whole.index(b"kTRC") == 132 + 12 * (count - 1)
+    for profile in (whole.replace(b"kTRC", b"xTRC"), whole[:140], without_the_last, made.grey_profile(1.5, b"Lab ")):
         assert colour_profile(grey, {"icc_profile": profile}) is None
 
 
@@ -268,6 +271,7 @@ def test_code_points_in_boxes_are_those_of_the_primary_item(data, points):
         (box(b"abcd", b"12") + box(b"efgh"), [(b"abcd", b"12"), (b"efgh", b"")]),
         (box(b"abcd", b"12", form="long") + box(b"efgh", b"3"), [(b"abcd", b"12"), (b"efgh", b"3")]),
         (box(b"abcd", b"12") + box(b"efgh", b"345", form="rest"), [(b"abcd", b"12"), (b"efgh", b"345")]),
+        (box(b"abcd", form="long"), [(b"abcd", b"")]),
         (struct.pack(">I4s", 7, b"abcd"), []),  # smaller than itself
         (struct.pack(">I4s", 8, b"abcd")[:7], []),
         (struct.pack(">I4sQ", 1, b"abcd", 15), []),
@@ -290,6 +294,7 @@ def test_boxes_follow_each_other_by_their_sizes(data, boxes):
         ([(0x0100, 3, 1, 5), (0x0112, 3, 1, 8)], 8),
         ([(0x0112, 3, 1, 0), (0x0112, 3, 1, 1)], 1),
         ([(0x0112, 3, 1, 9), (0x0112, 3, 1, 3)], 3),
+        ([(0x0112, 3, 1, 1), (0x0112, 3, 1, 3)], 1),
         ([(0x0112, 3, 1, 9)], 1),
         ([(0x0112, 4, 1, 6)], 1),
         ([(0x0112, 3, 2, 6)], 1),
