@@ -114,6 +114,19 @@ def test_a_start_that_meets_the_goal_is_hit_with_all_that_is_left(phases, monkey
     assert log[0] == ("boundary", 30 - 2 - 1) and len(raised) == 3
 
 
+def test_a_start_that_is_within_tolerance_short_of_the_goal_is_left_as_it_is(phases, monkeypatch):
+    monkeypatch.setattr(attack, "advance", lambda *_: pytest.fail("nothing is left to cross"))
+    start = ORIGINAL.copy()
+    start[16:184] += np.uint8(1) * (start[16:184] < 255)
+    log, raised, inversion = phases(boundary=[], greedy=[], start_from=start, tolerance=0.045)
+    assert not log and len(raised) == 2 and 0.455 < inversion.best.score < 0.5
+
+
+def test_a_start_is_not_looked_at_where_nothing_is_left_for_it(phases):
+    _, raised, inversion = phases(boundary=[], greedy=[], start_from=ORIGINAL // 2, iterations=1)
+    assert len(raised) == inversion.evaluations == 1
+
+
 def test_a_start_short_of_the_goal_is_advanced_until_it_is_met(phases, monkeypatch):
     given = []
 
