@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,55 @@ def test_what_is_saved_is_sent_with_a_name(page, sent):
     page.tell("save", what="inversion")
     [(content, [file])] = [(content, buffers) for content, buffers in sent if buffers]
     assert content == {"file": "changed.png"} and nsfw_score(file) == page.inversion["score"]
+
+
+def test_a_painting_is_saved_as_pixels_and_as_shapes(page, sent):
+    painted = threading.Event()
+    page.observe(lambda change: painted.set() if "image" in change["new"] else None, "painting")
+    page._handle_custom_msg({"do": "paint", "shapes": "circles", "aim": "picture", "anew": True, "number": 7}, [])
+    assert painted.wait(SECONDS)
+    page.tell("stop")
+    page.tell("save", what="png")
+    page.tell("save", what="svg")
+    files = [(content["file"], buffers[0][:5]) for content, buffers in sent if buffers]
+    assert files == [("painting.png", b"\x89PNG\r"), ("painting.svg", b"<svg ")]
+
+
+def test_a_changed_copy_is_measured_beside_its_picture(page):
+    for name in "rocket.jpg", "coffee.jpg":  # the former takes away what there was of the latter
+        page.tell("choose", name=name)
+    page.tell("measure")
+    assert [report["label"] for report in page.fragility["reports"]] == ["the picture"]
+    page.tell("slide", target=page.scored["score"])
+    page.tell("measure")
+    assert [report["label"] for report in page.fragility["reports"]] == ["the picture", "its changed copy"]
+    page.tell("choose", name="rocket.jpg")
+    assert page.fragility["reports"] == []
+
+
+def test_an_explanation_that_fails_is_said_beside_the_picture(page):
+    page.tell("explain", method="no such method")
+    assert page.scored["error"].startswith("method: got 'no such method'") and not page.scored["running"]
+    page.tell("choose", name="coffee.jpg")
+    assert page.scored["error"] == ""
+
+
+def test_an_example_that_there_is_not_is_said_beside_the_picture(page):
+    page.tell("choose", name="none.jpg")
+    assert page.scored["error"].startswith("example: got 'none.jpg'")
+
+
+def test_before_the_first_picture_there_is_nothing_to_change_or_measure(page, monkeypatch):
+    monkeypatch.setattr(page._panels["scored"], "source", None)
+    before = page.inversion, page.fragility
+    page.tell("slide", target=0.5)
+    page.tell("measure")
+    assert (page.inversion, page.fragility) == before
+
+
+def test_the_page_tells_the_browser_how_large_a_file_may_be(page):
+    assert page.largest_file == 64 << 20
+    assert page.markup.lstrip().startswith("<") and "function" in page._esm and "{" in page._css
 
 
 def test_without_a_kernel_there_is_a_picture_of_it(page):

@@ -40,9 +40,8 @@ def test_a_port_in_use_is_one_line(capsys, with_the_extra):
     assert line == f"open-nsfw playground: 127.0.0.1:{port}: Address already in use; --port takes another"
 
 
-@pytest.mark.parametrize("arguments", [("--port", "65536"), ("--host", "no.such.host.invalid")])
-def test_an_address_that_is_none_is_one_line(capsys, with_the_extra, arguments):
-    assert refused(capsys, *arguments).endswith("; --port takes another")
+def test_an_address_that_is_none_is_one_line(capsys, with_the_extra):
+    assert refused(capsys, "--host", "no.such.host.invalid").endswith("; --port takes another")
 
 
 @pytest.mark.parametrize("arguments, opened", [((), ["http://here:1"]), (("--no-browser",), [])])
