@@ -7,7 +7,7 @@ import pytest
 from explained import network_inputs
 
 from nsfw_experiments.explanation import METHODS, explain
-from nsfw_experiments.explanation.activation import NoLinearEndError
+from nsfw_experiments.explanation.activation import NoLinearEndError, _averages_everything
 from nsfw_experiments.explanation.attribution import blurred
 from nsfw_experiments.explanation.methods import parameters_of
 from nsfw_experiments.explanation.occlusion import places
@@ -64,6 +64,19 @@ def test_the_mean_of_the_input_gradient_is_what_a_brighter_picture_changes(x):
     darker, brighter = get_scorer().logits(np.stack([x - step, x + step]))
     mean = float(METHODS["input-gradient"](get_scorer(), x).cells.mean())
     assert mean == pytest.approx((brighter - darker) / (2 * step), rel=0.15)
+
+
+def test_grad_cam_weighs_channels_by_their_summed_gradients(x):
+    _, values, gradients = get_scorer().logits_and_layer_gradients(x[None], "relu_stage2_block5")
+    found = METHODS["grad-cam"](get_scorer(), x, layer="relu_stage2_block5")
+    expected = sum(gradient.sum() * value for gradient, value in zip(gradients[0], values[0]))
+    np.testing.assert_allclose(found.cells, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_grad_cam_takes_the_last_layer_that_has_places(x):
+    found = METHODS["grad-cam"](get_scorer(), x)
+    last = METHODS["grad-cam"](get_scorer(), x, layer="relu_stage3_block2")
+    np.testing.assert_array_equal(found.cells, last.cells)
 
 
 def test_smooth_grad_of_little_noise_is_the_input_gradient(x):
@@ -208,6 +221,28 @@ def test_another_network_with_a_linear_end_has_a_class_activation_map(end, bias,
 def test_a_network_without_a_linear_end_has_none_and_the_methods_that_work_are_named(end, met, foreign):
     with pytest.raises(NoLinearEndError, match=f"{met} where a class.*: occlusion, integrated.*-gradient$"):
         explain(COFFEE, scorer=foreign(end))
+
+
+@pytest.mark.parametrize(
+    ("pooling", "ends"),
+    [
+        ("pool: AVE kernel_size: 8", True),
+        ("pool: AVE global_pooling: true", True),
+        ("pool: MAX kernel_size: 8", False),
+        ("pool: AVE kernel_h: 8 kernel_w: 7", False),
+        ("pool: AVE kernel_size: 8 pad: 1 stride: 8", False),
+    ],
+)
+def test_a_linear_end_averages_all_places_each_once(pooling, ends, foreign, monkeypatch):
+    monkeypatch.setitem(
+        ENDS,
+        "this one",
+        f"""layer {{ name: "pool" type: "Pooling" bottom: "relu" top: "pool" pooling_param {{ {pooling} }} }}
+layer {{ name: "last" type: "Pooling" bottom: "pool" top: "last" pooling_param {{ pool: MAX global_pooling: true }} }}
+layer {{ name: "prob" type: "Softmax" bottom: "last" top: "prob" }}""",
+    )
+    layer = foreign("this one").net["pool"]
+    assert _averages_everything(layer) == ends
 
 
 @pytest.mark.parametrize("end", ["largest features", "flattened features"])

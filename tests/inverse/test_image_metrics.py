@@ -25,3 +25,33 @@ def test_logits_of_any_size_have_a_score():
         assert 0 <= score_of(logit) <= 1
         assert logit_of(score_of(logit)) == pytest.approx(logit, rel=1e-3) or abs(logit) > 40
     assert logit_of(score_of(-699.0)) == pytest.approx(-699)
+
+
+def test_the_psnr_of_one_value_changed_by_one_and_by_everything():
+    black, changed = np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)
+    changed[1, 2, 0] = 1
+    assert psnr(black, changed) == pytest.approx(10 * np.log10(255**2 * 60), abs=1e-9)
+    assert psnr(black, np.full_like(black, 255)) == 0
+
+
+@pytest.mark.parametrize("measure", [psnr, ssim])
+def test_pictures_of_two_shapes_are_not_compared(measure):
+    with pytest.raises(ValueError):
+        measure(noise(8, 9, 3), noise(9, 8, 3))
+
+
+def test_similarity_of_structure_takes_seven_pixels_a_side():
+    assert ssim(noise(7, 7, 3), noise(7, 7, 3)) == 1
+    with pytest.raises(ValueError):
+        ssim(noise(6, 7, 3), noise(6, 7, 3))
+
+
+def test_similarity_of_structure_is_wangs_formula_in_one_window():
+    # Wang and others, 2004, (13): with K1 = 0.01, K2 = 0.03, of one window of 7x7 and sample variances
+    a, b = noise(7, 7, 1).astype(float)[..., 0], noise(7, 7, 1, seed=1).astype(float)[..., 0]
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    (va, cov), (_, vb) = np.cov(a.ravel(), b.ravel())
+    expected = (2 * a.mean() * b.mean() + c1) * (2 * cov + c2)
+    expected /= (a.mean() ** 2 + b.mean() ** 2 + c1) * (va + vb + c2)
+    found = ssim(a.astype(np.uint8)[..., None], b.astype(np.uint8)[..., None])
+    assert found == pytest.approx(expected, rel=1e-6)
