@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import sys
 
 import pytest
 
@@ -30,6 +31,36 @@ def test_a_film_tells_of_its_worst_second_its_mean_and_its_segments():
     assert row.score == 0.95 and row.worst_second == 2.0 and row.label == "unsafe" and row.frames == 5
     assert row.mean == pytest.approx(0.56) and row.share_above == 0.6
     assert row.segments == ((1.0, 3.0), (4.0, 4.0))
+
+
+def test_shares_have_four_digits_and_seconds_three():
+    scores = [FrameScore(at / 7, 0.9 if at in (1, 2) else 0.1) for at in range(3)]
+    (row,) = rows_of_frames("film.mp4", [*scores, *[FrameScore(1.0, 0.0)] * 3], "max", 0.8)
+    assert (row.share_above, row.worst_second, row.segments) == (0.3333, 0.143, ((0.143, 1.0),))
+    assert [row.second for row in rows_of_frames("film.mp4", scores, "all")] == [0.0, 0.143, 0.286]
+
+
+def test_nothing_above_the_threshold_has_no_segments_and_no_threshold_no_share():
+    (row,) = rows_of_frames("film.mp4", FILM, "max", 0.96)
+    assert (row.share_above, row.segments, row.label) == (0.0, None, "safe")
+    (row,) = rows_of_frames("film.mp4", FILM, "max")
+    assert (row.share_above, row.segments, row.label, row.threshold) == (None, None, None, None)
+
+
+def test_of_equal_frames_the_first_is_the_worst():
+    (row,) = rows_of_frames("film.mp4", [FrameScore(float(at), 0.5) for at in range(3)], "max")
+    assert row.worst_second == 0.0
+
+
+def test_a_frame_at_the_threshold_is_above_it():
+    (row,) = rows_of_frames("film.mp4", [FrameScore(0.0, 0.8), FrameScore(1.0, 0.7999)], "max", 0.8)
+    assert (row.share_above, row.segments, row.label) == (0.5, ((0.0, 1.0),), "unsafe")
+
+
+def test_a_row_of_each_frame_counts_all_of_them():
+    rows = rows_of_frames("film.mp4", FILM, "all", 0.8)
+    assert [row.frames for row in rows] == [5] * 5 and [row.label for row in rows].count("unsafe") == 3
+    assert {row.worst_second for row in rows} == {None}
 
 
 def test_the_mean_is_judged_where_it_is_asked_for():
@@ -119,6 +150,47 @@ def test_every_attribute_of_a_row_is_read_back_within_its_bounds_only(name):
     for value in NO_VALUES[name]:
         with pytest.raises(ValueError, match=f"^{name}: got .*, expected "):
             row_of_json(json.dumps({**SOUND._asdict(), name: value}))
+
+
+LAST_VALUES = {
+    **dict.fromkeys(("score", "threshold", "mean", "share_above"), [0, 0.0, 1, 1.0, 5e-324]),
+    **dict.fromkeys(("second", "worst_second"), [0, 0.0, 7, sys.float_info.max]),
+    "file": ["", "-"],
+    "frames": [1, 2**63 - 1],
+    "segments": [[[0, 0]], [[0.0, sys.float_info.max], [3, 4]]],
+    "inspection": ["robustly inverted"],
+    "size": [0, 2**63 - 1],
+    "modified_ns": [-(2**63), -1, 0, 2**63 - 1],  # before 1970, too
+}
+
+
+@pytest.mark.parametrize("name, value", [(name, value) for name, values in LAST_VALUES.items() for value in values])
+def test_the_last_values_of_the_bounds_are_within_them(name, value):
+    row = row_of_json(json.dumps({**SOUND._asdict(), name: value}))
+    assert row == SOUND._replace(**{name: tuple(map(tuple, value)) if name == "segments" else value})
+    assert [read for read, _ in CsvFormat().read([CsvFormat().encode(row)])] == [row]
+
+
+@pytest.mark.parametrize("label, score, error", [("unsafe", 0.9, None), ("safe", 0.1, None), ("failed", None, "empty")])
+def test_each_label_is_read_back(label, score, error):
+    row = Row("a.jpg", score, error, label, 0.8)
+    assert row_of_json(json.dumps(row._asdict())) == row
+
+
+@pytest.mark.parametrize("name", Row._fields[3:])
+def test_every_attribute_but_three_may_be_missing(name):
+    together = {"label": ("label", "threshold"), "threshold": ("label", "threshold"), "frames": ("frames", "second")}
+    missing = together.get(name, (name,))
+    texts = {key: value for key, value in SOUND._asdict().items() if key not in missing}
+    assert row_of_json(json.dumps(texts)) == SOUND._replace(**dict.fromkeys(missing))
+
+
+@pytest.mark.parametrize("name", Row._fields[:3])
+def test_three_attributes_may_not(name):
+    texts = {key: value for key, value in SOUND._asdict().items() if key != name}
+    for others in texts, {**SOUND._asdict(), "other": 1}:
+        with pytest.raises(ValueError, match="expected an object with the keys file, score, error, label"):
+            row_of_json(json.dumps(others))
 
 
 NO_TEXTS_OF_CSV = {

@@ -17,6 +17,7 @@ from nsfw_command import report as report_module
 from nsfw_command.main import main
 from nsfw_command.report import Report, histogram, thumbnail
 from nsfw_command.row import Row, labelled, rows_of_frames
+from nsfw_model.outputs import OutputError
 from nsfw_scale.frames import Frame, FrameScore
 
 IMG = Path(__file__).resolve().parents[2] / "img"
@@ -187,6 +188,122 @@ def test_the_histogram_has_a_bar_for_each_range_that_has_pictures():
 def test_the_edges_of_scores_are_in_the_histogram(tmp_path):
     text = page_of(scored(0.0, 1.0), tmp_path).text
     assert "0.00 to 0.05: 1" in text and "0.95 to 1.00: 1" in text
+
+
+@pytest.mark.parametrize("scores, bars", [
+    ([0.0499], {"0.00 to 0.05: 1"}),
+    ([0.05], {"0.05 to 0.10: 1"}),
+    ([0.9499, 0.95], {"0.90 to 0.95: 1", "0.95 to 1.00: 1"}),
+])  # fmt: skip
+def test_a_bar_has_the_scores_from_its_beginning_to_below_its_end(scores, bars, tmp_path):
+    page_of(scored(*scores), tmp_path)
+    assert set(re.findall(r"<title>(\d\.\d\d to .*?)</title>", (tmp_path / "report.html").read_text())) == bars
+
+
+def test_bars_have_the_colour_of_what_is_in_them(tmp_path):
+    """One that the threshold cuts has safe pictures."""
+    assert histogram([1] * 4, 0.5).count('class="unsafe"') == 2
+    assert histogram([1] * 4, 0.51).count('class="unsafe"') == 1
+
+
+def test_bars_stand_beside_one_another_on_the_line():
+    text = histogram([1, 0, 4, 1], 0.25)
+    bars = re.findall(r'<rect[^>]*? x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)"', text)
+    assert bars == [
+        ("1.0", "48.0", "113.0", "48.0"),
+        ("231.0", "0.0", "113.0", "96.0"),
+        ("346.0", "48.0", "113.0", "48.0"),
+    ]
+    assert '<line class="threshold" x1="115.0" x2="115.0"' in text and ">unsafe from 0.25</text>" in text
+
+
+def test_a_bar_of_few_is_seen_beside_one_of_many():
+    assert 'height="2.0" rx' in histogram([1_000_000, 1], 0.5)
+
+
+def test_a_card_tells_the_score_and_how_far_its_bar_reaches():
+    text = report_module.card(Row("folder/a.jpg", 0.12345, None, "safe", 0.8), b"JPEG")
+    assert '<p class="score">0.1235 <span class="badge">safe</span></p>' in text
+    assert '<rect width="12.3" height="4"/>' in text and 'data-score="0.12345" data-name="folder/a.jpg"' in text
+    assert '<span class="folder">folder/</span><wbr>a.jpg</p>' in text and "about" not in text
+    assert f'src="data:image/jpeg;base64,{base64.b64encode(b"JPEG").decode()}"' in text and "no thumbnail" not in text
+    assert '<p class="name">a.jpg</p>' in report_module.card(Row("a.jpg", 0.5, None, "safe", 0.8), None)
+
+
+def test_the_first_card_is_the_one_that_tab_reaches(tmp_path):
+    page = page_of(scored(0.1, 0.9, 0.5), tmp_path)
+    assert [(card["data-score"], card["tabindex"]) for card in page.cards] == [
+        ("0.9", "0"),
+        ("0.5", "-1"),
+        ("0.1", "-1"),
+    ]
+
+
+@pytest.mark.parametrize("count, end", [(4, "3–3 s"), (5, "3–3 s and 1 more")])
+def test_four_segments_are_listed(count, end):
+    row = Row("a.mp4", 0.9, None, "unsafe", 0.8, frames=9, worst_second=0.0, share_above=0.444)
+    row = row._replace(segments=tuple((float(at), float(at)) for at in range(count)))
+    assert f'<p class="about">9 frames · worst at 0 s · 44% above · 0–0 s, 1–1 s, 2–2 s, {end}</p>' in (
+        report_module.card(row, None)
+    )
+
+
+def test_what_an_animation_has_none_of_is_not_told():
+    row = Row("a.gif", 0.1, None, "safe", 0.8, frames=2, worst_second=0.5, share_above=0.0)
+    assert '<p class="about">2 frames · worst at 0.5 s</p>' in report_module.card(row, None)
+
+
+def test_the_frame_of_a_row_of_its_own_is_the_one_that_is_told_and_shown(tmp_path):
+    frames = [Image.new("RGB", (40, 20), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=500)
+    row = Row(str(tmp_path / "a.gif"), 0.9, None, "unsafe", 0.8, frames=2, second=0.5)
+    assert "worst at 0.5 s" in report_module.card(row, None)
+    assert Image.open(io.BytesIO(thumbnail(row))).getpixel((20, 10))[2] > 240
+
+
+@pytest.mark.parametrize("seconds, found", [(1.0, True), (0.9991, True), (0.9989, False), (1.4, True)])
+def test_the_frame_of_a_moment_is_found_whose_thousandths_are_rounded(seconds, found, monkeypatch):
+    frames = [Frame(0.0, Image.new("RGB", (4, 4), "red")), Frame(seconds, Image.new("RGB", (4, 4), "blue"))]
+    asked = []
+    monkeypatch.setattr(report_module, "read_frames", lambda file, every: asked.append(every) or iter(frames))
+    picture = thumbnail(Row("film.mp4", 0.9, None, frames=2, worst_second=1.0))
+    assert (picture is not None) is found and asked == [1.0005]
+    assert not found or Image.open(io.BytesIO(picture)).getpixel((2, 2))[2] > 240
+
+
+def test_a_summary_leads_to_what_failed_if_something_did(tmp_path):
+    for failures, links in ([], 0), ([Row("a.jpg", None, "is damaged")], 1):
+        page = page_of([*scored(0.5), *failures], tmp_path)
+        assert [it["href"] for it in page.named("a") if it.get("href") == "#failed"] == ["#failed"] * links
+        assert "a summary" in page.text and ("could not be scored" in page.text) == bool(failures)
+
+
+def test_as_many_as_there_may_be_leave_nothing_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(report_module, "MAX_PICTURES", 2)
+    monkeypatch.setattr(report_module, "MAX_FAILURES", 2)
+    page = page_of([*scored(0.1, 0.2), *[Row("a.jpg", None, "is damaged")] * 2], tmp_path)
+    assert len(page.cards) == 2 and page.text.count("is damaged") == 2 and "left out" not in page.text
+
+
+def test_a_picture_at_the_threshold_is_unsafe_and_one_alone_is_no_pictures(tmp_path):
+    assert "1 of 2 pictures at 0.8 or above" in page_of(scored(0.8, 0.7999), tmp_path).text
+    assert "1 of 1 picture at 0.8 or above" in page_of(scored(0.8), tmp_path).text
+
+
+def test_a_page_is_known_by_its_beginning_only(tmp_path):
+    page_of(scored(0.5), tmp_path)
+    page = tmp_path / "report.html"
+    assert report_module.is_page(page) and not report_module.is_page(tmp_path / "none.html")
+    page.write_bytes(b" " * 1024 + page.read_bytes())
+    assert not report_module.is_page(page)
+
+
+def test_a_page_is_replaced_unless_told_otherwise(tmp_path):
+    page_of(scored(0.5), tmp_path)
+    Report(0.5).write(tmp_path / "report.html", "another summary")
+    assert "another summary" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    with pytest.raises(OutputError):
+        Report(0.5).write(tmp_path / "report.html", "a third", overwrite=False)
 
 
 def test_an_empty_page_is_one_too(tmp_path):

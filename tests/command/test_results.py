@@ -583,6 +583,34 @@ def test_the_disk_is_waited_for_now_and_then_and_at_the_end(tmp_path, monkeypatc
     assert len(synchronised) == 4
 
 
+def test_the_disk_is_waited_for_again_only_after_some_seconds(tmp_path, monkeypatch):
+    synchronised, now = [], [100.0]
+    monkeypatch.setattr(os, "fsync", synchronised.append)
+    monkeypatch.setattr(results_module.time, "monotonic", lambda: now[0])
+    with Results(tmp_path / "out.csv", MODEL) as results:
+        results.add(found("0"), [row("0")])
+        counts = []
+        for seconds in 105.0, 105.1, 110.0, 110.2, 115.3:  # five seconds are not yet too many
+            now[0] = seconds
+            synchronised.clear()
+            (results.add(found(str(seconds)), [row("a")]), counts.append(len(synchronised)))
+        assert counts == [0, 2, 0, 2, 2]
+        synchronised.clear()
+        now[0] = 130.0
+        results.pass_over(found("a.pdf"), "pdf")
+        assert len(synchronised) == 2
+
+
+def test_what_is_no_picture_is_in_the_file_when_it_is_passed_over(tmp_path):
+    path = tmp_path / "out.csv"
+    with Results(path, MODEL) as results:
+        for number in range(3):
+            results.pass_over(found(str(number)), "pdf")
+            lines = (tmp_path / "out.csv.run").read_text().splitlines()
+            assert len(lines) == number + 2
+            assert json.loads(lines[-1]) == {"file": str(number), "size": 10, "modified_ns": 1, "kind": "pdf"}
+
+
 @posix
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", pytest.param("parquet", marks=[pytest.mark.slow, needs_pyarrow])])
 def test_a_process_that_is_killed_at_any_step_loses_nothing_that_was_added(suffix, tmp_path):

@@ -318,12 +318,13 @@ def test_ctrl_c_while_arguments_are_read_is_no_traceback():
 @pytest.fixture
 def scores(monkeypatch):
     """Scores by file name in place of the network's; a list gives the frames of an animation."""
-    numbers = {"unsafe.png": 0.9, "safe.png": 0.1, "edge.png": 0.8}
+    numbers = {"unsafe.png": 0.9, "safe.png": 0.1, "edge.png": 0.8, "zero.png": 0.0}
     numbers["film.gif"] = [FrameScore(0.0, 0.2), FrameScore(0.5, 0.9), FrameScore(1.0, 0.4)]
     calls = []
 
     def scored(images, *arguments, **options):
         calls.append(options)
+        scored.arguments = arguments
         for image in images:
             outcome = numbers.get(os.path.basename(image), PictureError(f"{image}: is damaged"))
             yield outcome if options["frames"] == "all" or not isinstance(outcome, list) else outcome[0].score
@@ -371,6 +372,26 @@ def test_the_rows_that_are_asked_for_are_printed_and_all_count(arguments, expect
     assert printed(capsys, *arguments) == (expected, 1)
 
 
+def test_what_failed_is_behind_the_lowest_score(scores, capsys):
+    assert main(["score", "broken.png", "zero.png", "--sort", "score", "--jsonl"]) == 1
+    assert [json.loads(line)["file"] for line in capsys.readouterr().out.splitlines()] == ["zero.png", "broken.png"]
+
+
+def test_a_label_that_is_asked_for_needs_a_threshold_of_its_own(scores, capsys):
+    """0.8, as the documentation has it."""
+    for arguments in ["--only", "unsafe"], ["--exit-code"], ["--threshold", "0.8"]:
+        main(["score", "edge.png", "--jsonl", *arguments])
+        row = json.loads(capsys.readouterr().out)
+        assert (row["label"], row["threshold"]) == ("unsafe", 0.8)
+    main(["score", "edge.png", "--jsonl"])
+    assert json.loads(capsys.readouterr().out).keys() == {"file", "score", "error"}
+
+
+def test_a_threshold_of_nothing_is_one(scores, capsys):
+    assert main(["score", "zero.png", "--jsonl", "--threshold", "0", "--exit-code"]) == 3
+    assert json.loads(capsys.readouterr().out)["threshold"] == 0
+
+
 @pytest.mark.parametrize(
     "names, code", [(["safe.png"], 0), (["broken.png"], 1), (["edge.png"], 3), (["edge.png", "broken.png"], 3)]
 )
@@ -411,6 +432,105 @@ def test_how_to_score_is_passed_on(scores):
     (call,) = scores.calls
     expected = {"workers": 3, "every": 2.5, "seconds": None, "precision": "bfloat16", "client": None, "frames": "all"}
     assert {name: call[name] for name in expected} == expected
+
+
+def test_what_scores_unless_told(scores):
+    assert main(["score", "safe.png"]) == 0
+    assert scores.arguments == (8, None, None)
+    assert scores.calls == [
+        dict(
+            on_error="return",
+            precision="float32",
+            resist=False,
+            seconds=60,
+            workers=None,
+            frames="all",
+            every=None,
+            client=None,
+        )
+    ]
+
+
+def test_batches_the_network_and_its_views_are_passed_on(scores):
+    given = ["--batch-size", "3", "--nsfw-pkl", "a.pkl", "--prototxt", "b.prototxt", "--resist", "--frames", "first"]
+    assert main(["score", "safe.png", *given]) == 0
+    assert scores.arguments == (3, "a.pkl", "b.prototxt")
+    assert (scores.calls[0]["resist"], scores.calls[0]["frames"]) == (True, "first")
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        (["--precision", "bfloat16"], "--precision: got float32, its rows were made with bfloat16"),
+        (["--frames", "mean"], "--frames: got max, its rows were made with mean"),
+        (["--every", "2"], "--every: got None, its rows were made with 2.0"),
+        (["--resist"], "--resist: got None, its rows were made with True"),
+    ],
+)
+def test_what_a_score_depends_on_is_the_same_in_all_rows_of_a_file(given, message, scores, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "out.csv")]
+    assert main(["score", "safe.png", *out, *given]) == 0
+    assert main(["score", "safe.png", *out, *given, "--resume"]) == 0
+    capsys.readouterr()
+    assert main(["score", "safe.png", *out, "--resume"]) == 2
+    assert f": {message}; expected the same, or another --out" in capsys.readouterr().err
+
+
+def test_what_it_does_not_depend_on_may_change(scores, tmp_path):
+    (tmp_path / "safe.png").touch()
+    command = ["score", str(tmp_path / "safe.png"), "--out", str(tmp_path / "out.csv")]
+    others = ["--batch-size", "3", "--workers", "2", "--seconds", "9", "--threshold", "0.5", "--quiet"]
+    assert main(command) == main([*command, "--resume", *others]) == 0
+    assert len(scores.calls) == 1 and ",safe,0.5," in (tmp_path / "out.csv").read_text()
+
+
+@pytest.mark.parametrize("retry, times", [([], 1), (["--retry"], 2)])
+def test_what_failed_is_scored_again_if_told(retry, times, scores, tmp_path):
+    (tmp_path / "broken.png").touch()
+    command = ["score", str(tmp_path / "broken.png"), "--out", str(tmp_path / "out.csv")]
+    assert main(command) == main([*command, "--resume", *retry]) == 1
+    assert len(scores.calls) == times
+
+
+def test_each_row_is_printed_at_once(monkeypatch):
+    """A pipe's reader does not wait for the rows behind it."""
+
+    class Pipe(io.StringIO):
+        sent = ""
+
+        def flush(self):
+            self.sent = self.getvalue()
+
+    pipe, seen = Pipe(), []
+
+    def scored(images, *arguments, **options):
+        for _ in images:
+            seen.append(pipe.sent.count("\n"))
+            yield 0.5
+
+    monkeypatch.setattr(score, "nsfw_scores", scored)
+    monkeypatch.setattr(sys, "stdout", pipe)
+    assert main(["score", "a.png", "b.png", "c.png"]) == 0
+    assert seen == [0, 1, 2] and pipe.sent.count("\n") == 3
+
+
+@pytest.mark.parametrize("is_terminal, shown", [(True, r"a\x1b[2J.png"), (False, "a\x1b[2J.png")])
+def test_names_in_csv_command_no_terminal_and_programs_get_them(is_terminal, shown, scores, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
+    main(["score", "a\x1b[2J.png", "--csv"])
+    assert capsys.readouterr().out.splitlines()[1].startswith(f"{shown},")
+
+
+@pytest.mark.parametrize("size, read", [(10, 10), (11, 11), (100, 11)])
+def test_of_standard_input_no_more_is_read_than_is_needed_to_refuse_it(size, read, monkeypatch):
+    monkeypatch.setattr(score, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(bytes(size))))
+    taken = []
+    monkeypatch.setattr(
+        score, "nsfw_scores", lambda images, *_, **__: ([taken.append(len(it)), 0.5][1] for it in images)
+    )
+    assert main(["score", "-"]) == 0
+    assert taken == [read]
 
 
 def test_a_cluster_is_connected_for_as_long_as_it_scores(scores, monkeypatch):
