@@ -146,6 +146,47 @@ class TestSamples:
         self.accept(track(handler(b"soun"), *parts))
         assert promised(self.of(track(*parts))) == 2 * self.LENGTH
 
+    @pytest.mark.parametrize("bits", [4, 8, 16])
+    def test_those_with_compact_sizes_are_samples_too(self, bits):
+        sizes = box(b"stz2", struct.pack(">7xBI", bits, 50_000), bytes(50_000 * bits // 8))
+        self.accept(track(sizes), track(table(b"stsz", 1, self.LENGTH - 50_000)))
+        self.refuse(self.LENGTH + 1, track(sizes), track(table(b"stsz", 1, self.LENGTH - 49_999)))
+
+    def test_the_last_track_counts_too_and_each_once(self):
+        half = track(table(b"stsz", 1, self.LENGTH // 2))
+        self.accept(half, half)
+        self.refuse(self.LENGTH + 1, half, half, track(table(b"stsz", 1, 1)))
+        self.refuse(self.LENGTH + 1, track(table(b"stsz", 1, 1)), half, half)
+
+    def test_samples_and_chunks_of_several_tables_are_added(self):
+        twice = [table(b"stsz", 1, self.LENGTH // 2)] * 2
+        self.accept(track(*twice))
+        self.refuse(self.LENGTH + 1, track(*twice, table(b"stsz", 1, 1)))
+        chunks = [
+            table(b"stco", 40_000, *[0] * 40_000),
+            box(b"co64", bytes(4), struct.pack(">I", 25_537), bytes(204_296)),
+        ]
+        runs = table(b"stsc", 1, 1, 1, 1)
+        sound = track(handler(b"soun"), self.EACH_LASTS_FOR_ONE, runs, *chunks)
+        with pytest.raises(
+            DamagedError, match="got 1048592 samples"
+        ):  # a part of each chunk, and the chunk, for 8 edits
+            data = track(
+                table(b"elst", 8, *[1, 0, 1 << 16] * 8), handler(b"soun"), self.EACH_LASTS_FOR_ONE, runs, *chunks
+            )
+            promised(data)
+        assert promised(sound) == len(sound)
+
+    def test_the_largest_list_of_edits_counts(self):
+        edits = [table(b"elst", count, *[1, 0, 1 << 16] * count) for count in (2, 3, 1)]
+        self.refuse(3 * self.LENGTH, track(*edits, table(b"stsz", 1, self.LENGTH)))
+
+    def test_edits_of_the_other_version_show_something(self):
+        """Its times have 64 bits."""
+        nothing = struct.pack(">QqI", 1000, -1, 1 << 16)
+        edits = box(b"elst", b"\1\0\0\0", struct.pack(">I", 3), nothing * 3)
+        self.refuse(3 * self.LENGTH, track(edits, table(b"stsz", 1, self.LENGTH)))
+
     @pytest.mark.parametrize(
         "more, count",
         [
@@ -185,6 +226,34 @@ class TestWhereTablesAre:
     )
     def test_all_boxes_in_which_ffmpeg_finds_them_are(self, data):
         assert promised(data) == 1 << 30
+
+    @pytest.mark.parametrize("depth, found", [(9, True), (10, True), (11, False)])
+    def test_boxes_are_within_ten_others_at_most(self, depth, found):
+        data = self.HUGE
+        for _ in range(depth):
+            data = box(b"stbl", data)
+        assert promised(data) == (1 << 30 if found else len(data))
+
+    @pytest.mark.parametrize("kind", [b"moov", b"meta", b"stsd"])
+    def test_what_reaches_beyond_the_end_is_not_searched(self, kind):
+        """It is refused for that already."""
+        inside = box(b"hdlr", bytes(24)) + self.HUGE
+        data = struct.pack(">I4s", 8 + len(inside) + 1, kind) + inside
+        assert promised(data) == len(data) + 1
+
+    def test_a_header_that_is_cut_is_no_box(self):
+        whole = box(b"free") + table(b"free", 1)
+        for length in range(len(box(b"free")), len(whole)):
+            expected = len(whole) if length >= 16 else 8
+            assert promised(whole[:length]) == expected
+
+    @pytest.mark.parametrize("size", range(2, 8))
+    def test_a_box_smaller_than_its_header_ends_the_search(self, size):
+        assert promised(box(b"free") + struct.pack(">I4s", size, b"moov") + self.HUGE) == 8
+
+    def test_a_box_of_64_bits_smaller_than_its_header_ends_the_search(self):
+        for size, expected in (15, 8), (16, 1 << 30):
+            assert promised(box(b"free") + struct.pack(">I4sQ", 1, b"moov", size) + box(b"moov", self.HUGE)) == expected
 
     @pytest.mark.parametrize(
         "words", ["Elephant trunk close-up", "Betrunken am Strand", "Edelstahl schweissen", "What cmov does"]
@@ -235,6 +304,14 @@ def test_tables_without_large_numbers_are_left_alone(small):
         (box(b"sbgp", bytes(4), b"rap ", struct.pack(">5I", 2, 70_000, 1, 7_777, 1)), 77_777),
         (box(b"sbgp", b"\1\0\0\0rap ", struct.pack(">6I", 9, 2, 70_000, 1, 7_777, 1)), 77_777),
         (table(b"stz2", 16, 60_000), 120_000),
+        (table(b"stz2", 8, 33_333), 33_333),
+        (table(b"stz2", 4, 33_333), 16_666),
+        (table(b"stsz", 0, 60_000), 240_000),
+        (table(b"stsz", 3, 40_000), 120_000),
+        (table(b"stco", 60_000), 240_000),
+        (table(b"co64", 60_000), 240_000),
+        (table(b"trun", 33_333), 33_333),
+        (box(b"tfra", bytes(12), struct.pack(">I", 65_000)), 65_000),
     ],
 )
 def test_entries_have_a_byte_at_least(large, entries):
@@ -264,3 +341,18 @@ class TestSizesOfBoxes:
         assert promised(box(b"moov", box(b"trak")) + box(b"free")) == 24
         with pytest.raises(DamagedError, match="got more than nsfw_scale.boxes.MAX_BOXES = 3 boxes"):
             promised(box(b"moov", box(b"trak")) + 2 * box(b"free"))
+
+    def test_what_is_found_within_the_description_of_samples_is_counted_too(self, monkeypatch):
+        monkeypatch.setattr(boxes, "MAX_BOXES", 5)
+        inside = box(b"stco", bytes(8))
+        assert promised(box(b"stsd", inside * 4)) == len(inside) * 4 + 8
+        with pytest.raises(DamagedError, match="MAX_BOXES = 5"):
+            promised(box(b"stsd", inside * 5))
+
+    def test_as_many_bytes_of_tables_as_the_limit_are_read(self, monkeypatch):
+        times = table(b"ctts", 20, *[1, 0] * 20)  # all of which is read, but its header
+        monkeypatch.setattr(boxes, "MAX_TABLE_BYTES", len(times) - 8)
+        assert promised(times) == len(times)
+        monkeypatch.setattr(boxes, "MAX_TABLE_BYTES", len(times) - 9)
+        with pytest.raises(DamagedError, match="MAX_TABLE_BYTES"):
+            promised(times)
