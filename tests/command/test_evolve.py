@@ -1,7 +1,9 @@
 """``open-nsfw evolve``: what it leaves in its folder, how it goes on, and what it refuses."""
 
 import json
+import re
 import xml.etree.ElementTree as ElementTree
+from argparse import ArgumentTypeError
 from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from PIL import Image
 
 import open_nsfw
+from nsfw_command.evolve import canvas_size
 from nsfw_command.main import main
 from nsfw_experiments.evolution import Evolution
 from nsfw_experiments.evolution.fitness import Psnr
@@ -295,6 +298,67 @@ def test_ctrl_c_before_the_first_picture_leaves_nothing(tmp_path, target, monkey
 def test_it_stops_when_the_picture_is_good_enough(tmp_path, target):
     assert evolve(tmp_path / "out", *SMALL, "--target", target, "--until", 5, "--generations", 5000) == 0
     assert json.loads((tmp_path / "out" / "checkpoint.json").read_text())["generation"] < 5000
+
+
+@pytest.mark.parametrize("text, size", [("1", [1, 1]), ("64", [64, 64]), ("1x2", [1, 2]), ("256x192", [256, 192])])
+def test_a_canvas_has_a_width_and_a_height(text, size):
+    assert canvas_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "x", "x5", "5x", "5x0", "0", "5x5x5", "-1", "5X5"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(ArgumentTypeError, match="expected a whole number of at least 1"):
+        canvas_size(text)
+
+
+def test_what_was_reached_is_printed(tmp_path, target, capsys):
+    assert evolve(tmp_path / "out", *SMALL, "--target", target, "--generations", 3) == 0
+    state = json.loads((tmp_path / "out" / "checkpoint.json").read_text())
+    first, second, last = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(rf"generation 3, {state['evaluations']} evaluations, \d+\.\d s", first)
+    painted, wanted = (Image.open(path).convert("RGB") for path in (tmp_path / "out" / "best.png", target))
+    error = np.subtract(painted, wanted.resize((32, 24), Image.BILINEAR), dtype=float)
+    assert re.fullmatch(rf"PSNR to {target}: \d+\.\d\d dB", second)
+    assert float(second.split()[-2]) == pytest.approx(10 * np.log10(255**2 / np.mean(error**2)), abs=0.05)
+
+
+def test_the_work_is_spread_over_a_cluster_that_is_left_afterwards(tmp_path, target, monkeypatch):
+    steps = []
+
+    class Client:
+        def __init__(self, address):
+            steps.append(address)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            steps.append("left")
+
+    def cluster_map(client, function, *iterables):
+        steps.append(type(client))
+        return map(function, *iterables)
+
+    monkeypatch.setattr("distributed.Client", Client)
+    monkeypatch.setattr("nsfw_experiments.evolution.parallel.cluster_map", cluster_map)
+    same = [*SMALL, "--target", target, "--generations", 2]
+    assert evolve(tmp_path / "cluster", *same, "--cluster", "tcp://here:8786") == 0
+    assert steps[0] == "tcp://here:8786" and steps[-1] == "left" and set(steps[1:-1]) == {Client}
+    assert evolve(tmp_path / "here", *same) == 0
+    assert contents(tmp_path / "cluster") == contents(tmp_path / "here")
+
+
+def test_a_worker_that_is_lost_before_there_is_a_picture_leaves_nothing(tmp_path, target, monkeypatch, capsys):
+    def die(self, pictures):
+        raise BrokenProcessPool("a child process terminated abruptly")
+
+    monkeypatch.setattr(Psnr, "__call__", die)
+    assert evolve(tmp_path / "out", *SMALL, "--target", target) == 1
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        "open-nsfw evolve: a worker process died; there is nothing to --resume yet",
+        "interrupted before there was a picture",
+    ]
+    assert contents(tmp_path / "out") == {}
 
 
 def test_an_animation_may_be_webp(tmp_path, target):

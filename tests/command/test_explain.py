@@ -64,6 +64,21 @@ def test_an_animation_becomes_one_with_the_same_times(name, animation, tmp_path,
     assert durations[:2] == [100, 250]
 
 
+def test_an_animation_goes_on_for_ever_and_its_last_frame_stays_as_the_one_before(animation, tmp_path):
+    assert run(animation, "--out", tmp_path / "out.gif") == 0
+    assert durations_of(tmp_path / "out.gif") == [100, 250, 250]
+    assert Image.open(tmp_path / "out.gif").info["loop"] == 0
+
+
+def test_all_frames_have_the_colours_of_the_strongest(animation, tmp_path):
+    assert run(animation, "--out", tmp_path / "out.webp") == 0
+    found = [explanation.explain(frame) for frame in frames_of(animation)]
+    limit = max(each.limit for each in found)
+    for written, each in zip(frames_of(tmp_path / "out.webp"), found):
+        difference = np.subtract(written, each.side_by_side(limit), dtype=float)
+        assert np.abs(difference).mean() < 6, "as lossy as WebP"
+
+
 def frames_of(path):
     with Image.open(path) as opened:
         found = []

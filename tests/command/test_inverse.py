@@ -235,6 +235,69 @@ def test_force_and_robust_allow_what_is_refused_otherwise(monkeypatch, tmp_path)
     assert written.quantization[0][:8] == [2, 1, 1, 2, 2, 4, 5, 6]
 
 
+@pytest.mark.parametrize(
+    "reached, meets, interrupted, code",
+    [
+        (True, True, False, 0),
+        (True, False, False, 3),
+        (False, True, False, 3),
+        (False, False, True, 130),
+        (True, True, True, 0),
+        (True, False, True, 130),
+    ],
+)
+def test_the_exit_code_tells_of_the_picture_that_was_written(reached, meets, interrupted, code, monkeypatch, tmp_path):
+    """Its score may be another than that of the search's, as behind a JPEG."""
+    picture, record = result(linf=3, reached=reached, interrupted=interrupted)
+    asked = []
+    record.meets = lambda score: asked.append(score) or meets
+    monkeypatch.setattr("nsfw_experiments.inverse.inverse", lambda *args, **kwargs: (picture, record))
+    monkeypatch.setattr("open_nsfw.nsfw_score", lambda path: 0.625)
+    assert run(CHELSEA, "--target", 0.9, "--out", tmp_path / "a.png") == code
+    assert asked == [0.625] * reached
+
+
+def test_what_a_robust_picture_survives_is_printed(monkeypatch, tmp_path, capsys):
+    picture, record = result(reached=True)
+    record.meets, record.robustness_grid, record.wild = lambda score: True, ["grid"], ["wild"]
+    monkeypatch.setattr("nsfw_experiments.inverse.inverse", lambda *args, **kwargs: (picture, record))
+    monkeypatch.setattr("nsfw_experiments.inverse.eot.robustness_table", lambda grid: f"a table of {grid}")
+    monkeypatch.setattr("nsfw_experiments.inverse.wild.wild_table", lambda wild: f"another of {wild}")
+    monkeypatch.setattr("open_nsfw.nsfw_score", lambda path: 0.625)
+    assert run(CHELSEA, "--target", 0.9, "--out", tmp_path / "a.png") == 0
+    *_, first, second, last = capsys.readouterr().out.splitlines()
+    assert (first, second) == ("a table of ['grid']", "another of ['wild']")
+    assert last == f"written     {tmp_path / 'a.png'}, scored again: 0.625000"
+
+
+def test_how_to_search_is_passed_on(monkeypatch, tmp_path):
+    called = []
+    monkeypatch.setattr(
+        "nsfw_experiments.inverse.inverse", lambda *args, **kwargs: called.append((args, kwargs)) or result()
+    )
+    monkeypatch.setattr("open_nsfw.nsfw_score", lambda path: 0.625)
+    given = ["--iterations", 7, "--tolerance", 0.25, "--full-resolution", "--seed", 5]
+    assert run(CHELSEA, "--target", 0.9, "--out", tmp_path / "a.png", *given) == 3
+    [(arguments, options)] = called
+    assert arguments == (CHELSEA, 0.9) and callable(options.pop("callback"))
+    assert options == dict(iterations=7, tolerance=0.25, full_resolution=True, robust=False, seed=5)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.tiff", "a.ppm", "A.PNG"])
+def test_every_format_that_keeps_pixels_keeps_them(name, monkeypatch, tmp_path):
+    monkeypatch.setattr("nsfw_experiments.inverse.inverse", lambda *args, **kwargs: result())
+    monkeypatch.setattr("open_nsfw.nsfw_score", lambda path: 0.625)
+    out = tmp_path / name
+    assert run("img/camera.png", "--target", 0.9, "--out", out) == 3
+    np.testing.assert_array_equal(Image.open(out), result()[0])
+
+
+def test_a_folder_is_no_file(no_search, tmp_path, capsys):
+    (tmp_path / "a.png").mkdir()
+    assert run(CHELSEA, "--target", 0.9, "--out", tmp_path / "a.png", "--force") == 2
+    assert capsys.readouterr().err == f"open-nsfw inverse: {tmp_path / 'a.png'}: is a folder\n"
+
+
 def test_options_that_are_not_given_are_those_of_the_function():
     given = make_parser().parse_args(["inverse", str(CHELSEA), "--target", "0.9", "--out", "out.png"])
     expected = {name: parameter.default for name, parameter in inspect.signature(inverse).parameters.items()}

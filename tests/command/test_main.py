@@ -1,15 +1,25 @@
 """The ways into the command: ``open-nsfw``, its version, and ``python -m open_nsfw``."""
 
+import argparse
+import errno
+import io
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 import open_nsfw
+from nsfw_command import main as main_module
 from nsfw_command.main import main, make_parser
+from nsfw_model import ModelFileError
+from nsfw_model.outputs import OutputError
+from theano_cpu import TheanoEnvironmentError
 
 ROOT = Path(__file__).parents[2]
 ROCKET = str(ROOT / "img" / "rocket.jpg")
@@ -234,6 +244,133 @@ def test_too_little_memory_is_one_line(error, capsys, monkeypatch):
     monkeypatch.setattr("nsfw_command.score.nsfw_scores", nsfw_scores)
     assert main(["score", "img/rocket.jpg"]) == 1
     assert capsys.readouterr().err.startswith("open-nsfw: error: out of memory: raise the limit")
+
+
+@pytest.fixture
+def running(monkeypatch):
+    """Runs something as a subcommand, and gives the exit code."""
+
+    def running(run):
+        return main_module._run(argparse.Namespace(run=lambda args: run()))
+
+    return running
+
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+@pytest.fixture
+def default_signals():
+    """The handlers that a process begins with, those of a test run afterwards."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_a_subcommand_which_may_keep_what_it_has(number, running, default_signals):
+    kept = []
+
+    def run():
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(30)
+        except KeyboardInterrupt:
+            kept.append(number)
+            raise
+
+    assert running(run) == 128 + number and kept == [number]
+    assert {signal.getsignal(each) for each in SIGNALS} == {signal.SIG_DFL}
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_that_is_ignored_stays_so(number, running, default_signals):
+    """As nohup does with SIGHUP."""
+    signal.signal(number, signal.SIG_IGN)
+    assert running(lambda: os.kill(os.getpid(), number) or 7) == 7
+    assert signal.getsignal(number) is signal.SIG_IGN
+
+
+def test_another_thread_has_no_signals(running, default_signals):
+    seen = []
+    thread = threading.Thread(
+        target=lambda: seen.append(running(lambda: seen.append(signal.getsignal(SIGNALS[0])) or 5))
+    )
+    thread.start()
+    thread.join()
+    assert seen == [signal.SIG_DFL, 5]
+
+
+@pytest.mark.parametrize(
+    "error, code, said",
+    [
+        (OutputError("a.png: cannot be written: none"), 74, "a.png: cannot be written: none"),
+        (FileNotFoundError("no such file: a"), 2, "no such file: a"),
+        (NotImplementedError("no bfloat16"), 2, "no bfloat16"),
+        (ModelFileError("a.pkl: is damaged"), 2, "a.pkl: is damaged"),
+        (TheanoEnvironmentError("no compiler"), 2, "no compiler"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 5000), 2, None),
+        (PermissionError(errno.EACCES, "Permission denied", "a.jpg"), 2, "a.jpg: Permission denied"),
+        (OSError(errno.ELOOP, "Too many levels", "a.jpg"), 2, "a.jpg: Too many levels"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", b"a/b"), 2, "a/b: Not a directory"),
+        (OSError(errno.ENOSPC, "No space left"), 74, "standard output cannot be written: No space left"),
+        (OSError(errno.EDQUOT, "Quota exceeded"), 74, "standard output cannot be written: Quota exceeded"),
+        (OSError(errno.EFBIG, "File too large"), 74, "standard output cannot be written: File too large"),
+        (OSError(errno.EIO, "I/O error"), 74, "standard output cannot be written: I/O error"),
+        (OSError(errno.EBADF, "Bad descriptor"), 74, "standard output cannot be written: Bad descriptor"),
+    ],
+    ids=lambda it: type(it).__name__,
+)
+def test_what_went_wrong_is_a_line_and_an_exit_code(error, code, said, running, capsys, monkeypatch):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert running(fail) == code
+    [line] = capsys.readouterr().err.splitlines()
+    assert line == f"open-nsfw: error: {said}" if said else len(line) < 400
+    assert sys.stdout.closed == (said is not None and said.startswith("standard output"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EINVAL, "Invalid argument"),
+        OSError(errno.EACCES, "Permission denied"),
+        OSError(errno.ENOSPC, "No space left", "a.jpg"),
+        OSError(errno.EINVAL, "Invalid argument", "a.jpg"),
+        ValueError("a fault of the program"),
+    ],
+)
+def test_what_nobody_expects_is_not_hidden(error, running):
+    def fail():
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        running(fail)
+    assert caught.value is error
+
+
+def test_a_reader_that_has_enough_is_told_nothing(running, monkeypatch):
+    def fail():
+        raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert running(fail) == 1 and sys.stderr.closed
+
+
+def test_the_exit_code_of_a_subcommand_is_that_of_the_command(running):
+    assert [running(lambda code=code: code) for code in (0, 1, 3, 74)] == [0, 1, 3, 74]
+
+
+@pytest.mark.parametrize("length, shown", [(1000, "x" * 1000), (1001, "x" * 200 + "... (1001 characters)")])
+def test_a_long_message_about_arguments_is_shortened(length, shown, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        make_parser().error("x" * length)
+    assert capsys.readouterr().err.splitlines()[-1] == f"open-nsfw: error: {shown}"
 
 
 def test_a_system_error_of_another_kind_is_not_hidden(monkeypatch):

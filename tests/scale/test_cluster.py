@@ -186,6 +186,8 @@ def test_bytes_and_pixels_travel_in_smaller_parts(client, monkeypatch):
 
     assert sizes([bytes(40)] * 7) == [3, 3, 3, 3, 3, 3, 1]
     assert sizes([np.zeros((5, 5, 3), np.uint8)] * 3) == [2, 2, 1]
+    assert sizes([bytes(50)] * 3) == [2, 2, 1]
+    assert sizes([bytearray(40)] * 4) == [3, 3, 3, 1]
     assert sizes([bytes(400)] * 2) == [1, 1]
     assert sizes(["a" * 40] * 7) == [7] * 7
 
