@@ -85,3 +85,125 @@ def test_bytes_are_admitted_before_they_are_kept():
     admitted = []
     asyncio.run(read_uploads("", stream(), Limits(), admitted.append))
     assert admitted == [3, 3]
+
+
+def part(filename="a.gif", data=b"GIF", headers=b""):
+    return b'--B\r\nContent-Disposition: form-data; name="f"; filename="%s"\r\n%s\r\n%s\r\n' % (
+        filename.encode(),
+        headers,
+        data,
+    )
+
+
+END = b"--B--\r\n"
+
+
+def refused(chunks, content_type=FORM, **limits):
+    with pytest.raises(Problem) as caught:
+        uploads(chunks, content_type, **limits)
+    return caught.value.kind, caught.value.message
+
+
+class TestLimits:
+    def test_a_body_may_have_as_many_bytes_as_the_limit(self):
+        assert uploads([b"12345", b"67890"], "", body_bytes=10) == [Upload(None, b"1234567890")]
+        assert refused([b"12345", b"67890", b"1"], "", body_bytes=10) == (
+            "too_large",
+            "the body has more than 10 bytes",
+        )
+
+    def test_what_is_too_large_is_not_admitted(self):
+        async def stream():
+            yield bytes(10)
+            yield bytes(1)
+
+        admitted = []
+        with pytest.raises(Problem):
+            asyncio.run(read_uploads("", stream(), Limits(body_bytes=10), admitted.append))
+        assert admitted == [10]
+
+    @pytest.mark.parametrize("in_form", [False, True])
+    def test_a_picture_may_have_as_many_bytes_as_the_limit(self, in_form):
+        def sent(size):
+            return ([part(data=bytes(size)) + END], FORM) if in_form else ([bytes(size - 1), bytes(1)], "")
+
+        assert [len(it.data) for it in uploads(*sent(10), picture_bytes=10)] == [10]
+        assert refused(*sent(11), picture_bytes=10) == ("too_large", "a picture has more than 10 bytes")
+
+    def test_each_picture_has_its_own_bytes(self):
+        assert len(uploads([part(data=bytes(10)) * 3 + END], picture_bytes=10)) == 3
+
+    def test_there_may_be_as_many_pictures_as_the_limit(self):
+        assert len(uploads([part() * 3 + END], files=3)) == 3
+        assert refused([part() * 4 + END], files=3) == ("too_large", "more than 3 pictures")
+
+    def test_there_may_be_twice_as_many_parts(self):
+        field = b'--B\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n'
+        assert len(uploads([part() * 3 + field * 3 + END], files=3)) == 3
+        assert refused([field * 7 + END], files=3) == ("too_large", "multipart/form-data: more than 6 parts")
+
+    def test_fields_that_are_no_files_may_be_larger_than_a_picture(self):
+        field = b'--B\r\nContent-Disposition: form-data; name="a"\r\n\r\n%s\r\n' % bytes(100)
+        assert uploads([field + part() + END], picture_bytes=10) == [Upload("a.gif", b"GIF")]
+
+    @pytest.mark.parametrize("length, taken", [(1, True), (70, True), (71, False)])
+    def test_a_boundary_has_1_to_70_characters(self, length, taken):
+        """RFC 2046, 5.1.1."""
+        boundary = "B" * length
+        body = part().replace(b"--B", b"--" + boundary.encode(), 1) + f"--{boundary}--\r\n".encode()
+        content_type = f"multipart/form-data; boundary={boundary}"
+        if taken:
+            assert uploads([body], content_type) == [Upload("a.gif", b"GIF")]
+        else:
+            assert refused([body], content_type) == (
+                "bad_request",
+                "multipart/form-data: got no boundary of 1 to 70 characters",
+            )
+
+    @pytest.mark.parametrize("count, taken", [(15, True), (16, False)])
+    def test_a_part_has_so_many_headers(self, count, taken):
+        body = [part(headers=b"X: y\r\n" * count) + END]
+        assert uploads(body) if taken else refused(body)[0] == "bad_request"
+
+    def test_a_name_is_cut(self):
+        [upload] = uploads([part("n" * 300) + END])
+        assert upload.name == "n" * 255
+
+
+class TestForms:
+    def test_names_that_are_not_utf8_are_readable(self):
+        [upload] = uploads([part().replace(b"a.gif", b"caf\xe9.gif") + END])
+        assert upload.name == "caf\ufffd.gif"
+
+    def test_a_file_may_have_an_empty_name_and_no_bytes(self):
+        assert uploads([part("", b"") + END]) == [Upload("", b"")]
+
+    def test_headers_are_known_by_any_case(self):
+        body = part().replace(b"Content-Disposition", b"CONTENT-disposition")
+        assert uploads([body + END]) == [Upload("a.gif", b"GIF")]
+
+    def test_a_part_without_a_disposition_has_not_that_of_the_last_one(self):
+        assert uploads([part() + b"--B\r\nX: y\r\n\r\nGIF\r\n" + END]) == [Upload("a.gif", b"GIF")]
+
+    def test_what_is_behind_the_end_is_not_read(self):
+        assert uploads([part() + END, part(), b"--nothing--"]) == [Upload("a.gif", b"GIF")]
+
+    @pytest.mark.parametrize(
+        "body, message",
+        [
+            (part(), "multipart/form-data: ends before its last boundary"),
+            (b"", "multipart/form-data: ends before its last boundary"),
+            (
+                b'--B\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n' + END,
+                "multipart/form-data: got no part with a file's name, expected a picture",
+            ),
+        ],
+    )
+    def test_a_form_without_an_end_or_a_picture_is_refused(self, body, message):
+        assert refused([body]) == ("bad_request", message)
+
+    def test_an_empty_body_is_refused(self):
+        assert refused([], "image/gif") == (
+            "bad_request",
+            "the body is empty, expected a picture, or multipart/form-data with pictures",
+        )
