@@ -10,8 +10,10 @@ import time
 from functools import partial
 from math import isnan
 from pathlib import Path
+from types import SimpleNamespace
 
 import dask
+import distributed
 import fsspec
 import numpy as np
 import pytest
@@ -368,6 +370,272 @@ def test_a_missing_dask_says_what_brings_it(monkeypatch):
         connect("tcp://127.0.0.1:1"),
     ):
         pass
+
+
+# --- with a client made up here, whose workers come, go and differ as they are told
+
+
+class Answer:
+    """What comes of a part that was sent: a value, an error, or None as long as nothing does."""
+
+    def __init__(self, value):
+        self.value, self.is_released = value, False
+
+    def exception(self):
+        return self.value if isinstance(self.value, BaseException) else None
+
+    def result(self):
+        if isinstance(self.value, BaseException):
+            raise self.value
+        return self.value
+
+    def release(self):
+        self.is_released = True
+
+
+class Scripted:
+    """A client: `there` are its workers, and `answers` what comes of parts in their order."""
+
+    def __init__(self, *answers, there=("a", "b")):
+        self.there, self.answers, self.sent, self.looks = list(there), list(answers), [], 0
+        self.status, self.scheduler = "running", SimpleNamespace(address="tcp://here:1")
+
+    def nthreads(self):
+        self.looks += 1
+        if isinstance(self.there, Exception):
+            raise self.there
+        return dict.fromkeys(self.there, 1)
+
+    def submit(self, function, job, part, *, workers, pure):
+        assert function is cluster_module._answer and pure is False, "the same part may be sent again"
+        answer = self.answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        self.sent.append((part.pictures, workers))
+        return Answer(answer)
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Makes a cluster of a client; whoever waits in vain is told so, and time goes on by a look."""
+    now = [1000.0]
+
+    def wait(futures, timeout):
+        assert timeout == cluster_module.LOOK
+        if futures[0].value is None:
+            now[0] += 1.01 * cluster_module.LOOK
+            on_wait()
+            raise distributed.TimeoutError
+
+    def on_wait():
+        pass
+
+    def scripted(client, patience=30.0, while_waiting=None):
+        nonlocal on_wait
+        on_wait = while_waiting or on_wait
+        job = cluster_module._Job("name", same, facts_of_all, {}, None)
+        return cluster_module._Cluster(client, job, patience)
+
+    def sleep(seconds):
+        now[0] += seconds
+        on_wait()
+
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=sleep)
+    monkeypatch.setattr(cluster_module, "time", clock)
+    monkeypatch.setattr(distributed, "wait", wait)
+    scripted.now = now
+    return scripted
+
+
+def received(cluster, *images, size=1):
+    return list(cluster.results(cluster_module._Partitions(images, size)))
+
+
+REFUSAL = cluster_module._Refusal("b", "Pillow 11.0, expected 13.0")
+
+
+class TestLostWorkers:
+    def test_one_that_is_lost_before_it_is_asked_is_no_reason_to_refuse_the_others(self, scripted):
+        client = Scripted(None, [])
+        scripted(client, while_waiting=lambda: client.there.remove("a")).check_workers()
+        assert client.sent == [([], ["a"]), ([], ["b"])]
+
+    def test_one_that_is_there_is_waited_for(self, scripted):
+        client = Scripted(None)
+        cluster = scripted(client)
+        sent = cluster._send(cluster_module._Part([], []), ["a"])
+        waits = []
+
+        def answer():
+            waits.append(1)
+            if len(waits) == 5:
+                sent.future.value = REFUSAL
+
+        scripted(client, while_waiting=answer)
+        assert cluster._check(sent) == REFUSAL and len(waits) == 5
+
+    def test_a_part_whose_only_workers_are_lost_is_sent_to_others(self, scripted):
+        client = Scripted(REFUSAL, None, ["one"], there=["a", "b"])
+
+        def replace():
+            client.there = ["b", "c"]
+
+        with pytest.warns(RuntimeWarning, match="^worker b: Pillow 11.0, expected 13.0: it gets no work$"):
+            assert received(scripted(client, while_waiting=replace), b"1") == ["one"]
+        assert client.sent == [([b"1"], None), ([b"1"], ["a"]), ([b"1"], ["c"])]
+
+    def test_a_part_one_of_whose_workers_is_left_is_not_sent_again(self, scripted):
+        client = Scripted(None, there=["a", "c", "b"])
+        cluster = scripted(client)
+        cluster._refused.add("b")
+        sent = cluster._send(cluster_module._Part(["1"], [b"1"]))
+
+        def lose():
+            client.there = ["b", "c"]
+            sent.future.value = ["one"] if client.looks > 3 else None
+
+        scripted(client, while_waiting=lose)
+        assert cluster._answered(sent) == ["one"] and client.sent == [([b"1"], ["a", "c"])]
+
+    def test_one_that_differs_is_warned_of_once_and_its_parts_are_sent_again(self, scripted):
+        client = Scripted(REFUSAL, REFUSAL, ["one"], ["two"])
+        with pytest.warns(RuntimeWarning) as warned:
+            assert received(scripted(client), b"1", b"2") == ["one", "two"]
+        assert len(warned) == 1
+        assert client.sent == [([b"1"], None), ([b"2"], None), ([b"1"], ["a"]), ([b"2"], ["a"])]
+
+    def test_no_worker_is_waited_for_and_how_many_differ_is_told(self, scripted):
+        client = Scripted(there=["b"])
+        cluster = scripted(client, patience=3.0)
+        cluster._refused.add("b")
+        begun = scripted.now[0]
+        with pytest.raises(ClusterError) as raised:
+            cluster.workers()
+        assert str(raised.value) == (
+            "tcp://here:1: the cluster has had no worker for 3 s, other than 1 that would score otherwise"
+        )
+        assert 3.0 < scripted.now[0] - begun < 3.2
+
+    def test_one_that_comes_in_time_is_taken_and_time_begins_anew(self, scripted):
+        client = Scripted(there=[])
+        begun = scripted.now[0]
+
+        def come():
+            if scripted.now[0] > begun + 2.5:
+                client.there = ["c"]
+
+        cluster = scripted(client, patience=3.0, while_waiting=come)
+        assert cluster.workers() == ["c"]
+        client.there = []
+        scripted.now[0] += 2.9
+        scripted(client, while_waiting=lambda: client.there.append("d"))
+        assert cluster.workers() == ["d"]
+
+    def test_a_list_of_workers_is_not_asked_for_more_often_than_each_second(self, scripted):
+        client = Scripted()
+        cluster = scripted(client)
+        for seconds, looks in (0, 1), (0.5, 1), (0.5, 1), (0.1, 2), (1.0, 2), (0.01, 3):
+            scripted.now[0] += seconds
+            assert cluster.workers() == ["a", "b"] and client.looks == looks
+
+
+class TestLostSchedulers:
+    LOST = "^tcp://here:1: the scheduler of the cluster is lost$"
+
+    def test_one_that_does_not_answer_is_lost(self, scripted):
+        client = Scripted()
+        client.there = OSError("no socket")
+        with pytest.raises(ClusterError, match=self.LOST):
+            scripted(client).workers()
+
+    def test_what_is_cancelled_is_lost(self, scripted):
+        with pytest.raises(ClusterError, match=self.LOST):
+            received(scripted(Scripted(distributed.CancelledError())), b"1")
+
+    @pytest.mark.parametrize("status", ["running", "connecting"])
+    def test_what_cannot_be_sent_is_an_error_of_its_own(self, status, scripted):
+        client = Scripted(OSError("cannot be pickled"))
+        client.status = status
+        with pytest.raises(OSError, match="cannot be pickled"):
+            received(scripted(client), b"1")
+
+    def test_unless_there_is_no_connection(self, scripted):
+        client = Scripted(OSError("no connection"))
+        client.status = "closed"
+        with pytest.raises(ClusterError, match=self.LOST):
+            received(scripted(client), b"1")
+        client.answers, client.scheduler = [OSError("no connection")], None
+        with pytest.raises(ClusterError, match="^a closed client: the scheduler of the cluster is lost$"):
+            received(scripted(client), b"1")
+
+
+def killed():
+    return distributed.KilledWorker("a part", SimpleNamespace(address="a"), 3)
+
+
+class TestPicturesThatEndWorkers:
+    def test_a_part_that_does_is_done_picture_by_picture(self, scripted):
+        client = Scripted(killed(), ["one"], killed(), ["three"])
+        first, error, last = received(scripted(client), b"1", b"22", b"3", size=3)
+        assert (first, last) == ("one", "three")
+        assert str(error) == "<2 bytes>: cannot be scored: each worker that tried was lost"
+        assert isinstance(error, PictureError) and isinstance(error.__cause__, distributed.KilledWorker)
+        assert [pictures for pictures, _ in client.sent] == [[b"1", b"22", b"3"], [b"1"], [b"22"], [b"3"]]
+
+    def test_one_by_itself_is_not_tried_again(self, scripted):
+        client = Scripted(killed())
+        [error] = received(scripted(client), b"1")
+        assert isinstance(error, PictureError) and len(client.sent) == 1
+
+
+def test_what_is_on_its_way_when_nobody_wants_more_is_released(scripted):
+    client = Scripted(*[["one"]] * 6)
+    futures, submit = [], client.submit
+    client.submit = lambda *arguments, **options: futures.append(submit(*arguments, **options)) or futures[-1]
+    results = scripted(client).results(cluster_module._Partitions([b""] * 9, 1))
+    next(results)
+    results.close()
+    assert [future.is_released for future in futures] == [True] * AHEAD * 2
+
+
+class TestWhereItIsScored:
+    @pytest.fixture
+    def job(self):
+        def job(score_part=same, facts=facts_of_all, expected=None):
+            return cluster_module._Job(os.urandom(8).hex(), score_part, facts, expected or facts_of_all(), 3)
+
+        return job
+
+    def test_why_a_worker_differs_is_found_out_once_for_each_job(self, job):
+        asked = []
+
+        def facts():
+            asked.append(1)
+            return {"Pillow": "11.0"}
+
+        differing = job(facts=facts)
+        assert [cluster_module._why_not(differing) for _ in range(3)] == ["Pillow 11.0, expected 13.0.0"] * 3
+        assert len(asked) == 1 and cluster_module._why_not(job()) is None
+        assert len(asked) == 1 and cluster_module._why_not(job(facts=facts)) is not None and len(asked) == 2
+
+    def test_each_error_has_the_name_that_was_given(self, job):
+        part = cluster_module._Part(
+            ["a.jpg", "memory://none.jpg", "b.jpg"], ["/x/a.jpg", "memory://none.jpg", "/x/b.jpg"]
+        )
+        results = cluster_module._results(job(names), part)
+        assert [str(result) for result in results] == [
+            "a.jpg: is no picture",
+            "memory://none.jpg: no such file",
+            "b.jpg: is no picture",
+        ]
+
+    def test_an_error_of_another_name_stays_as_it_is(self):
+        error = PictureError("somebody: is no picture")
+        assert str(cluster_module._called(error, "/x/a.jpg", "a.jpg")) == "somebody: is no picture"
+        assert cluster_module._called(0.5, "/x/a.jpg", "a.jpg") == 0.5
+
+    def test_threads_are_those_of_the_job(self, job):
+        assert cluster_module._results(job(threads), cluster_module._Part(["a"], [b"a"])) == [3]
 
 
 # --- in processes

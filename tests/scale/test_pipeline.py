@@ -231,6 +231,29 @@ class TestThreads:
         assert (Image.core.get_blocks_max(), Image.core.get_block_size()) == before
 
 
+class TestWorkers:
+    """How many there are if nobody says."""
+
+    def test_they_are_as_many_as_compute_the_network(self, monkeypatch):
+        monkeypatch.setattr("theano_cpu.onednn.onednn_available", lambda: True)
+        monkeypatch.setattr("theano_cpu.onednn.num_threads", lambda: 7)
+        assert pipeline.default_workers() == 7
+
+    def test_without_onednn_they_are_the_cores_of_this_process(self, monkeypatch):
+        monkeypatch.setattr("theano_cpu.onednn.onednn_available", lambda: False)
+        monkeypatch.setattr(
+            os, "sched_getaffinity", lambda process: {0, 3, 5} if process == 0 else set(), raising=False
+        )
+        assert pipeline.default_workers() == 3
+
+    @pytest.mark.parametrize("cores, workers", [(5, 5), (None, 1)])
+    def test_where_no_system_tells_they_are_all_cores(self, cores, workers, monkeypatch):
+        monkeypatch.setattr("theano_cpu.onednn.onednn_available", lambda: False)
+        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+        monkeypatch.setattr(os, "cpu_count", lambda: cores)
+        assert pipeline.default_workers() == workers
+
+
 class Stuck:
     """A file that cannot be read until somebody lets it go."""
 
