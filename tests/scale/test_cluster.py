@@ -539,6 +539,15 @@ class TestLostWorkers:
             assert cluster.workers() == ["a", "b"] and client.looks == looks
 
 
+@pytest.mark.parametrize("count, more", [(1, ""), (3, ""), (4, "; and 1 more workers")])
+def test_three_that_differ_are_named(count, more, scripted):
+    there = [f"worker{number}" for number in range(count)]
+    refusals = [cluster_module._Refusal(name, "differs") for name in there]
+    with pytest.raises(ClusterError) as raised:
+        scripted(Scripted(*refusals, there=there)).check_workers()
+    assert str(raised.value) == "; ".join(f"worker {name}: differs" for name in there[:3]) + more
+
+
 class TestLostSchedulers:
     LOST = "^tcp://here:1: the scheduler of the cluster is lost$"
 

@@ -1,5 +1,7 @@
 """Facts: those of two processes agree, and whatever would move a score shows in them."""
 
+import hashlib
+
 import numpy as np
 import PIL
 import pytest
@@ -71,6 +73,71 @@ def test_scores_may_be_apart_as_other_processors_round(here, monkeypatch, moved,
     scores = Scorer.scores
     monkeypatch.setattr(Scorer, "scores", lambda self, x: scores(self, x).astype(np.float64) + moved)
     assert (difference(facts_now(), here) is None) == agrees
+
+
+@pytest.mark.parametrize(
+    ("precision", "moved", "agrees"),
+    [("float32", 0.9e-5, True), ("float32", 1.1e-5, False), ("bfloat16", 0.0199, True), ("bfloat16", 0.0201, False)],
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_shorter_numbers_may_be_further_apart(precision, moved, agrees, sign):
+    name = f"{precision} score"
+    assert (difference({name: 0.5 + sign * moved}, {name: 0.5}) is None) == agrees
+
+
+def test_versions_have_no_tolerance():
+    assert difference({"NumPy": "2.0.0"}, {"NumPy": "2.0.1"}) == "NumPy 2.0.0, expected 2.0.1"
+    assert difference({"NumPy": "2.0.0", "more": "a"}, {"NumPy": "2.0.0"}) is None
+
+
+def test_the_facts_are_of_this_process(here):
+    weights, architecture = model_files()
+    assert list(here) == [
+        "open_nsfw",
+        "Pillow",
+        "NumPy",
+        "engine",
+        "weights",
+        "architecture",
+        "pixels",
+        "float32 score",
+    ]
+    assert (here["open_nsfw"], here["NumPy"]) == ("2.0.0", np.__version__)
+    for name, path in ("weights", weights), ("architecture", architecture):
+        assert here[name] == hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+class Halves:
+    """A scorer of halves."""
+
+    input_size = 224, 224
+
+    def scores(self, x):
+        assert x.shape == (1, 3, 224, 224)
+        return np.array([0.5, 0.25], np.float32)
+
+
+def test_a_score_is_told_with_its_precision():
+    found = facts("1", model_files(), Halves(), "bfloat16")
+    assert found["bfloat16 score"] == 0.5 and type(found["bfloat16 score"]) is float
+    assert "float32 score" not in found
+
+
+@pytest.mark.parametrize(
+    ("info", "engine"),
+    [({"engine": "onednn", "version": "3.5"}, "oneDNN 3.5"), ({"engine": "theano", "version": None}, "theano")],
+)
+def test_the_engine_is_told_with_its_version(info, engine, monkeypatch):
+    monkeypatch.setattr("theano_cpu.onednn.info", lambda: info)
+    assert facts("1", model_files(), Halves())["engine"] == engine
+
+
+def test_the_known_picture_is_of_rings_by_whole_numbers_only():
+    picture = known_picture()
+    assert (picture.shape, picture.dtype) == ((480, 640, 3), np.uint8)
+    for y, x in (0, 0), (479, 639), (240, 320), (240, 340), (100, 7), (333, 444):
+        ring = ((x - 320) ** 2 + (y - 240) ** 2) // 320 % 256
+        assert picture[y, x].tolist() == [ring, ring * 3 // 4, ring // 2]
 
 
 def test_a_score_that_is_no_number_never_agrees():
