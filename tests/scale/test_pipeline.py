@@ -159,6 +159,7 @@ class TestThreads:
         results = results_of(range(40), workers=3, prepare_frames=prepare)
         assert sum(1 for _ in results) == 40
         assert len(seen) == 3 and threading.current_thread() not in seen
+        assert all(thread.daemon for thread in seen), "one that waits for a disk does not keep the process"
         for thread in seen:
             thread.join(10)
             assert not thread.is_alive()
