@@ -89,6 +89,14 @@ class TestTimes:
     def test_frames_that_are_shown_for_no_time_are_shown_as_in_browsers(self, format, duration, seconds):
         assert moments(animated(format, duration=duration))[1][0] == seconds
 
+    @pytest.mark.parametrize("format", ["PNG", "WEBP"])
+    def test_a_frame_that_is_shown_for_more_than_ten_milliseconds_is_shown_for_as_long(self, format):
+        assert moments(animated(format, duration=11))[1][0] == 0.011
+
+    def test_a_moment_is_of_the_frame_that_begins_then(self):
+        assert moments(animated("WEBP", duration=100), every=0.2) == [(0, 0), (0.2, 120), (0.4, 240)]
+        assert moments(animated("WEBP", duration=100), every=0.25) == [(0, 0), (0.2, 120)]
+
     def test_each_frame_is_given_once_however_long_it_is_shown(self):
         data = animated("GIF", duration=[5000, 20, 20, 20, 3000])
         assert moments(data, every=1.0) == [(0, 0), (5.0, 60), (5.06, 240)]
@@ -283,6 +291,11 @@ def test_frames_are_summed_up():
     scores = [FrameScore(0.0, 0.25), FrameScore(1.0, 1.0), FrameScore(2.0, 0.25)]
     assert [summary(scores, frames) for frames in ("first", "max", "mean")] == [0.25, 1.0, 0.5]
     assert summary(tuple(scores), "all") == scores
+
+
+def test_scores_of_0_and_1_are_scores():
+    scores = [FrameScore(0.0, 0.0), FrameScore(1.0, 1.0)]
+    assert [summary(scores, frames) for frames in ("first", "max", "mean")] == [0.0, 1.0, 0.5]
 
 
 @pytest.mark.parametrize("frames", ["first", "max", "mean", "all"])

@@ -113,6 +113,28 @@ class TestMatroska:
         for begin in range(130):
             assert refused(b"\x1f" * begin + data, "mkv")
 
+    @pytest.mark.parametrize("chunk", [1, 3, 4, 5, 64])
+    def test_each_place_is_found_once_however_the_file_is_read(self, chunk, monkeypatch):
+        monkeypatch.setattr(tags, "_CHUNK", chunk)
+        data = b"aabaaab" * 20
+        expected = [place for place in range(len(data)) if data.startswith(b"aa", place)]
+        assert list(tags._places(io.BytesIO(data), b"aa")) == expected
+        assert list(tags._places(io.BytesIO(data), b"aa", 10)) == [place for place in expected if place >= 10]
+        assert list(tags._places(io.BytesIO(data), b"aab" * 10)) == []
+
+    def test_those_of_a_long_film_are_counted_once(self, few, monkeypatch):
+        monkeypatch.setattr(tags, "_CHUNK", 64)
+        data = element(b"\x12\x54\xc3\x67", b"\x67\xc8\x80" * 10)
+        for begin in range(130):
+            assert not refused(b"\x1f" * begin + data + b"\x1f" * 200, "mkv")
+
+    @pytest.mark.parametrize(
+        "identifier, count", [(b"\x67\xc8", 11), (b"\xb6", 11), (b"\x73\x73", 0), (b"\x45\xb9", 0)]
+    )
+    def test_only_tags_and_chapters_count_and_what_they_are_in_does_not(self, identifier, count, few):
+        for parent in b"\x12\x54\xc3\x67", b"\x10\x43\xa7\x70":
+            assert refused(element(parent, (identifier + b"\x80") * 11), "mkv") == (count > 10)
+
     def test_those_within_tags_and_chapters_are_counted(self, few):
         nested = element(b"\x67\xc8", *[element(b"\x67\xc8", b"\x67\xc8\x80")] * 5)
         assert refused(element(b"\x12\x54\xc3\x67", element(b"\x73\x73", nested)), "mkv")
@@ -173,6 +195,51 @@ class TestOgg:
         body = b"\0" + b"=" * 19 + b"OVP80\2 " + b"=" + b"\0" + b"=" * 264
         data = b"OggS\0" + bytes([0]) + struct.pack("<qII4xB", 0, 7, 1, 4) + bytes(lengths) + body
         assert not refused(page(2, 7, 0, b"OVP80\1\1\0") + data, "ogg")
+
+    def test_comments_of_all_streams_are_added(self, few):
+        data = b"".join(
+            page(2, serial, 0, b"OVP80\1\1\0") + page(0, serial, 1, b"OVP80\2 " + b"=" * 5) for serial in (7, 8)
+        )
+        assert not refused(data, "ogg")
+        assert refused(data + page(2, 9, 0, b"OVP80\2 ="), "ogg")
+
+    def test_a_packet_of_255_bytes_has_an_empty_piece_behind_it(self, few):
+        """RFC 3533, 5: a piece shorter than 255 bytes ends a packet."""
+        begin = page(2, 7, 0, b"OVP80\1\1\0")
+        head = b"OVP80\2 ".ljust(255, b"\0")
+        for lengths, counts in ([255, 11], True), ([255, 0, 11], False), ([254, 11], False):
+            body = head[: lengths[0]] + b"=" * 11
+            data = b"OggS\0\0" + struct.pack("<qII4xB", 0, 7, 1, len(lengths)) + bytes(lengths) + body
+            assert refused(begin + data, "ogg") is counts
+
+    @pytest.mark.parametrize(
+        "first, second, is_header",
+        [
+            (b"\x80theora", b"\x80", True),
+            (b"\x80theora", b"\x7f", False),
+            (b"\1vorbis", b"\1", True),
+            (b"\1vorbis", b"\2", False),
+            (b"\x7fFLAC", b"\x84", True),
+            (b"\x7fFLAC", b"\x83", False),
+            (b"Speex   ", b"x", True),
+            (b"CELT    ", b"x", True),
+            (b"OpusHead", b"OpusTags", True),
+            (b"OpusHead", b"OpusTag.", False),
+            (b"OVP80\1", b"OVP80\2", True),
+            (b"OVP80\1", b"OVP80\3", False),
+            (b"unknown", b"\1", False),
+        ],
+    )
+    def test_headers_are_told_from_data_as_ffmpeg_does(self, first, second, is_header, few):
+        data = page(2, 7, 0, first) + page(0, 7, 1, second + b"=" * 11)
+        assert refused(data, "ogg") is is_header
+
+    @pytest.mark.parametrize("first", [b"Speex   ", b"CELT    "])
+    def test_the_second_packet_of_speech_is_its_only_header_with_comments(self, first, few):
+        begin = page(2, 7, 0, first + b"=" * 11)
+        assert not refused(begin, "ogg")
+        assert refused(begin + page(0, 7, 1, b"=" * 11), "ogg")
+        assert not refused(begin + page(0, 7, 1, b"") + page(0, 7, 2, b"=" * 11), "ogg")
 
     def test_a_stream_may_begin_anew(self, few):
         vorbis, theora = page(2, 7, 0, b"\1vorbis"), page(2, 7, 0, b"\x80theora")
