@@ -6,6 +6,7 @@ import time
 from decimal import Decimal
 from fractions import Fraction
 from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -59,6 +60,35 @@ class TestOrder:
             frames = img if isinstance(img, list) else [img]
             expected.append(BROKEN if BROKEN in frames else frames)
         assert [numbers(result) for result in results_of(images, batch_size, workers)] == expected
+
+    def test_turns_double_up_to_a_limit(self, monkeypatch):
+        monkeypatch.setattr(pipeline, "FIRST_TURN", 1)
+        monkeypatch.setattr(pipeline, "LATER_TURNS", 4)
+        turns, taken = [], []
+
+        def prepare(img):
+            taken.append(img)
+            yield from prepare_frames(img)
+
+        def score(batch):
+            turns.append(len(taken))
+            return score_batch(batch)
+
+        assert (
+            len(list(results_of(range(24), batch_size=2, workers=1, prepare_frames=prepare, score_batch=score))) == 24
+        )
+        assert turns == [2, 6, 6, *[14] * 4, *[22] * 4, 24]
+
+    @pytest.mark.parametrize("count, sizes", [(1, [1]), (2, [2]), (3, [2, 1]), (4, [2, 2]), (5, [2, 2, 1])])
+    def test_frames_of_an_animation_are_scored_by_batches(self, count, sizes):
+        seen = []
+
+        def score(batch):
+            seen.append(len(batch))
+            return score_batch(batch)
+
+        [result] = results_of([list(range(count))], batch_size=2, score_batch=score)
+        assert numbers(result) == list(range(count)) and seen == sizes
 
     def test_frames_have_their_times(self):
         assert list(results_of([[7, 9]])) == [[FrameScore(0.0, 7.0), FrameScore(1.0, 9.0)]]
@@ -230,6 +260,85 @@ class TestThreads:
         assert Image.core.get_block_size() == pipeline.BLOCK_BYTES
         one.close()
         assert (Image.core.get_blocks_max(), Image.core.get_block_size()) == before
+
+
+class TestLateSteps:
+    """Who is late, by a clock and threads that are made up."""
+
+    @pytest.fixture
+    def workers(self, monkeypatch):
+        workers = pipeline._Workers(2, lambda step: None, 5.0)
+        workers.started, workers.now = [], 100.0
+        monkeypatch.setattr(workers, "_start", lambda: workers.started.append(1))
+        monkeypatch.setattr(pipeline.time, "monotonic", lambda: workers.now)
+        return workers
+
+    def begun(self, workers, ago, name="a.jpg"):
+        """A step that a thread has begun so long ago; None for one that waits for a thread."""
+        step = pipeline._Step(pipeline._Task(SimpleNamespace(name=name, read=None), 0))
+        workers.submit(step)
+        step.started = None if ago is None else workers.now - ago
+        return step
+
+    def done(self, workers, step, seconds):
+        step.seconds, step.prepared = seconds, ["prepared"]
+        workers._done.put(step)
+
+    def test_threads_are_started_with_the_first_step(self, workers):
+        assert workers.started == [] and workers.pending == 0
+        self.begun(workers, None), self.begun(workers, None)
+        assert workers.started == [1, 1] and workers.pending == 2
+
+    @pytest.mark.parametrize("ago", [5.0, 6.0])
+    def test_one_that_takes_longer_is_left_behind_and_another_thread_takes_its_place(self, ago, workers):
+        step = self.begun(workers, ago)
+        late = workers.wait()
+        assert late is not step and late.task is step.task and step.is_left_behind and not late.is_left_behind
+        assert str(late.error) == "a.jpg: not done within 5 s" and late.prepared == []
+        assert workers.started == [1, 1, 1] and workers.pending == 0
+
+    def test_the_first_of_several_is(self, workers):
+        self.begun(workers, None, "a.jpg"), self.begun(workers, 1.0, "b.jpg")
+        self.begun(workers, 6.0, "c.jpg"), self.begun(workers, 7.0, "d.jpg")
+        assert str(workers.wait().error).startswith("c.jpg: ") and workers.pending == 3
+
+    @pytest.mark.parametrize("seconds, is_late", [(0.1, False), (5.0, False), (5.001, True)])
+    def test_one_that_is_done_has_to_be_done_in_time(self, seconds, is_late, workers):
+        step = self.begun(workers, 1.0)
+        self.done(workers, step, seconds)
+        assert workers.wait() is step and not step.is_left_behind
+        assert step.prepared == ([] if is_late else ["prepared"]) and (step.error is not None) is is_late
+        assert workers.started == [1, 1]
+
+    def test_one_that_is_done_when_it_was_left_behind_ends_a_thread_and_is_nobodys_result(self, workers):
+        step, other = self.begun(workers, 6.0), self.begun(workers, 1.0, "b.jpg")
+        assert workers.wait().task is step.task
+        while not workers._todo.empty():
+            workers._todo.get()
+        self.done(workers, step, 6.0)
+        self.done(workers, other, 1.0)
+        assert workers.wait() is other and other.error is None
+        assert workers._todo.get_nowait() is None and workers._todo.empty()
+
+    @pytest.mark.parametrize("started, left", [(None, 5.0), (100.0, 5.0), (98.0, 3.0), (94.0, -1.0)])
+    def test_time_is_counted_from_when_a_thread_begins(self, started, left, workers):
+        step = self.begun(workers, None)
+        step.started = started
+        assert workers._left(step, 5.0) == left
+
+    def test_a_thread_tells_how_long_a_step_took_unless_it_was_left_behind(self, workers):
+        def work(step):
+            workers.now += 2.5
+            step.is_left_behind = step.task.number == 1
+
+        workers._work = work
+        first, second = (pipeline._Step(pipeline._Task(None, number)) for number in (0, 1))
+        for step in first, second, None:
+            workers._todo.put(step)
+        workers._run()
+        assert workers._done.get_nowait() is first and workers._done.empty()
+        assert (first.started, first.seconds, second.started) == (100.0, 2.5, 102.5)
+        assert workers._todo.get_nowait() is None, "which ends the thread that took its place"
 
 
 class TestWorkers:
