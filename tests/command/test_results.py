@@ -84,6 +84,18 @@ def test_rows_are_in_the_order_of_the_list_whenever_they_were_made(tmp_path):
     assert [name for name, _ in stored(path)] == ["a", "b", "c", "d"]
 
 
+@pytest.mark.parametrize("names, is_written", [("ab", False), ("ba", True)])
+def test_rows_that_are_in_order_are_not_written_again(names, is_written, tmp_path):
+    path = tmp_path / "out.csv"
+    with Results(path, MODEL) as results:
+        for name in names:
+            results.add(found(name), [row(name)])
+        before = path.stat().st_ino
+        results.finish([found("a"), found("b")])
+    assert (path.stat().st_ino != before) is is_written
+    assert [name for name, _ in stored(path)] == ["a", "b"]
+
+
 def test_rows_of_files_that_are_not_listed_stay_behind_the_others(tmp_path):
     path = tmp_path / "out.csv"
     written(path, [found("a"), found("z")])
