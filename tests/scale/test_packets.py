@@ -1,5 +1,6 @@
 """Which packets of a film are decoded, what times its frames have, and how long FFmpeg may take."""
 
+import io
 import os
 from fractions import Fraction
 from types import SimpleNamespace
@@ -9,6 +10,8 @@ import pytest
 from PIL import Image
 
 av = pytest.importorskip("av")
+
+from made_pictures import png  # noqa: E402
 
 from nsfw_model.integrity import DamagedError  # noqa: E402
 from nsfw_model.picture import NotAPictureError, PictureError  # noqa: E402
@@ -338,6 +341,43 @@ class TestUnitsOfHevc:
 
     def test_no_header_at_all_is_none(self):
         film_module._check_hevc(SimpleNamespace(extradata=None), b"\xff\xff\xff\xff")
+
+
+class TestRowsOfPng:
+    """A PNG of 64x48 pixels that lacks half of its rows."""
+
+    LACKING = png(bytes(24 * (1 + 3 * 64)), 64, 48)
+
+    def test_they_are_counted_unless_ffmpeg_refuses_as_many_pixels(self, monkeypatch):
+        monkeypatch.setattr(film_module, "MAX_FILM_PIXELS", 64 * 48)
+        with pytest.raises(DamagedError, match="^truncated: got 4632 bytes of pixels, expected 9264$"):
+            film_module._check_png(None, self.LACKING)
+        monkeypatch.setattr(film_module, "MAX_FILM_PIXELS", 64 * 48 - 1)
+        film_module._check_png(None, self.LACKING)
+
+    def test_a_header_that_is_whole_is_read(self):
+        """Its length, name, 13 bytes and checksum are behind eight bytes; the checksum may lack."""
+        with pytest.raises(DamagedError):
+            film_module._check_png(None, self.LACKING[:29])
+
+
+class TestWhatIsAFilm:
+    FILM = b"\0\0\0 ftypisom"
+
+    def test_it_begins_like_one(self):
+        assert film_module.is_film(self.FILM) is film_module.is_film(io.BytesIO(self.FILM)) is True
+        for other in b"\x89PNG\r\n\x1a\n", b"%PDF-1.7", b"text":
+            assert film_module.is_film(other) is False
+
+    def test_what_cannot_seek_or_has_no_bytes_is_none(self):
+        assert film_module.is_film(SimpleNamespace(read=lambda size=-1: self.FILM)) is False
+        assert film_module.is_film(io.StringIO(self.FILM.decode())) is False
+
+    @pytest.mark.parametrize("img, kind", [("img/coffee.jpg", "jpeg"), (b"%PDF-1.7", "pdf"), (b"\1\2\3\4", "unknown")])
+    def test_what_is_none_is_told_with_its_kind(self, img, kind):
+        with pytest.raises(NotAPictureError, match=": not a film$") as caught:
+            next(film_module.read_film(img))
+        assert caught.value.kind == kind
 
 
 class TestTimeOfFfmpeg:

@@ -157,7 +157,7 @@ class TestScores:
 
 class TestCounts:
     def test_as_many_pictures_are_accepted_as_the_queue_holds(self, service):
-        with service.accepted(4), service.accepted(6):
+        with service.accepted(), service.accepted(3), service.accepted(6):
             assert value_of(service, "open_nsfw_queue") == 10
             with pytest.raises(Problem, match="^10 pictures are being scored, expected at most 10$") as caught:
                 with service.accepted():
