@@ -285,3 +285,221 @@ def test_headers_are_handed_on_in_their_order(serve):
 
     serve(app, scenario)
     assert seen == [[(b"host", b"here"), (b"a", b"1"), (b"connection", b"close"), (b"b", b"2")]]
+
+
+class Transport:
+    """A connection without a network: what waits to be read, and whether it was ended."""
+
+    def __init__(self):
+        self.waiting, self.is_aborted, self.written = 0, False, b""
+
+    def get_extra_info(self, name, default=None):
+        return default
+
+    def get_write_buffer_size(self):
+        return self.waiting
+
+    def abort(self):
+        self.is_aborted = True
+
+    def write(self, data):
+        self.written += data
+
+    def is_closing(self):
+        return self.is_aborted
+
+    def pause_reading(self):
+        """What follows comes all the same, as what was on its way."""
+
+    def close(self):
+        self.is_aborted = True
+
+
+class Timers:
+    """An event loop's timers, which never ring by themselves."""
+
+    def __init__(self, loop):
+        self._loop, self.set = loop, []
+
+    def __getattr__(self, name):
+        return getattr(self._loop, name)
+
+    def call_later(self, seconds, do, *arguments):
+        timer = Timer(seconds, lambda: do(*arguments))
+        self.set.append(timer)
+        return timer
+
+    @property
+    def seconds(self):
+        return [timer.seconds for timer in self.set if not timer.is_cancelled]
+
+
+class Timer:
+    def __init__(self, seconds, ring):
+        self.seconds, self.ring, self.is_cancelled = seconds, ring, False
+
+    def cancel(self):
+        self.is_cancelled = True
+
+
+@pytest.fixture
+def connect(monkeypatch):
+    """Plays with connections of one server, made up by `connect()`."""
+    pytest.importorskip("httptools")
+
+    def connect(play, **limits):
+        monkeypatch.setattr(protocol, "_limits", lambda: Limits(**limits))
+
+        async def app(scope, receive, send):
+            await asyncio.sleep(3600)
+
+        async def run():
+            config = uvicorn.Config(app, http=protocol.LimitedProtocol, ws="none", log_level="critical")
+            config.load()
+            state = uvicorn.server.ServerState()
+
+            def made():
+                connection = protocol.LimitedProtocol(config=config, server_state=state, app_state={})
+                connection.loop = Timers(connection.loop)
+                connection.connection_made(Transport())
+                return connection
+
+            play(made)
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        asyncio.run(run())
+
+    return connect
+
+
+def test_so_many_connections_are_served_as_many_told_that_they_are_too_many_and_the_rest_ended(connect):
+    def play(made):
+        connections = [made() for _ in range(5)]
+        assert [it.app is protocol._answer_busy for it in connections] == [False, False, True, True, False]
+        assert [it.transport.is_aborted for it in connections] == [False] * 4 + [True]
+
+    connect(play, connections=2)
+
+
+def test_who_is_one_too_many_is_told_so():
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(protocol._answer_busy({}, None, send))
+    start, body = sent
+    assert (start["type"], start["status"]) == ("http.response.start", 503)
+    assert dict(start["headers"]) == {
+        b"content-type": b"application/json",
+        b"connection": b"close",
+        b"retry-after": b"1",
+    }
+    assert body["body"] == b'{"error": {"kind": "busy", "message": "too many connections are open"}}'
+
+
+@pytest.mark.parametrize("more, is_aborted", [(1000, False), (1001, True)])
+def test_a_head_has_so_many_bytes(more, is_aborted, connect, monkeypatch):
+    monkeypatch.setattr(protocol, "MAX_HEAD_BYTES", 1000)
+
+    def play(made):
+        connection = made()
+        connection.data_received(b"POST / HTTP/1.1\r\nX: ")
+        connection.data_received(b"x" * 600)
+        connection.data_received(b"x" * (more - 600))
+        assert connection.transport.is_aborted is is_aborted
+
+    connect(play)
+
+
+def test_bytes_are_counted_anew_from_each_part_of_a_request_that_is_told(connect, monkeypatch):
+    monkeypatch.setattr(protocol, "MAX_HEAD_BYTES", 100)
+
+    def play(made):
+        connection = made()
+        connection.data_received(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nX: ")
+        connection.data_received(b"x" * 90)
+        connection.data_received(b"\r\n\r\n")
+        for _ in range(3):
+            connection.data_received(b"1;" + b"x" * 88)
+            connection.data_received(b"\r\na\r\n")
+        assert connection.transport.is_aborted is False
+
+    connect(play)
+
+
+@pytest.mark.parametrize("count, is_refused", [(4, False), (5, True)])
+def test_so_many_requests_wait_behind_the_one_that_is_served(count, is_refused, connect, monkeypatch):
+    monkeypatch.setattr(protocol, "MAX_PIPELINED", 3)
+
+    def play(made):
+        connection = made()
+        for _ in range(count):
+            connection.data_received(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert connection.transport.written.startswith(b"HTTP/1.1 400") is is_refused
+
+    connect(play)
+
+
+def test_a_head_has_its_time_until_the_request_is_served(connect):
+    def play(made):
+        connection = made()
+        assert connection.loop.seconds == [7.0]
+        connection.data_received(b"GET / HTTP/1.1\r\n")
+        assert connection.loop.seconds == [7.0], "which does not begin anew"
+        connection.data_received(b"Host: a\r\n\r\n")
+        assert 7.0 not in connection.loop.seconds
+        late = made()
+        late.loop.set[0].ring()
+        assert late.transport.is_aborted
+
+    connect(play, head_seconds=7.0)
+
+
+def test_an_answer_has_its_time_to_be_read(connect):
+    def play(made):
+        connection = made()
+        transport, timers = connection.transport, connection.loop
+        connection._watch_departure()
+        assert 9 not in timers.seconds
+        transport.waiting = 100_000
+        connection.pause_writing()
+        assert timers.seconds.count(9) == 1
+        connection._watch_departure()
+        assert timers.seconds.count(9) == 1, "which does not begin anew"
+        transport.waiting = 0
+        connection.resume_writing()
+        assert 9 not in timers.seconds
+
+    connect(play, idle_seconds=9)
+
+
+@pytest.mark.parametrize("read, is_aborted", [((1 << 14) - 1, True), (1 << 14, False), (50_000, False)])
+def test_so_many_bytes_have_to_be_read_in_that_time(read, is_aborted, connect):
+    def play(made):
+        connection = made()
+        connection.transport.waiting = 100_000
+        connection._watch_departure()
+        [timer] = [it for it in connection.loop.set if it.seconds == 9]
+        connection.transport.waiting -= read
+        timer.is_cancelled = True  # as one that has rung
+        timer.ring()
+        assert connection.transport.is_aborted is is_aborted
+        assert connection.loop.seconds.count(9) == (not is_aborted)
+
+    connect(play, idle_seconds=9)
+
+
+def test_a_connection_that_is_lost_has_no_timers(connect):
+    def play(made):
+        connection = made()
+        connection.transport.waiting = 5
+        connection._watch_departure()
+        assert len(connection.loop.seconds) == 2
+        connection.connection_lost(None)
+        assert connection.loop.seconds == [] and connection not in connection.connections
+
+    connect(play)
