@@ -110,6 +110,22 @@ def test_what_is_no_name_of_a_processor_is_refused(text):
         warm_up.processor_name(text)
 
 
+@pytest.mark.parametrize("flags, compiler", [("", None), ("a=b,cxx=clang++,c", "clang++"), ("cxx=", None)])
+@pytest.mark.parametrize("lacking", [[], ["avx512f", "avx512bw"]])
+def test_a_processor_that_can_do_more_than_this_one_is_refused(flags, compiler, lacking, monkeypatch):
+    told = []
+    monkeypatch.setattr("theano_compat.requirements.check_compiler", told.append)
+    monkeypatch.setattr("theano_compat.requirements.default_compiler", lambda: "g++")
+    monkeypatch.setattr("theano_compat.compiler.needed_flags", lambda *arguments: told.append(arguments) or ["flags"])
+    monkeypatch.setattr("theano_compat.processor.lacking", lambda flags: lacking if flags == ["flags"] else None)
+    if lacking:
+        with pytest.raises(TheanoEnvironmentError, match="^--march x86-64-v4 is for .* avx512f, avx512bw, and this"):
+            warm_up._check_march("x86-64-v4", flags)
+    else:
+        warm_up._check_march("x86-64-v4", flags)
+    assert told == [compiler, (compiler or "g++", "x86-64-v4")]
+
+
 class TestProcess:
     """Lines of a program made up, in place of the one that compiles."""
 
