@@ -293,9 +293,9 @@ def test_a_picture_at_the_threshold_is_unsafe_and_one_alone_is_no_pictures(tmp_p
 def test_a_page_is_known_by_its_beginning_only(tmp_path):
     page_of(scored(0.5), tmp_path)
     page = tmp_path / "report.html"
-    assert report_module.is_page(page) and not report_module.is_page(tmp_path / "none.html")
+    assert report_module.is_page(page) is True and report_module.is_page(tmp_path / "none.html") is False
     page.write_bytes(b" " * 1024 + page.read_bytes())
-    assert not report_module.is_page(page)
+    assert report_module.is_page(page) is False
 
 
 def test_a_page_is_replaced_unless_told_otherwise(tmp_path):

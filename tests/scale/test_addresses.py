@@ -1,5 +1,6 @@
 """Addresses: fetched in order, some at a time, and one kind of error where that fails."""
 
+import io
 import sys
 import threading
 
@@ -62,6 +63,34 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read_whole(put, monkey
     assert fetch(put("small.jpg", bytes(10))) == bytes(10)
     with pytest.raises(PictureError, match="large.jpg: is larger than 10 bytes"):
         fetch(put("large.jpg", bytes(11)))
+
+
+@pytest.mark.parametrize(
+    "error, reason",
+    [(OSError("a\n  b"), "a b"), (OSError(), "OSError"), (ValueError("x" * 5000), "x" * 300)],
+    ids=["lines", "nothing", "much"],
+)
+def test_why_it_cannot_be_fetched_is_a_line(error, reason, monkeypatch):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr("fsspec.open", fail)
+    with pytest.raises(PictureError, match=f"^s3://a/b.jpg: cannot be fetched: {reason}$"):
+        fetch("s3://a/b.jpg")
+
+
+def test_of_a_file_that_is_too_large_a_byte_too_many_is_read(monkeypatch):
+    class Endless(io.RawIOBase):
+        def read(self, size=-1):
+            asked.append(size)
+            return bytes(size)
+
+    asked = []
+    monkeypatch.setattr("nsfw_model.picture.MAX_FILE_BYTES", 10)
+    monkeypatch.setattr("fsspec.open", lambda address, mode: Endless())
+    with pytest.raises(PictureError, match="is larger than 10 bytes"):
+        fetch("s3://a/b.jpg")
+    assert asked == [11]
 
 
 def test_a_missing_fsspec_says_what_brings_it(monkeypatch):
