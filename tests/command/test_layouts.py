@@ -10,7 +10,7 @@ import pytest
 
 from nsfw_command.formats import CsvFormat, JsonlFormat, read_blocks
 from nsfw_command.layouts import csv_lines, json_lines, row_of_csv, row_of_json, table_lines
-from nsfw_command.row import Row, labelled, rows_of_frames
+from nsfw_command.row import Row, failed_row, labelled, rows_of_frames
 from nsfw_scale.frames import FrameScore
 
 FILM = [FrameScore(0.0, 0.1), FrameScore(1.0, 0.9), FrameScore(2.0, 0.95), FrameScore(3.0, 0.05), FrameScore(4.0, 0.8)]
@@ -72,6 +72,11 @@ def test_the_mean_is_judged_where_it_is_asked_for():
 def test_what_is_no_number_is_neither_safe_nor_unsafe(score, threshold):
     with pytest.raises(ValueError, match=f"a.jpg: got a score of {score} and a threshold of {threshold}, expected"):
         labelled(Row("a.jpg", score, None), threshold)
+
+
+def test_a_picture_that_failed_has_its_name_and_why():
+    assert failed_row("a.jpg", "is empty") == Row("a.jpg", None, "is empty")
+    assert failed_row("a.jpg", "is empty", 0.8) == Row("a.jpg", None, "is empty", "failed", 0.8)
 
 
 def test_a_photograph_tells_of_no_frames():

@@ -179,6 +179,10 @@ def test_the_seconds_of_a_batch_are_those_in_the_network(make, networks, monkeyp
     assert networks.observed == [(1, 0.25)]
 
 
+def test_its_thread_does_not_keep_a_process_that_ends(make):
+    assert make()._thread.daemon
+
+
 def test_who_is_not_told_of_batches_needs_not_be():
     batcher = Batcher({"a": lambda x: x[:, 0, 0, 0].tolist()}, 2, 0.0)
     batcher.start()
