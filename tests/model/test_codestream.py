@@ -145,6 +145,10 @@ class TestHeaders:
         style = Style(300, (6, 5), ((15, 14), (3, 4), (1, 2)))
         assert headers == Headers(1, (style, style, style), {}, {}, {})
 
+    def test_what_follows_the_precincts_says_nothing(self):
+        contents = struct.pack(">BBHB", 1, 0, 7, 0) + style_bytes(1, precincts=((5, 5), (6, 6), (7, 7)))
+        assert headers_of(segment(0xFF52, contents)).styles == (Style(7, (4, 4), ((5, 5), (6, 6))),)
+
     @pytest.mark.parametrize("flags", [0, 2, 4, 6])
     def test_precincts_are_as_large_as_can_be_where_none_are_named(self, flags):
         """Their bit is the lowest of those of the style (T.800, table A.13)."""
