@@ -979,8 +979,9 @@ class TiffPages:
             self._compressed += size
             _expect_bytes(self._compressed, max(2 * len(self._data), MAX_SHARED_BYTES), "strips or tiles in all")
             if number(_COMPRESSION, 1) == _JPEG:
-                first_row = index * number(_ROWS_PER_STRIP, height) % height
-                part = width, min(number(_ROWS_PER_STRIP, height), height - first_row)
+                rows = number(_ROWS_PER_STRIP, height)
+                first_row = index % ceil(height / rows) * rows  # of its plane
+                part = width, min(rows, height - first_row)
                 if _TILE_OFFSETS in entries:
                     part = number(_TILE_WIDTH, width), number(_TILE_HEIGHT, height)
                 self._check_jpeg(offset, size, tables, index, part)

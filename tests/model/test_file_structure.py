@@ -8,11 +8,12 @@ import zlib
 
 import numpy as np
 import pytest
-from made_pictures import bmp, chunk, grey_tiff, icon, png, tiff
+from made_pictures import bmp, chunk, encoded, grey_tiff, icon, png, tiff
 from PIL import Image
 
 from nsfw_model import integrity
 from nsfw_model.integrity import Bitmap, DamagedError, GifFrame, bitmap, gif_frames, png_chunks, tiff_directories
+from nsfw_model.picture import read_picture
 
 
 def check(data):
@@ -595,6 +596,15 @@ class TestTiffJpegs:
         check(data)
         assert looked == [(body[:5], b"\xff\xd8table\xff\xd9", 0, (20, 10))]
 
+    def test_each_plane_begins_at_the_first_row(self, looked):
+        """Two strips of eight and of four rows for each."""
+        entries = [(256, 4, [20]), (257, 4, [12]), (259, 3, [7]), (273, 4, [8] * 6), (277, 3, [3]), (278, 4, [8])]
+        check(tiff([*entries, (279, 4, [1] * 6), (284, 3, [2])], bytes(100)))
+        assert looked == [(b"\0", b"", 0, (20, 8)), (b"\0", b"", 1, (20, 4))]  # those of other planes are the same
+        looked.clear()
+        check(tiff([*entries, (279, 4, range(1, 7)), (284, 3, [2])], bytes(100)))
+        assert [size for *_, size in looked] == [(20, 8), (20, 4)] * 3
+
     def test_each_tile_has_its_own_size(self, looked):
         entries = [(256, 4, [20]), (257, 4, [10]), (259, 3, [7]), (322, 4, [16]), (323, 4, [32])]
         check(tiff([*entries, (324, 4, [8, 10]), (325, 4, [2, 3])], bytes(range(100))))
@@ -604,6 +614,19 @@ class TestTiffJpegs:
         for compression in 1, 5, 6, 8, 32773:
             check(grey_tiff((20, 10), compression, [(8, 5)], 10, bytes(100)))
         assert looked == []
+
+    def test_planes_of_a_height_that_no_strips_divide_are_read(self):
+        photo = Image.open("img/coffee.jpg").convert("RGB").resize((24, 12))
+        strips = [
+            encoded(plane.crop((0, top, 24, min(top + 8, 12))), "JPEG", quality=95)
+            for plane in photo.split()
+            for top in (0, 8)
+        ]
+        offsets = [8 + sum(map(len, strips[:index])) for index in range(len(strips))]
+        entries = [(256, 4, [24]), (257, 4, [12]), (258, 3, [8] * 3), (259, 3, [7]), (262, 3, [2]), (273, 4, offsets)]
+        entries += [(277, 3, [3]), (278, 4, [8]), (279, 4, list(map(len, strips))), (284, 3, [2])]
+        read = read_picture(tiff(entries, b"".join(strips)))
+        assert np.abs(np.asarray(read, np.int16) - np.asarray(photo, np.int16)).mean() < 3
 
     @pytest.mark.parametrize("size, counted", [(1, 128), (128, 128), (129, 129)])
     def test_each_counts_128_bytes_at_least(self, size, counted, looked, monkeypatch):
