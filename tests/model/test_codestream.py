@@ -228,6 +228,10 @@ class TestHeaders:
         contents = struct.pack(">HH", 0x1234, 2 + len(for_all(9))) + for_all(9)
         assert headers_of(for_all(7), tile_part(0, contents)).styles_of_tiles == {}
 
+    @pytest.mark.parametrize("end, segments", [(0, 1), (1, 0)])
+    def test_the_last_segment_may_end_the_file(self, end, segments):
+        assert headers_of(segment(0xFF64)[: 4 - end]).segments == segments
+
     def test_a_tile_without_a_number_ends_the_headers(self):
         assert headers_of(segment(0xFF90, bytes(7)), for_all(7)) == Headers(0, (), {}, {}, {})
         assert headers_of(segment(0xFF90, bytes(8)), for_all(7)).segments == 2
