@@ -176,3 +176,243 @@ def test_what_is_no_list_of_items_is_refused():
     rng = np.random.default_rng(0)
     for _ in range(100):  # ends, whatever it finds
         avif._Streams(noise := rng.integers(0, 256, 1000, np.uint8).tobytes()).pixels([(0, len(noise))])
+
+
+class TestBoxes:
+    """ISO/IEC 14496-12, 4.2."""
+
+    def test_have_their_size_in_four_bytes_or_in_eight_or_go_to_the_end(self):
+        data = b"..." + box(b"free", b"abc") + struct.pack(">I4sQ", 1, b"uuid", 18) + b"de" + box(b"free", b"")
+        data += struct.pack(">I4s", 0, b"mdat") + b"fghi"
+        assert list(avif._boxes(data, 3, len(data))) == [
+            (b"free", 11, 14), (b"uuid", 30, 32), (b"free", 40, 40), (b"mdat", 48, 52),
+        ]  # fmt: skip
+        assert list(avif._boxes(data, 3, 40)) == [(b"free", 11, 14), (b"uuid", 30, 32), (b"free", 40, 40)]
+        assert list(avif._boxes(data, 3, 39)) == [(b"free", 11, 14), (b"uuid", 30, 32)]
+        assert list(avif._boxes(data, 3, 31)) == [(b"free", 11, 14), (b"uuid", 30, 31)]
+
+    @pytest.mark.parametrize("head", [struct.pack(">I4s", 7, b"free"), struct.pack(">I4sQ", 1, b"free", 15)])
+    def test_smaller_than_their_heads_are_none(self, head):
+        data = head + box(b"free", b"")
+        assert list(avif._boxes(data, 0, len(data))) == []
+
+    def test_without_room_for_eight_bytes_of_a_size_have_none(self):
+        assert list(avif._boxes(struct.pack(">I4s7x", 1, b"free"), 0, 15)) == []
+        assert list(avif._boxes(struct.pack(">I4sQ", 1, b"free", 16), 0, 16)) == [(b"free", 16, 16)]
+
+    def test_of_a_track_are_found_at_any_depth(self):
+        inner = box(b"stbl", box(b"stsz", b"abc"))
+        data = box(b"mdia", box(b"hdlr", b"") + box(b"minf", inner)) + box(b"edts", box(b"elst", b""))
+        found = [kind for kind, *_ in avif._within(data, 0, len(data))]
+        assert found == [b"mdia", b"hdlr", b"minf", b"stbl", b"stsz", b"edts"]
+
+
+class TestNumbers:
+    @pytest.mark.parametrize(
+        "data, value, end",
+        [
+            (b"\x05", 5, 1),
+            (b"\x7f\x05", 127, 1),
+            (b"\x80\x01", 128, 2),
+            (b"\xe5\x8e\x26", 624485, 3),
+            (b"\x80" * 7 + b"\x01", 1 << 49, 8),
+            (b"\xff" * 9, (1 << 56) - 1, 8),
+            (b"\x85", 5, 1),
+            (b"", 0, 0),
+        ],
+    )
+    def test_of_seven_bits_a_byte_have_eight_bytes_at_most(self, data, value, end):
+        """AV1 4.10.5, leb128()."""
+        assert avif._leb128(data, 0) == (value, end)
+
+    def test_of_any_width_are_read_from_the_highest_bit_on(self):
+        bits = avif._Bits(b"\xa5\x0f")
+        assert [bits(width) for width in (1, 3, 4, 0, 8, 5)] == [1, 0b010, 0b0101, 0, 0x0F, 0]
+        half = avif._Bits(b"\xff")
+        assert [half(4), half(8), half(3)] == [15, 0xF0, 0]
+
+    @pytest.mark.parametrize("bits, length", [("1", 1), ("010", 3), ("00111", 5), ("0001000", 7), ("0" * 32, 64)])
+    def test_of_a_width_that_they_tell_are_passed_over(self, bits, length):
+        """AV1 4.10.3, uvlc()."""
+        whole = (bits.ljust(length, "0") + "1011").ljust(80, "0")
+        reader = avif._Bits(int(whole, 2).to_bytes(10, "big"))
+        reader.skip_uvlc()
+        assert reader(4) == 0b1011
+
+    def test_of_a_table_are_as_many_as_it_says_and_has(self):
+        table = struct.pack(">I6I", 2, *range(6))
+        assert avif._numbers(table, 0, len(table), "III") == [0, 1, 2, 3, 4, 5]
+        assert avif._numbers(table, 0, len(table), "I") == [0, 1]
+        assert avif._numbers(b"." + table, 1, len(table), "III") == [0, 1, 2]
+        assert avif._numbers(table, 0, 4, "I") == []
+
+
+class TestStreams:
+    UNIT = b"\x0a\x0a" + sequence(30, 20, reduced=True).ljust(10, b"\0")
+
+    def test_have_a_limited_number_of_parts(self, monkeypatch):
+        monkeypatch.setattr(avif, "MAX_UNITS", 5)
+        streams = avif._Streams(b"\x12\0" * 5)
+        assert streams.pixels([(0, 4)]) == streams.pixels([(4, 6)]) == 0
+        with pytest.raises(DamagedError, match="^got more than 5 parts of AV1 streams$"):
+            streams.pixels([(0, 2)])
+
+    def test_end_where_they_are_said_to_end(self):
+        assert avif._Streams(self.UNIT).pixels([(0, 12)]) == 600
+        assert avif._Streams(b"\x12\0" + self.UNIT).pixels([(0, 2)]) == 0
+        assert avif._Streams(b"\x12\0" + self.UNIT).pixels([(2, 1000)]) == 600
+        assert avif._Streams(self.UNIT).pixels([]) == 0
+
+    def test_may_be_in_pieces(self):
+        streams = avif._Streams(self.UNIT[6:] + b"..." + self.UNIT[:6])
+        assert streams.pixels([(9, 6), (0, 6)]) == 600
+        with pytest.raises(DamagedError, match="^got more than 30 bytes of streams in pieces$"):
+            streams.pixels([(0, 10), (0, 9)])
+
+    @pytest.mark.parametrize("kind, pixels", [(0, 0), (1, 600), (2, 0), (3, 0), (9, 0), (15, 0)])
+    def test_tell_their_size_in_a_sequence_header(self, kind, pixels):
+        """AV1 6.2.2: OBU_SEQUENCE_HEADER is 1; what marks a byte as extension or with a size stands beside it."""
+        unit = bytes([kind << 3 | 2]) + self.UNIT[1:]
+        assert avif._Streams(unit).pixels([(0, len(unit))]) == pixels
+        extended = bytes([kind << 3 | 6, 0xFF]) + self.UNIT[1:]
+        assert avif._Streams(extended).pixels([(0, len(extended))]) == pixels
+
+
+def located(version, widths, items):
+    """iloc: items are (number, method, base, [(index, offset, size)]) (ISO/IEC 14496-12, 8.11.3)."""
+    of_offset, of_size, of_base, of_index = widths
+    wide = 4 if version == 2 else 2
+    data = bytes([version, 0, 0, 0, of_offset << 4 | of_size, of_base << 4 | of_index]) + len(items).to_bytes(
+        wide, "big"
+    )
+    for number, method, base, extents in items:
+        data += number.to_bytes(wide, "big") + (method.to_bytes(2, "big") if version else b"") + b"\0\0"
+        data += base.to_bytes(of_base, "big") + len(extents).to_bytes(2, "big")
+        for index, offset, size in extents:
+            data += index.to_bytes(of_index if version else 0, "big")
+            data += offset.to_bytes(of_offset, "big") + size.to_bytes(of_size, "big")
+    return data
+
+
+class TestItems:
+    @pytest.mark.parametrize("version", [0, 1, 2])
+    @pytest.mark.parametrize("widths", [(4, 4, 0, 0), (8, 4, 4, 0), (4, 8, 8, 4), (0, 4, 4, 8)])
+    def test_are_listed_with_their_places(self, version, widths):
+        base, offset, index = 1000 if widths[2] else 0, 50 if widths[0] else 0, 1 if widths[3] and version else 0
+        listed = [(7, 1, base, [(index, offset, 9), (index, offset, 10)]), (300, 0, base, []), (8, 0, 0, [(0, 0, 11)])]
+        expected = [(base + offset, 9), (base + offset, 10)]
+        data = b"..." + located(version, widths, listed)
+        items = list(avif._items(data, 3))
+        assert items == [(7, version > 0, expected), (300, False, []), (8, False, [(0, 11)])]
+        with pytest.raises(DamagedError, match="^truncated: the list of items ends early$"):
+            list(avif._items(data[:-1], 3))
+
+    def test_in_a_file_behind_the_header_are_counted_by_their_kind(self):
+        """Only the lowest four bits of the method tell (8.11.3)."""
+        (item,) = avif._items(located(1, (4, 4, 0, 0), [(1, 0xFFF1, 0, [])]), 0)
+        assert item.in_buffer
+        (item,) = avif._items(located(1, (4, 4, 0, 0), [(1, 0xFFF2, 0, [])]), 0)
+        assert not item.in_buffer
+
+    def data(self, sizes, of_list=0):
+        """Each item is of a size; the box of items is of a version."""
+        units = [b"\x0a\x0c" + sequence(*size).ljust(12, b"\0") for size in sizes]
+        kinds = [box(b"infe", b"\2\0\0\0" + struct.pack(">HH", number, 0) + b"av01\0") for number in range(len(sizes))]
+        count = struct.pack(">I" if of_list else ">H", len(kinds))
+        listed = box(b"iinf", bytes([of_list, 0, 0, 0]) + count + b"".join(kinds))
+        places = [(number, 0, 0, [(0, 8 + 14 * number, 14)]) for number in range(len(sizes))]
+        meta = box(b"meta", bytes(4) + listed + box(b"iloc", located(0, (4, 4, 0, 0), places)))
+        return box(b"mdat", b"".join(units)) + meta
+
+    @pytest.mark.parametrize("of_list", [0, 1])
+    def test_may_have_the_limit_each_and_twice_as_much_together(self, of_list, monkeypatch):
+        data = self.data([(30, 20), (20, 10), (25, 16)], of_list)
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 600)
+        avif.check_coded_sizes(data)
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 599)
+        message = "got 600 pixels that are coded, 600 in one item, expected at most 599 in one, and 1198 in all"
+        with pytest.raises(DamagedError, match=f"^{message}$"):
+            avif.check_coded_sizes(data)
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 600)
+        message = "got 1201 pixels that are coded, 1 in one item, expected at most 600 in one, and 1200 in all"
+        with pytest.raises(DamagedError, match=f"^{message}$"):
+            avif.check_coded_sizes(self.data([(30, 20), (20, 10), (25, 16), (1, 1)], of_list))
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+        avif.check_coded_sizes(self.data([(30, 20)] * 9, of_list))
+
+
+class TestTracks:
+    def data(self, *shown, version=0, frame=(60, 20)):
+        """A track of a frame, with headers that tell sizes (ISO/IEC 14496-12, 8.3.2)."""
+        unit = b"\x0a\x0c" + sequence(*frame).ljust(12, b"\0")
+        start = 100 if version else 88
+        headers = [bytes([version]).ljust(start - 12, b"\0") + struct.pack(">II", w << 16, h << 16) for w, h in shown]
+        stbl = box(b"stsz", struct.pack(">4xII", 14, 1)) + box(b"stco", struct.pack(">4xII", 1, 8))
+        stbl += box(b"stsc", struct.pack(">4xIIII", 1, 1, 1, 1))
+        track = box(
+            b"trak",
+            b"".join(box(b"tkhd", header) for header in headers) + box(b"mdia", box(b"minf", box(b"stbl", stbl))),
+        )
+        return box(b"mdat", unit) + box(b"moov", track)
+
+    @pytest.mark.parametrize("version", [0, 1])
+    def test_may_code_four_times_the_pixels_that_they_show(self, version):
+        avif.check_coded_sizes(self.data((30, 10), version=version))
+        avif.check_coded_sizes(self.data((15, 20), (100, 100), version=version))
+        for shown in ((23, 13),), ((100, 100), (13, 23)):
+            with pytest.raises(DamagedError, match="^got a frame of 1200 pixels, expected at most 1196$"):
+                avif.check_coded_sizes(self.data(*shown, version=version))
+
+    def test_that_do_not_say_what_they_show_are_left_to_the_decoder(self):
+        avif.check_coded_sizes(self.data())
+
+    def test_headers_that_end_early_say_nothing(self):
+        data = box(b"tkhd", bytes(76) + struct.pack(">II", 5 << 16, 6 << 16))
+        assert list(avif._shown(data, 0, len(data))) == [(5, 6)]
+        assert list(avif._shown(data, 0, len(data) - 1)) == []
+
+    def samples(self, sizes, runs, chunks, size_of_all=0):
+        data = box(b"stsz", struct.pack(f">4xII{len(sizes)}I", size_of_all, len(sizes), *sizes))
+        data += box(b"stco", struct.pack(f">4xI{len(chunks)}I", len(chunks), *chunks))
+        data += box(
+            b"stsc", struct.pack(f">4xI{3 * len(runs)}I", len(runs), *(number for run in runs for number in run))
+        )
+        return list(avif._samples(data, 0, len(data)))
+
+    def test_have_no_more_samples_than_sizes(self):
+        assert self.samples([5, 6], [(1, 3, 1)], [100, 200]) == [(100, 5), (105, 6)]
+        assert self.samples([5, 6, 7], [(1, 2, 1)], [100, 200]) == [(100, 5), (105, 6), (200, 7)]
+        assert self.samples([], [(1, 2, 1)], [100], 4) == [(100, 4), (104, 4)]
+
+    def test_have_none_in_front_of_their_first_run(self):
+        assert self.samples([5, 6], [(2, 1, 1)], [100, 200]) == [(200, 5)]
+        assert self.samples([5, 6], [], [100, 200]) == []
+
+    def test_have_runs_in_any_order(self):
+        assert self.samples([1] * 9, [(3, 1, 1), (1, 2, 1)], [10, 20, 30]) == [
+            (10, 1),
+            (11, 1),
+            (20, 1),
+            (21, 1),
+            (30, 1),
+        ]
+
+    @pytest.mark.parametrize("which", range(3))
+    def test_have_tables_of_limited_length(self, which, monkeypatch):
+        monkeypatch.setattr(avif, "MAX_SAMPLES", 3)
+        tables = [[1], [(1, 1, 1)], [100]]
+        tables[which] = tables[which] * 3
+        self.samples(*tables)
+        tables[which] = tables[which][:1] * 4
+        with pytest.raises(DamagedError, match="^got more than 3 samples$"):
+            self.samples(*tables)
+
+    def test_have_a_limited_number_of_samples_of_one_size(self, monkeypatch):
+        monkeypatch.setattr(avif, "MAX_SAMPLES", 3)
+        assert len(self.samples([], [(1, 3, 1)], [100], 4)) == 3
+        with pytest.raises(DamagedError, match="^got more than 3 samples$"):
+            self.samples([], [(1, 2, 1)], [100, 200], 4)
+
+    def test_have_boxes_of_at_least_eight_bytes(self):
+        data = box(b"stsc", bytes(7)) + box(b"stsz", struct.pack(">4xI", 5))
+        assert list(avif._samples(data, 0, len(data))) == []

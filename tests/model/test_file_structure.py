@@ -529,7 +529,7 @@ class TestTiffParts:
         check(tiff([(259, 3, [5]), (273, 4, [8]), (279, 4, [1])], bytes(100)))
 
     @pytest.mark.parametrize(
-        "places, there", [([0, 8, 8], 2), ([8, 8, 0], 2), ([0, 8, 0], 1), ([8, 8], 2), ([8, 0], 1)]
+        "places, there", [([0, 1, 8], 2), ([8, 8, 0], 2), ([0, 8, 0], 1), ([8, 8], 2), ([8, 0], 1)]
     )
     def test_those_that_were_never_written_are_counted(self, places, there):
         refuse(self.made(places, tags=[(278, 4, [4])]), f"truncated: got {there} strips or tiles, expected 3")
@@ -655,6 +655,19 @@ class TestTiffJpegs:
         pages._check_jpeg(0, 5, b"", 0, (8, 8))
         pages._check_jpeg(*other[:3], 1, other[3])
         assert len(looked) == 2
+
+    def test_tables_stand_behind_the_first_marker(self, monkeypatch):
+        """Those of "TIFF Technical Note 2" are a JPEG without a picture, between SOI and EOI."""
+        seen = []
+        monkeypatch.setattr(integrity, "_check_jpeg", seen.append)
+        monkeypatch.setattr(integrity, "_look_again", lambda data, *_: seen.append(data))
+        strip = b"\xff\xd8abc\xff\xd9"
+        integrity._check_jpeg_inside(strip, b"\xff\xd8tables\xff\xd9", 0, (8, 8))
+        integrity._check_jpeg_inside(strip, b"\xff\xd8tables", 0, (8, 8))
+        assert seen == [b"\xff\xd8tablesabc\xff\xd9"] * 4
+        seen.clear()
+        integrity._check_jpeg_inside(strip, b"", 0, (8, 8))
+        assert seen == [strip] * 2
 
     @pytest.mark.parametrize("size, right", [((16, 8), True), ((17, 8), False), ((16, 9), False), ((15, 7), True)])
     def test_one_is_as_large_as_its_part(self, size, right):
