@@ -266,14 +266,17 @@ class TestStreams:
     def test_may_be_in_pieces(self):
         streams = avif._Streams(self.UNIT[6:] + b"..." + self.UNIT[:6])
         assert streams.pixels([(9, 6), (0, 6)]) == 600
+        streams.pixels([(0, 9), (0, 9)])
         with pytest.raises(DamagedError, match="^got more than 30 bytes of streams in pieces$"):
-            streams.pixels([(0, 10), (0, 9)])
+            streams.pixels([(0, 1), (0, 0)])
 
     @pytest.mark.parametrize("kind, pixels", [(0, 0), (1, 600), (2, 0), (3, 0), (9, 0), (15, 0)])
     def test_tell_their_size_in_a_sequence_header(self, kind, pixels):
         """AV1 6.2.2: OBU_SEQUENCE_HEADER is 1; what marks a byte as extension or with a size stands beside it."""
         unit = bytes([kind << 3 | 2]) + self.UNIT[1:]
         assert avif._Streams(unit).pixels([(0, len(unit))]) == pixels
+        to_the_end = bytes([kind << 3 | 1]) + self.UNIT[2:]  # whose lowest bit is reserved
+        assert avif._Streams(to_the_end).pixels([(0, len(to_the_end))]) == pixels
         extended = bytes([kind << 3 | 6, 0xFF]) + self.UNIT[1:]
         assert avif._Streams(extended).pixels([(0, len(extended))]) == pixels
 

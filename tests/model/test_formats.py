@@ -165,6 +165,65 @@ class TestRaw:
         data = head + struct.pack(order + "IHHHII", 8, 1, 50706, 1, 4, 0x01040000)
         assert raw_format(data) == "DNG" and raw_format(data[:-1]) is None
 
+    def directory(self, *entries, order="<", behind=b""):
+        """A TIFF of entries, each a tag, a type, a length and a value."""
+        head = b"II*\0" if order == "<" else b"MM\0*"
+        data = head + struct.pack(order + "IH", 8, len(entries))
+        for tag, kind, length, value in entries:
+            of_two = kind == 3 and length == 1
+            data += struct.pack(order + "HHI", tag, kind, length) + struct.pack(
+                order + ("H2x" if of_two else "I"), value
+            )
+        return data + bytes(4) + behind
+
+    @pytest.mark.parametrize("order", ["<", ">"])
+    @pytest.mark.parametrize(
+        "compression, raw", [(34713, True), (65535, True), (32770, True), (32767, True), (65000, True), (7, False)]
+    )
+    def test_compressions_that_only_cameras_use(self, order, compression, raw):
+        """Nikon's, Pentax's, Samsung's, Sony's and Kodak's; without a maker's name they have none."""
+        assert raw_format(self.directory((259, 3, 1, compression), order=order)) == ("raw" if raw else None)
+        assert raw_format(self.directory((259, 4, 1, compression), order=order)) == ("raw" if raw else None)
+
+    @pytest.mark.parametrize("order", ["<", ">"])
+    @pytest.mark.parametrize(
+        "make, format",
+        [
+            (b"Canon", "CR2"),
+            (b"NIKON CORPORATION", "NEF"),
+            (b"PENTAX Corporation ", "PEF"),
+            (b"SAMSUNG TECHWIN", "SRW"),
+            (b"SONY            ", "ARW"),
+            (b"not SONY", "raw"),
+        ],
+    )
+    def test_a_makers_name_stands_elsewhere(self, order, make, format):
+        entries = [(254, 4, 1, 5), (271, 2, len(make), 50), (330, 4, 1, 9)]
+        assert raw_format(self.directory(*entries, order=order, behind=make)) == format
+
+    @pytest.mark.parametrize("name, format", [(b"SONY", "ARW"), (b"EPSO", "raw")])
+    def test_a_name_of_four_bytes_stands_in_its_entry(self, name, format):
+        entries = [(254, 4, 1, 1), (271, 2, 4, int.from_bytes(name, "little")), (330, 4, 1, 9)]
+        assert raw_format(self.directory(*entries)) == format
+
+    @pytest.mark.parametrize("subfile, reduced", [(0, False), (1, True), (2, False), (3, True)])
+    def test_a_reduced_picture_is_one_by_its_lowest_bit(self, subfile, reduced):
+        """TIFF 6.0, section 8: the others are of pages and masks."""
+        entries = [(254, 4, 1, subfile), (330, 4, 1, 9)]
+        assert raw_format(self.directory(*entries)) == ("raw" if reduced else None)
+        assert raw_format(self.directory(entries[0])) is None
+
+    @pytest.mark.parametrize("before, format", [(4095, "DNG"), (4096, None)])
+    def test_the_first_4096_entries_tell(self, before, format):
+        assert raw_format(self.directory(*[(1000, 4, 1, 0)] * before, (50706, 1, 4, 0x401))) == format
+
+    def test_what_is_no_tiff_is_none(self):
+        dng = self.directory((50706, 1, 4, 0x401))
+        assert raw_format(dng) == "DNG"
+        assert raw_format(b"II+\0" + dng[4:]) is None
+        for end in range(len(dng) - 4):
+            assert raw_format(dng[:end]) is None
+
     @pytest.mark.parametrize(
         "data, format",
         [

@@ -7,6 +7,8 @@ import pytest
 from made_pictures import bmp, chunk, encoded, icon, tiff_entries, with_chunks
 from PIL import Image
 
+from nsfw_model import palettes
+from nsfw_model.integrity import Bitmap, DamagedError, GifFrame
 from nsfw_model.picture import PictureError, read_picture
 from nsfw_scale.frames import read_frames
 
@@ -222,3 +224,103 @@ class TestTiff:
 def test_numbers_without_any_palette_are_refused():
     """A PPM of Pillow's own kind."""
     refuse(b"PyP 2 1 255\n\1\2", "got a pixel of colour 1, expected a palette, got none")
+
+
+class TestNumbers:
+    """Of uncompressed bitmaps, counted row by row."""
+
+    @pytest.mark.parametrize("bits, numbers", [(1, [1, 0, 1, 0, 0, 1, 0, 1]), (4, [10, 5]), (8, [0xA5])])
+    def test_are_unpacked_from_the_highest_bit_on(self, bits, numbers):
+        unpacked = palettes._unpacked(b".\xa5\0\xa5\0", 1, (2, 2), bits)
+        assert unpacked.tolist() == [numbers + [0] * len(numbers)] * 2
+
+    def bitmap(self, width, height, bits, colours=0, start=0):
+        return Bitmap(width, height, bits, 0, 0, 4, colours, start)
+
+    @pytest.mark.parametrize("piece", [1, 4, 8, 12, 1 << 20])
+    def test_are_counted_whatever_is_unpacked_at_once(self, piece, monkeypatch):
+        monkeypatch.setattr(palettes, "_PIECE", piece)
+        rows = [b"\x12\x30..", b"\x11\x1f..", b"\x45\x6f.."]  # of three numbers each
+        counts = palettes._counts(b"head" + b"".join(rows), self.bitmap(3, 3, 4, start=4), False)
+        assert {number: count for number, count in enumerate(counts) if count} == {1: 4, 2: 1, 3: 1, 4: 1, 5: 1, 6: 1}
+        assert palettes._counts(b"head" + b"".join(rows), self.bitmap(3, -3, 4, start=4), False) == counts
+
+    def test_that_a_mask_hides_are_not_counted(self):
+        """Which is at the end, of one bit a pixel, its rows filled up to four bytes."""
+        rows = bytes([7, 8, 9, 0, 7, 7, 7, 0])
+        mask = b"\xa0\0\0\0" + b"\x00\0\0\0"
+        counts = palettes._counts(rows + mask, self.bitmap(3, 2, 8), True)
+        assert {number: count for number, count in enumerate(counts) if count} == {7: 3, 8: 1}
+        counts = palettes._counts(rows + mask, self.bitmap(3, 2, 8), False)
+        assert {number: count for number, count in enumerate(counts) if count} == {7: 4, 8: 1, 9: 1}
+
+    def test_of_a_file_that_ends_early_are_none(self):
+        whole = bytes([7, 7, 7, 0]) * 2
+        assert sum(palettes._counts(whole, self.bitmap(3, 2, 8), False)) == 6
+        assert sum(palettes._counts(whole[:-1], self.bitmap(3, 2, 8), False)) == 0
+        assert sum(palettes._counts(b"." + whole, self.bitmap(3, 2, 8, start=2), False)) == 0
+        for width, height in (0, 2), (-3, 2), (3, 0):
+            assert sum(palettes._counts(whole, self.bitmap(width, height, 8), False)) == 0
+
+
+class TestDepth:
+    def depth(self, colours, bits=8, step=4):
+        data = b"head" + b"".join(bytes([*colour, 0][:step]) for colour in colours)
+        return palettes._depth_to_pillow(data, Bitmap(1, 1, bits, 0, 4, step, len(colours), 0))
+
+    @pytest.mark.parametrize("step", [3, 4])
+    def test_of_a_palette_of_greys_depends_on_its_length(self, step):
+        """As Pillow's reader takes one for the mode 1, L or P."""
+        assert self.depth([(0, 0, 0), (255, 255, 255)], 4, step) == 1
+        assert self.depth([(0, 0, 0)], 4, step) == 1
+        assert self.depth([(value,) * 3 for value in range(3)], 4, step) == 8
+        assert self.depth([(value,) * 3 for value in range(256)], 8, step) == 8
+        assert self.depth([(0, 0, 0), (1, 1, 1)], 4, step) == 4
+        for channel in range(3):
+            other = [0, 0, 0]
+            other[channel] = 1
+            assert self.depth([tuple(other), (255, 255, 255)], 4, step) == 4
+
+
+class TestExpectation:
+    @pytest.mark.parametrize("number, fits", [(1, False), (2, True), (4, True), (5, False)])
+    def test_numbers_are_within_the_palette(self, number, fits):
+        counts = [0] * 256
+        counts[number] = 1
+        palettes._expect_between(2, 5, counts, transparent=number)
+        if fits:
+            palettes._expect_between(2, 5, counts)
+        else:
+            message = f"got a pixel of colour {number}, expected 2..4, which are all in the palette"
+            with pytest.raises(DamagedError, match=f"^{message}$"):
+                palettes._expect_between(2, 5, counts, transparent=7)
+
+    def test_of_no_palette_none_is(self):
+        with pytest.raises(DamagedError, match="^got a pixel of colour 0, expected a palette, got none$"):
+            palettes._expect_between(3, 3, [1])
+
+    @pytest.mark.parametrize(
+        "bits, colours, looked", [(1, 2, 0), (1, 1, 1), (4, 15, 1), (4, 16, 0), (8, 255, 1), (2, 1, 0), (24, 0, 0)]
+    )
+    def test_bitmaps_with_a_colour_for_each_number_are_not_looked_at(self, bits, colours, looked, monkeypatch):
+        calls = []
+        monkeypatch.setattr(palettes, "_counts", lambda *arguments: calls.append(arguments[1:]) or [0] * 256)
+        parts = Bitmap(1, 1, bits, 0, 0, 4, colours, 0)
+        palettes._check_bitmap(bytes(range(255)) * 5, parts, masked=True)
+        assert calls == [(parts, True)] * looked
+
+    @pytest.mark.parametrize("size, colours, looked", [(2, 4, 0), (3, 4, 1), (8, 256, 0), (2, 3, 1)])
+    def test_frames_with_a_colour_for_each_code_are_not_looked_at(self, size, colours, looked, monkeypatch):
+        calls = []
+        monkeypatch.setattr(
+            palettes, "_expect_between", lambda *arguments: calls.append((*arguments[:2], arguments[3]))
+        )
+        data = bytes([size]) + b"\x02\x44\x01\0"
+        palettes._check_gif(GifFrame(1, 1, colours, 9, 0), data)
+        assert calls == [(0, colours, 9)] * looked
+
+    def test_the_codes_of_a_frame_are_its_own(self):
+        data = b".\2\3abc\1d\0behind"
+        assert palettes._codes(data, 1) == b"\2\3abc\1d\0"
+        assert palettes._codes(data[:8], 1) == b"\2\3abc\1d"[:7]
+        assert palettes._codes(b"\2\xffab", 0) == b"\2\xffab"

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from nsfw_model import ModelFileError
+from nsfw_model import ModelFileError, signatures
 from nsfw_model.caffemodel import read_caffemodel
 from nsfw_model.preprocess import PictureError, read_picture
 from nsfw_model.prototxt import PrototxtError, read_prototxt
@@ -172,3 +172,148 @@ class TestScoresBeforeAnError:
         assert round(next(scores), 6) == 0.000463
         with pytest.raises(TypeError, match="got NoneType"):
             next(scores)
+
+
+# Files that are no longer than what they are known by
+KINDS = {
+    "png": [b"\x89PNG\r\n\x1a\n"],
+    "jpeg": [b"\xff\xd8\xff"],
+    "gif": [b"GIF87a", b"GIF89a"],
+    "webp": [b"RIFF....WEBP"],
+    "bmp": [b"BM....\0\0\0\0"],
+    "ico": [b"\0\0\1\0\1\0", b"\0\0\1\0\xff\0"],
+    "pcx": [b"\x0a\0\1\1", b"\x0a\5\1\x08", b"\x0a\2\1\2", b"\x0a\3\1\4"],
+    "ppm": [b"P0 ", b"P1\n", b"P6\t", b"Pf ", b"Py "],
+    "jpeg2000": [b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n"],
+    "cr2": [b"II*\0\x10\0\0\0CR"],
+    "rw2": [b"IIU\0"],
+    "orf": [b"IIRO", b"IIRS", b"MMOR"],
+    "raf": [b"FUJIFILMCCD-RAW"],
+    "x3f": [b"FOVb"],
+    "mrw": [b"\0MRM"],
+    "tiff": [b"II*\0", b"II+\0", b"MM\0*", b"MM\0+"],
+    "pdf": [b"%PDF-"],
+    "svg": [b"<svg", b"\xef\xbb\xbf \n<svg", b"<?xml version='1.0'?>\n<!-- a --><svg"],
+    "html": [b"<!DOCTYPE html", b"<html", b" <HEAD", b"<body", b"\xef\xbb\xbf\n<!-- a\nb -->\n<html"],
+    "xml": [b"<?xml", b"\xef\xbb\xbf\n<?xml"],
+    "avif": [b"....ftypavif", b"....ftypavis", b"....ftypmif1....avif", b"....ftypmsf1....heicavis"],
+    "heic": [b"....ftyphe" + end for end in (b"ic", b"ix", b"im", b"is", b"vc", b"vx")]
+    + [b"....ftypmif1", b"....ftypmsf1", b"....ftypmiaf"],
+    "cr3": [b"....ftypcrx "],
+    "m4a": [b"....ftypM4A ", b"....ftypM4B "],
+    "mp4": [b"....ftyp", b"....ftypisom", b"....mdat"]
+    + [b"\0..." + kind for kind in (b"moov", b"wide", b"pnot", b"free", b"skip")],
+    "jxl": [b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"],
+    "avi": [b"RIFF....AVI "],
+    "wav": [b"RIFF....WAVE"],
+    "mkv": [b"\x1a\x45\xdf\xa3"],
+    "wmv": [b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"],
+    "flv": [b"FLV\1"],
+    "mpeg": [b"\0\0\1\xba"],
+    "mpv": [b"\0\0\1\xb3"],
+    "ts": [(b"\x47" + bytes(187)) * 2 + b"\x47", b"abcd" + (b"\x47" + bytes(191)) * 2 + b"\x47"],
+    "ogg": [b"OggS"],
+    "mp3": [b"ID3", b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2"],
+    "aac": [b"\xff\xf1", b"\xff\xf9"],
+    "flac": [b"fLaC"],
+    "aiff": [b"FORM....AIFF", b"FORM....AIFC"],
+    "midi": [b"MThd"],
+    "psd": [b"8BPS"],
+    "postscript": [b"%!PS", b"\xc5\xd0\xd3\xc6"],
+    "xcf": [b"gimp xcf"],
+    "epub": [b"PK\3\4" + bytes(26) + b"mimetypeapplication/epub"],
+    "opendocument": [b"PK\3\4" + bytes(26) + b"mimetypeapplication/vnd.oasis"],
+    "office": [b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"]
+    + [
+        b"PK\3\4" + bytes(26) + name
+        for name in (b"[Content_Types].xml", b"_rels/", b"docProps/", b"word/", b"xl/", b"ppt/")
+    ],
+    "rtf": [b"{\\rtf"],
+    "zip": [b"PK\3\4", b"PK\5\6"],
+    "gzip": [b"\x1f\x8b"],
+    "bzip2": [b"BZh1", b"BZh9"],
+    "xz": [b"\xfd7zXZ\0"],
+    "zstd": [b"\x28\xb5\x2f\xfd"],
+    "rar": [b"Rar!"],
+    "7z": [b"7z\xbc\xaf"],
+    "tar": [bytes(257).replace(b"\0", b"a") + b"ustar"],
+    "program": [b"\x7fELF", b"MZ"],
+    "sqlite": [b"SQLite format 3\0"],
+    "hdf5": [b"\x89HDF\r\n"],
+    "npy": [b"\x93NUMPY"],
+    "lfs": [b"version https://git-lfs"],
+    "text": [b"data:image/svg+xml;base64,", b"/9j/" + b"A" * 40, b"iVBORw0KGgo" + b"+" * 40 + b"==\n"]
+    + [b"R0lGOD" + b"/" * 40 + b"=", b"UklGR" + b"0\n" * 20, b"Qk012345" + b"z" * 40],
+}
+FILMS = {"mp4", "avi", "mkv", "wmv", "flv", "mpeg", "mpv", "ts", "ogg"}
+RAW = {"cr2", "cr3", "rw2", "orf", "raf", "x3f", "mrw"}
+PICTURES = {"png", "jpeg", "gif", "webp", "bmp", "ico", "pcx", "ppm", "jpeg2000", "tiff", "svg", "avif", "heic", "jxl"}
+PICTURES |= {"psd", "xcf"}
+
+
+@pytest.mark.parametrize("noun", KINDS)
+def test_a_kind_of_file_is_known_by_its_signature(noun):
+    role = "film" if noun in FILMS else "raw" if noun in RAW else "picture" if noun in PICTURES else "other"
+    for data in KINDS[noun]:
+        for kind in signatures.kind_of(data), signatures.kind_of(data + b"\n"):
+            assert (kind.noun, kind.role) == (noun, role)
+
+
+def test_all_kinds_have_a_file():
+    assert {kind.noun for _, kind in signatures._COMPILED} == set(KINDS)
+
+
+@pytest.mark.parametrize("length", [1, 4095, 4096, 5000])
+def test_no_more_than_the_beginning_of_a_file_is_looked_at(length):
+    assert signatures.BEGINNING == 4096
+    assert signatures.is_text(b"a" * length + b"\0") is (length >= 4096)
+    base64 = b"/9j/" + b"A" * (length - 4) if length > 4 else b"A"
+    kind = signatures.kind_of(base64 + b"\0")
+    assert (kind is not None) is (length >= 4096)
+
+
+@pytest.mark.parametrize("character", [*range(32), 0x7F, 0x85, 0xFFFD])
+def test_texts_have_few_control_characters(character):
+    """Tabs, line ends of all sorts, form feeds and escapes."""
+    allowed = character in (*range(0x09, 0x0E), 0x1B, 0x85)
+    assert signatures.is_text(f"a{chr(character)}b".encode()) is allowed
+    assert signatures.is_text(f"a{chr(character)}b".encode("utf-16")) is allowed
+
+
+@pytest.mark.parametrize(
+    "data, kind",
+    [
+        (b"\x80\x02", "a pickle, such as nsfw.pkl, the weights"),
+        (b"\x80\x05", "a pickle, such as nsfw.pkl, the weights"),
+        (b"\x80\x06", None),
+        (b"\x80\x01", None),
+        (b"(lp0", "a pickle, such as nsfw.pkl, the weights"),
+        (b"(dp1", "a pickle, such as nsfw.pkl, the weights"),
+        (b"]q\0", "a pickle, such as nsfw.pkl, the weights"),
+        (b"# a\n\n # b\nname: 'net'", "a prototxt, the architecture"),
+        (b"layer {", "a prototxt, the architecture"),
+        (b"layers{", "a prototxt, the architecture"),
+        (b"input_dim: 1", "a prototxt, the architecture"),
+        (b"force_backward : true", "a prototxt, the architecture"),
+        (b"layout {", None),
+        (b"\n\x03net\xa2\x06", "a caffemodel, which open-nsfw convert makes nsfw.pkl of"),
+        (b"\n\x03net\x12", "a caffemodel, which open-nsfw convert makes nsfw.pkl of"),
+        (b"\xa2\x06\x00", "a caffemodel, which open-nsfw convert makes nsfw.pkl of"),
+        (b"\n\x03net\x13", None),
+        (b"\xff\xd8\xff", "a picture"),
+        (b"\x89PNG\r\n\x1a\n", "a picture"),
+        (b"GIF89a", "a picture"),
+        (b"RIFF\n\n\n\nWEBP", "a picture"),
+        (b"BM" + bytes(12), "a picture"),
+        (b"%PDF-1", "a PDF"),
+        (b"8BPS", "a Photoshop document"),
+        (b"", None),
+    ],
+)
+def test_files_in_the_place_of_a_models_are_named(data, kind, tmp_path):
+    assert signatures.model_file_kind(data) == kind
+    (tmp_path / "net").write_bytes(data)
+    told = f"; it looks like {kind}" if kind else ""
+    assert signatures.mistaken_for(tmp_path / "net", "checkpoint") == told
+    if kind:
+        assert signatures.mistaken_for(tmp_path / "net", kind.split()[1].rstrip(",")) == ""
