@@ -420,3 +420,114 @@ class TestWholeFile:
             assert read_prototxt(path)
         except PrototxtError:
             pass
+
+
+class TestPlaces:
+    """Where layers begin and what they are called, for messages."""
+
+    @pytest.mark.parametrize(
+        "text, starts",
+        [
+            ("", []),
+            ("layer { name: 'a' }", [(1, "a")]),
+            ('\n\nlayers <\nname: "b">\nlayer{}', [(3, "b"), (5, "")]),
+            ("name: 'net' layer { type: 'x' name: 'a' }", [(1, "a")]),
+            ("layer { param { name: 'w' } }", [(1, "")]),
+            ("layer { param { name: 'w' } name: 'a' }\nlayer { name: 'b' }", [(1, "a"), (2, "b")]),
+            ("layer { name: 'a' } name: 'net'", [(1, "a")]),
+            ("# layer { name: 'x' }\nlayer { name: 'a' }", [(2, "a")]),
+            ("layer { # }\n name: 'a' }\nlayer { }", [(1, "a"), (3, "")]),
+            ('layer { name: \'a { layer\' }\nlayer { name: "b\\"}" }', [(1, "a { layer"), (2, 'b\\"}')]),
+            ("layer { name: 'a\n' }\nlayer { }", [(1, "")]),
+            ("state { layer: 5 } layer { }", [(1, "")]),
+            ("layer { top: 'name' name: 'a' bottom: 'b' }", [(1, "a")]),
+            ("layered { }\nlayer { }", [(2, "")]),
+            ("name: 'net'", []),
+        ],
+    )
+    def test_of_layers_are_found(self, text, starts):
+        assert prototxt._layer_starts(text) == starts
+
+    @pytest.mark.parametrize("line, layer", [(1, ""), (2, "layer 'a': "), (3, "layer 'a': "), (4, "layer 'b': ")])
+    def test_of_errors_are_within_the_layer_that_began_last(self, line, layer, tmp_path):
+        lines = ["name: 'net'", "layer { name: 'a'", "}", "layer { name: 'b' }"]
+        lines[line - 1] += " nonsense: 1"
+        if line in (1, 4):
+            lines[line - 1] = lines[line - 1].replace(" } nonsense: 1", " nonsense: 1 }")
+        elif line == 3:
+            lines[2] = "nonsense: 1 }"
+        with pytest.raises(PrototxtError, match=f"^{tmp_path}/net.prototxt:{line}: {layer}Message type .*nonsense"):
+            read(tmp_path, "\n".join(lines))
+
+
+class TestBounds:
+    def test_a_file_may_have_as_many_bytes_as_the_limit(self, tmp_path, monkeypatch):
+        text = DATA + CONV
+        monkeypatch.setattr(prototxt, "MAX_FILE_BYTES", len(text))
+        assert len(read(tmp_path, text)) == 2
+        monkeypatch.setattr(prototxt, "MAX_FILE_BYTES", len(text) - 1)
+        with pytest.raises(PrototxtError, match=f"got {len(text)} bytes, expected at most {len(text) - 1} of text$"):
+            read(tmp_path, text)
+
+    def test_a_network_may_have_as_many_layers_as_the_limit(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(prototxt, "MAX_LAYERS", 2)
+        assert len(read(tmp_path, DATA + CONV)) == 2
+        monkeypatch.setattr(prototxt, "MAX_LAYERS", 1)
+        with pytest.raises(PrototxtError, match="got 2 layers, expected at most 1$"):
+            read(tmp_path, DATA + CONV)
+
+    @pytest.mark.parametrize("state", ["phase: TRAIN", "phase: TEST level: 1", "phase: TEST stage: 'deploy'"])
+    def test_a_state_is_that_of_the_test_phase_alone(self, state, tmp_path):
+        assert read(tmp_path, "state { phase: TEST level: 0 }\n" + DATA + CONV)
+        with pytest.raises(PrototxtError, match="state: expected the TEST phase without level and stages$"):
+            read(tmp_path, f"state {{ {state} }}\n" + DATA + CONV)
+
+    @pytest.mark.parametrize(
+        "got, bounds, expected",
+        [(0, (1, 1), "1"), (2, (1, 1), "1"), (1, (2, None), "2 or more"), (0, (1, 3), "1 to 3"), (4, (1, 3), "1 to 3")],
+    )
+    def test_a_count_out_of_bounds_is_told_with_them(self, got, bounds, expected):
+        spec = prototxt.LayerSpec("it", "ReLU", (), (), where="net:5")
+        with pytest.raises(PrototxtError, match=f"^net:5: layer 'it' \\(ReLU\\): got {got} tops, expected {expected}$"):
+            prototxt._check_count(spec, "tops", got, bounds)
+
+    @pytest.mark.parametrize("got, bounds", [(1, (1, 1)), (2, (2, None)), (99, (2, None)), (1, (1, 3)), (3, (1, 3))])
+    def test_a_count_within_bounds_is_right(self, got, bounds):
+        prototxt._check_count(prototxt.LayerSpec("it", "ReLU", (), ()), "tops", got, bounds)
+
+
+class TestWiring:
+    def test_a_layer_may_name_its_own_blobs_twice_and_leave_others_without_a_name(self, tmp_path):
+        own = layer("a", "Scale", "data", 'param { name: "w" } param { name: "w" }', top="data")
+        unnamed = [layer(name, "Scale", "data", "param { } param { }", top="data") for name in "bc"]
+        assert len(read(tmp_path, DATA + own + "".join(unnamed))) == 4
+
+    def test_a_blob_may_be_made_anew_in_place_and_read_before_and_behind(self, tmp_path):
+        text = DATA + layer("a", "ReLU", "data", top="data") + layer("b", "ReLU", "data", top="data")
+        assert [spec.name for spec in read(tmp_path, text)] == ["data", "a", "b"]
+
+    def test_a_layer_makes_each_top_once(self, tmp_path):
+        text = DATA + layer("split", "Split", "data", top="a a") + layer("sum", "Eltwise", "a a")
+        with pytest.raises(
+            PrototxtError, match=r":2: layer 'split' \(Split\): top 'a': layer 'split' makes it already$"
+        ):
+            read(tmp_path, text)
+
+    def test_without_an_input_the_first_layer_is_to_blame_and_of_several_the_last(self, tmp_path):
+        with pytest.raises(PrototxtError, match=r":3: layer 'c' \(Input\): got a network of 3 inputs, expected 1$"):
+            several = [DATA.replace("data", name) for name in "abc"]
+            read(tmp_path, "".join(several) + layer("sum", "Eltwise", "a b c"))
+
+    def test_outputs_are_named_in_order_and_the_first_is_to_blame(self, tmp_path):
+        outputs = layer("a", "ReLU", "data") + layer("b", "ReLU", "data") + layer("c", "ReLU", "a")
+        with pytest.raises(
+            PrototxtError, match=r":3: layer 'b' \(ReLU\): got 2 outputs that nobody reads \('b', 'c'\), expected 1$"
+        ):
+            read(tmp_path, DATA + outputs)
+
+    def test_a_name_that_is_there_three_times_is_told_at_the_second(self, tmp_path):
+        same = "".join(layer("a", "ReLU", "data", top="data") for _ in range(3))
+        with pytest.raises(
+            PrototxtError, match=r":3: layer 'a' \(ReLU\): got the name of an earlier layer, expected a name"
+        ):
+            read(tmp_path, DATA + same)
