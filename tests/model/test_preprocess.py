@@ -14,8 +14,14 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from nsfw_model import preprocess
 from nsfw_model.preprocess import (
+    CENTRE,
+    CHANNEL_MEANS,
+    CROPPED,
+    RESIZED,
     PictureError,
+    centre,
     compress,
     crop,
     deprocess,
@@ -307,3 +313,84 @@ class TestBadPictures:
     def test_other_types(self, img):
         with pytest.raises(TypeError, match="expected a path, bytes, a binary file, an array or a PIL image, got"):
             prepare(img)
+
+
+class TestCentre:
+    """Of a rest that is odd, the smaller half comes first, as in classify_nsfw.py's ``(H - h) / 2`` of Python 2."""
+
+    @pytest.mark.parametrize(
+        "size, rows, columns",
+        [
+            ((224, 224), (16, 240), (16, 240)),
+            ((256, 256), (0, 256), (0, 256)),
+            ((255, 253), (1, 254), (0, 255)),
+            ((1, 2), (127, 129), (127, 128)),
+            ((200, 100), (78, 178), (28, 228)),
+        ],
+    )
+    def test_is_in_the_middle(self, size, rows, columns):
+        assert centre(size) == (slice(*rows), slice(*columns))
+        assert (CROPPED, RESIZED, centre(CROPPED)) == ((224, 224), (256, 256), CENTRE)
+
+    def test_of_another_size_is_what_is_prepared(self):
+        whole = prepare(ROCKET, (256, 256))
+        rows, columns = centre((30, 51))
+        np.testing.assert_array_equal(prepare(ROCKET, (30, 51)), whole[:, rows, columns])
+
+    @pytest.mark.parametrize("size", [(0, 5), (5, 0), (257, 5), (5, 257), (-1, 5)])
+    def test_is_within_what_it_is_cut_out_of(self, size, gradient):
+        message = re.escape(f"size: got {size}, expected 1 to 256 times 1 to 256 pixels")
+        with pytest.raises(ValueError, match=f"^{message}$"):
+            prepare(gradient, size)
+        assert prepare(gradient, (1, 256)).shape == (3, 256, 1) and prepare(gradient, (256, 1)).shape == (3, 1, 256)
+
+
+class TestNumbers:
+    def test_channels_are_blue_green_red_less_their_means(self):
+        """transformer.set_mean and set_channel_swap of classify_nsfw.py."""
+        assert CHANNEL_MEANS.ravel().tolist() == [104, 117, 123] and CHANNEL_MEANS.shape == (3, 1, 1)
+        processed = process(np.array([[[10, 20, 30], [1, 2, 3]]]))
+        assert processed.dtype == np.float32 and processed.shape == (1, 3, 1, 2)
+        assert processed[0, :, 0].tolist() == [[30 - 104, 3 - 104], [20 - 117, 2 - 117], [10 - 123, 1 - 123]]
+
+    @pytest.mark.parametrize("function, shape, expected", [
+        (process, (2, 3), "(height, width, 3)"),
+        (process, (2, 3, 4), "(height, width, 3)"),
+        (process, (1, 2, 3, 3), "(height, width, 3)"),
+        (deprocess, (3, 4, 4), "(1, 3, height, width)"),
+        (deprocess, (1, 4, 4, 4), "(1, 3, height, width)"),
+        (deprocess, (2, 3, 4, 4), "(1, 3, height, width)"),
+        (crop, (3, 256, 256), "(n, channels, 256, 256)"),
+        (crop, (1, 3, 255, 256), "(n, channels, 256, 256)"),
+        (crop, (1, 3, 256, 255), "(n, channels, 256, 256)"),
+    ])  # fmt: skip
+    def test_of_another_shape_are_refused(self, function, shape, expected):
+        with pytest.raises(ValueError, match=f"^{re.escape(f'expected shape {expected}, got {shape}')}$"):
+            function(np.zeros(shape))
+
+    def test_of_pixels_are_in_memory_one_behind_the_other(self):
+        assert deprocess(np.zeros((1, 3, 4, 5))).flags.c_contiguous
+        assert crop(np.zeros((2, 7, 256, 256))).shape == (2, 7, 224, 224)
+
+
+class TestJpeg:
+    @pytest.mark.parametrize("quality", [75, 30])
+    def test_is_that_of_pillow_at_a_quality(self, gradient, quality):
+        expected = encoded(gradient, "JPEG", quality=quality)
+        with Image.open(io.BytesIO(expected)) as decoded:
+            np.testing.assert_array_equal(np.asarray(compress(gradient, quality)), np.asarray(decoded))
+        assert quality != 75 or np.array_equal(np.asarray(compress(gradient)), np.asarray(compress(gradient, 75)))
+
+    def test_size_is_width_and_height(self, gradient):
+        resized = resize_image(gradient, (20, 10), convert_to_array=False)
+        np.testing.assert_array_equal(np.asarray(resized), resize_image(gradient, (20, 10)))
+        np.testing.assert_array_equal(
+            np.asarray(resized), np.asarray(gradient.resize((20, 10), Image.Resampling.BILINEAR))
+        )
+
+    def test_a_picture_of_rgb_is_not_copied_and_stays_as_it_is(self, gradient):
+        before = gradient.tobytes()
+        prepare(gradient)
+        assert gradient.tobytes() == before
+        assert preprocess._rgb(gradient) is gradient
+        assert preprocess._rgb(gradient.convert("L")).mode == "RGB"
