@@ -336,6 +336,12 @@ class TestPcx:
     def test_only_one_that_says_so_is_of_greys(self, kind):
         refuse(self.made(kind=kind), "truncated: got no palette at the end of the file")
 
+    def test_a_header_may_have_any_bytes(self):
+        """Such as those that end a line of text."""
+        data = bytearray(self.made())
+        data[4:64] = b"\n" * 60
+        refuse(bytes(data), "truncated: got no palette at the end of the file")
+
     def test_a_version_or_coding_that_pcx_has_not_makes_it_none(self):
         check(self.made(version=6))
         data = bytearray(self.made())
@@ -525,6 +531,10 @@ class TestTiffParts:
         message = f"truncated: got {expected - 1} strips or tiles, expected {expected}"
         refuse(self.made(offsets, tags=tags, tiled=True), message)
 
+    def test_entries_without_a_number_say_nothing(self):
+        check(self.made([8], tags=[(278, 4, []), (284, 3, [])]))
+        refuse(self.made([8], tags=[(278, 4, [5]), (284, 3, [])]), "truncated: got 1 strips or tiles, expected 2")
+
     def test_a_file_without_a_size_has_one_pixel(self):
         check(tiff([(259, 3, [5]), (273, 4, [8]), (279, 4, [1])], bytes(100)))
 
@@ -698,6 +708,13 @@ class TestIcon:
         full = struct.pack("<II", 1000, 0)
         refuse(data + full, "got pictures inside of 1000 bytes in all, expected at most 38")
         check(data + full[:-1])
+
+    @pytest.mark.parametrize("count", [1, 9, 10, 13])
+    def test_any_number_of_pictures_is_looked_at(self, count):
+        """Ten among them, whose number is the byte that ends a line of text."""
+        check(icon(*[self.PNG] * count))
+        with pytest.raises(DamagedError, match="^truncated: got 3 bytes of pixels, expected 4$"):
+            check(icon(*[self.PNG] * (count - 1), png(bytes(3), 1, 1)))
 
     @pytest.mark.parametrize("number", [0, 1])
     def test_each_png_is_looked_at(self, number):
