@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import stat
 import textwrap
 
@@ -10,6 +11,7 @@ import pytest
 from fresh_python import fresh_python
 from PIL import Image
 
+from nsfw_model import outputs
 from nsfw_model.outputs import OutputError, replacing, save_picture, sole_writer, write_text
 
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -238,3 +240,60 @@ def test_a_name_may_be_as_long_as_the_system_takes_it(name, tmp_path):
         pytest.skip("no such names here")
     write_text(tmp_path / name, "new")
     assert (tmp_path / name).read_text() == "new" and os.listdir(tmp_path) == [name]
+
+
+@posix
+def test_all_is_on_the_disk_before_a_file_takes_its_place_and_its_name_after(tmp_path, monkeypatch):
+    """A power cut between two steps leaves the old file or the new one."""
+    steps = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: steps.append(("fsync", os.fstat(descriptor).st_size)))
+    plain = os.replace
+    monkeypatch.setattr(os, "replace", lambda *paths: steps.append(("replace", paths[1].name)) or plain(*paths))
+    monkeypatch.setattr(outputs, "sync", lambda folder: steps.append(("sync", folder)))
+    write_text(tmp_path / "out", "12345")
+    assert steps == [("fsync", 5), ("replace", "out"), ("sync", tmp_path)]
+
+
+def test_a_folder_that_cannot_be_synced_is_no_error(tmp_path, monkeypatch):
+    def sync(folder):
+        raise PermissionError
+
+    monkeypatch.setattr(outputs, "sync", sync)
+    write_text(tmp_path / "out", "new")
+    assert (tmp_path / "out").read_text() == "new"
+
+
+def test_what_is_not_finished_is_beside_its_place_by_a_name_of_its_own(tmp_path):
+    long = "x" * 150
+    for name, kept in ("out", "out"), (long, long[:100]):
+        with replacing(tmp_path / name), replacing(tmp_path / name):
+            names = [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")]
+            assert len(set(names)) == 2
+            assert all(re.fullmatch(rf"\.{kept}\.[0-9a-f]{{12}}\.part", each) for each in names)
+
+
+def test_texts_are_in_utf_8(tmp_path):
+    write_text(tmp_path / "out", "Grüße\n")
+    assert (tmp_path / "out").read_bytes() == "Grüße\n".encode()
+
+
+def test_pictures_have_the_format_of_their_extension_and_its_options(tmp_path):
+    picture = Image.linear_gradient("L")
+    save_picture(picture, tmp_path / "a.JPG", quality=10)
+    save_picture(picture, tmp_path / "b.jpeg", quality=95)
+    with Image.open(tmp_path / "a.JPG") as opened:
+        assert opened.format == "JPEG"
+    assert (tmp_path / "a.JPG").stat().st_size < (tmp_path / "b.jpeg").stat().st_size
+    with pytest.raises(OutputError, match="a.JPG: cannot be written: File exists"):
+        save_picture(picture, tmp_path / "a.JPG", overwrite=False)
+    with pytest.raises(ValueError, match=f"^{tmp_path}/noextension: got an extension of no picture format$"):
+        save_picture(picture, tmp_path / "noextension")
+
+
+def test_an_error_that_says_nothing_of_the_system_is_told_as_it_is(tmp_path):
+    with pytest.raises(OutputError, match=f"^{tmp_path}/out: cannot be written: strange$"), replacing(tmp_path / "out"):
+        raise OSError("strange")
+    inner = OutputError("other: cannot be written: full")
+    with pytest.raises(OutputError) as caught, replacing(tmp_path / "out"):
+        raise inner
+    assert caught.value is inner and os.listdir(tmp_path) == []
