@@ -297,3 +297,14 @@ def test_an_error_that_says_nothing_of_the_system_is_told_as_it_is(tmp_path):
     with pytest.raises(OutputError) as caught, replacing(tmp_path / "out"):
         raise inner
     assert caught.value is inner and os.listdir(tmp_path) == []
+
+
+@posix
+def test_what_is_not_finished_is_never_open_to_more_people(tmp_path, monkeypatch):
+    """Nor between its making and the change of its permissions."""
+    path, seen = tmp_path / "out", []
+    path.touch()
+    path.chmod(0o600)
+    monkeypatch.setattr(os, "chmod", lambda name, mode: seen.append((stat.S_IMODE(os.stat(name).st_mode), mode)))
+    write_text(path, "secret")
+    assert seen == [(0o600, 0o600)]
