@@ -195,6 +195,13 @@ class TestOpening:
                 assert opened.read() == b"abc"
             assert opened.closed
 
+    def test_a_name_that_messages_shorten_is_opened_in_full(self, tmp_path):
+        folder = tmp_path.joinpath(*["a" * 100] * 4)
+        folder.mkdir(parents=True)
+        (folder / "a.png").write_bytes(PNG)
+        assert read_picture(folder / "a.png").size == (2, 3)
+        refuse(folder, f"{shortened(str(folder))}: is a folder, not a picture")
+
     @pytest.mark.parametrize("data", [b"abc", bytearray(b"abc")])
     def test_bytes_are_a_file(self, data):
         with opened_file(data) as opened:
