@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from theano_cpu import ops
-from theano_cpu.onednn.convolution import Convolution
+from theano_cpu.onednn.convolution import Convolution, InputGradient, RoundedConvolution, WeightGradient
 from theano_cpu.onednn.operation import OneDnnOp
 
 pytestmark = pytest.mark.skipif(not ops.onednn_available(), reason="oneDNN is not the engine here")
@@ -340,7 +340,8 @@ def test_every_mode_agrees(mode, monkeypatch):
 def test_in_bfloat16_pictures_have_a_gradient_in_bfloat16_and_weights_none():
     x, w = T.tensor4("x"), T.tensor4("w")
     y = ops.conv2d(x, w, precision="bfloat16")
-    assert T.grad(y.sum(), x).owner.op.bfloat16
+    gradient = T.grad(None, x, known_grads={y: x})
+    assert gradient.owner.op.bfloat16 and gradient.owner.inputs == [x, w, x]
     with pytest.raises(theano.gradient.NullTypeGradError, match="weights are not trained in bfloat16"):
         T.grad(y.sum(), w)
     narrow = y.owner.op._convolution(bfloat16=True)
@@ -350,13 +351,82 @@ def test_in_bfloat16_pictures_have_a_gradient_in_bfloat16_and_weights_none():
 
 def test_theano_infers_shapes_without_computing():
     geometry, x, w, *_ = arrays_of(CASES["rectangular in everything"])
-    tx = T.tensor4()
-    y = ops.conv2d(tx, w, **geometry)
-    outputs = [y.shape, T.grad(None, tx, known_grads={y: y}).shape]
-    f = theano.function([tx], outputs, mode=theano.Mode(linker="py", optimizer="fast_run"))
+    tx, tw, tb = T.tensor4(), T.tensor4(), T.vector()
+    y = ops.conv2d(tx, tw, tb, **geometry)
+    outputs = [y.shape, *(gradient.shape for gradient in T.grad(None, [tx, tw, tb], known_grads={y: y}))]
+    mode = theano.Mode(linker="py", optimizer="fast_run")
+    f = theano.function([tx, tw, tb], outputs, mode=mode, on_unused_input="ignore")
     assert not any(isinstance(node.op, OneDnnOp) for node in f.maker.fgraph.apply_nodes)
     expected = reference(x, w, None, None, **geometry, slope=None).shape
-    assert [tuple(shape) for shape in f(x)] == [expected, x.shape]
+    found = f(x, w, np.zeros(len(w), "float32"))
+    assert [tuple(shape) for shape in found] == [expected, x.shape, w.shape, (len(w),)]
+
+
+def test_axes_that_are_known_to_be_1_are_known_of_outputs_and_gradients():
+    one_picture = T.TensorType("float32", (True, False, False, False))("x")
+    one_filter = T.TensorType("float32", (True, False, False, True))("w")
+    for x, w in (one_picture, T.tensor4()), (T.tensor4(), one_filter):
+        b = T.TensorType("float32", (w.broadcastable[0],))()
+        y = ops.conv2d(x, w, b)
+        assert y.broadcastable == (x.broadcastable[0], False, False, w.broadcastable[0])
+        gradients = T.grad(None, [x, w, b], known_grads={y: y})
+        assert [gradient.broadcastable for gradient in gradients] == [x.broadcastable, w.broadcastable, b.broadcastable]
+
+
+def test_without_a_rectifier_its_slope_does_not_make_another_operation():
+    x, w = T.tensor4(), T.tensor4()
+    assert ops.conv2d(x, w, negative_slope=0.5).owner.op == ops.conv2d(x, w).owner.op
+    leaky = ops.conv2d(x, w, relu=True, negative_slope=0.5).owner.op
+    assert leaky.negative_slope == 0.5 and leaky != ops.conv2d(x, w, relu=True).owner.op
+
+
+def test_operations_differ_by_each_setting():
+    geometry = dict(stride=(1, 1), pad=(0, 0), dilation=(1, 1), groups=1)
+    changes = [dict(stride=(1, 2)), dict(pad=(1, 0)), dict(dilation=(2, 1)), dict(groups=2)]
+    flags = dict(bias=False, residual=False, relu=False)
+    narrow = dict(bfloat16=True)
+    for kind, plain, own in [
+        (Convolution, flags, [*({name: True} for name in flags), dict(negative_slope=0.1), narrow, dict(inplace=True)]),
+        (RoundedConvolution, flags, [*({name: True} for name in flags), dict(negative_slope=0.1)]),
+        (InputGradient, {}, [narrow]),
+        (WeightGradient, dict(bias=False), [dict(bias=True)]),
+    ]:
+        made = [kind(**{**geometry, **plain, **change}) for change in [{}, *changes, *own]]
+        assert len(set(made)) == len(made) and kind(**geometry, **plain) == made[0]
+        assert not any(getattr(made[0], name, 0) for name in ("negative_slope", "bfloat16", "inplace"))
+
+
+@pytest.mark.parametrize("operation", [
+    InputGradient((1, 1), (0, 0), (1, 1), 1), WeightGradient((1, 1), (0, 0), (1, 1), 1, bias=True),
+], ids=["input", "weights"])  # fmt: skip
+@pytest.mark.parametrize("at, name", [(0, "x"), (1, "w"), (2, "gy")])
+def test_a_gradient_of_something_else_than_pictures_is_refused(operation, at, name):
+    for wrong, words in (T.dtensor4(), "float64, expected float32"), (T.matrix(), "2 dimensions, expected 4"):
+        inputs = [T.tensor4(), T.tensor4(), T.tensor4()]
+        inputs[at] = wrong
+        with pytest.raises(TypeError, match=rf"^conv2d's gradient: {name} (is|has) {words}"):
+            operation(*inputs)
+
+
+def test_only_what_is_computed_in_place_destroys_an_input():
+    settings = dict(stride=(1, 1), pad=(0, 0), dilation=(1, 1), groups=1, residual=True, relu=False)
+    for bias in False, True:
+        # The residual comes after x, w and the bias, where there is one
+        assert Convolution(**settings, bias=bias, inplace=True).destroy_map == {0: [2 + bias]}
+        assert not hasattr(Convolution(**settings, bias=bias), "destroy_map")
+
+
+def test_only_the_shape_of_the_input_counts_for_its_gradient_and_of_weights_for_theirs():
+    x, w, gy = T.tensor4(), T.tensor4(), T.tensor4()
+    geometry = dict(stride=(1, 1), pad=(0, 0), dilation=(1, 1), groups=1)
+    of_x = InputGradient(**geometry)(x, w, gy)
+    of_w, of_b = WeightGradient(**geometry, bias=True)(x, w, gy)
+    alone = WeightGradient(**geometry, bias=False)(x, w, gy)
+    for gradient, connected in (of_x, [w, gy]), (of_w, [x, gy]), (of_b, [gy]), (alone, [x, gy]):
+        for variable in x, w, gy:
+            (found,) = T.grad(None, [variable], known_grads={gradient: gradient}, disconnected_inputs="ignore",
+                              return_disconnected="None")  # fmt: skip
+            assert (found is not None) == any(variable is one for one in connected)
 
 
 def test_equal_operations_are_merged_and_survive_pickling():
@@ -387,7 +457,13 @@ def test_equal_operations_are_merged_and_survive_pickling():
         (dict(pad=(1, 2, 3)), ValueError, "pad"),
         (dict(dilation="2"), ValueError, "dilation"),
         (dict(groups=0), ValueError, "groups must be an integer of at least 1, got 0"),
+        (dict(groups=1.5), ValueError, "groups must be an integer of at least 1, got 1.5"),
+        (dict(groups=True), ValueError, "groups must be an integer of at least 1, got True"),
+        (dict(pad=-1), ValueError, "pad must be an integer or two, at least 0; got -1"),
+        (dict(stride=(1, 0)), ValueError, r"stride must be an integer or two, at least 1; got \(1, 0\)"),
+        (dict(dilation=(0, 1)), ValueError, r"dilation must be an integer or two, at least 1; got \(0, 1\)"),
         (dict(relu=True, negative_slope=-1.0), ValueError, "negative_slope must be at least 0, got -1.0"),
+        (dict(relu=True, negative_slope=float("nan")), ValueError, "negative_slope must be at least 0, got nan"),
         (dict(precision="float16"), ValueError, "precision must be one of float32, bfloat16; got 'float16'"),
     ],
 )

@@ -145,6 +145,16 @@ def test_overflows_are_noticed_once(x, y, expected):
     assert [onednn.overflowed(), onednn.overflowed()] == [expected, False]
 
 
+@pytest.mark.parametrize("forgotten", [True, False])
+def test_what_others_left_behind_in_the_thread_is_forgotten_where_it_is_asked_for(forgotten):
+    onednn.overflowed()
+    with np.errstate(all="ignore"):
+        np.full(4, 3e38, np.float32) * np.full(4, 10, np.float32)
+    if forgotten:
+        onednn.forget_overflows()
+    assert onednn.overflowed() is not forgotten
+
+
 def test_a_function_that_two_threads_call_at_once_refuses_one_of_them():
     """What is prepared for one picture's size once computed another thread's picture, and read beyond its end."""
     x, w = T.tensor4(), T.constant(np.ones((16, 8, 3, 3), "float32"))

@@ -10,12 +10,14 @@ import theano
 import theano.tensor as T
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from theano.gof.vm import VM_Linker
 from theano.tensor.signal.pool import pool_2d
 
 from theano_cpu import onednn, ops
 from theano_cpu.onednn.activation import Bfloat16, ReluGradient, Sum
 from theano_cpu.onednn.dense import SumRows
-from theano_cpu.onednn.operation import OneDnnOp
+from theano_cpu.onednn.operation import OneDnnOp, pair
+from theano_cpu.onednn.pooling import GlobalPool, Pool, Subsample
 
 pytestmark = pytest.mark.skipif(not ops.onednn_available(), reason="oneDNN is not the engine here")
 
@@ -162,6 +164,10 @@ def test_a_maximum_of_nan_is_nan():
         (dict(size=()), ValueError, r"size must be an integer or two, at least 1; got \(\)"),
         (dict(stride="no"), ValueError, "stride must be an integer or two, at least 1; got 'no'"),
         (dict(pad=3), ValueError, r"pad \(3, 3\) must be smaller than size \(3, 3\)"),
+        (dict(pad=(3, 0)), ValueError, r"pad \(3, 0\) must be smaller than size \(3, 3\)"),
+        (dict(pad=(0, 3)), ValueError, r"pad \(0, 3\) must be smaller than size \(3, 3\)"),
+        (dict(pad=-1), ValueError, "pad must be an integer or two, at least 0; got -1"),
+        (dict(size=(3, 1, 1)), ValueError, "size must be an integer or two, at least 1"),
         (
             dict(mode="sum"),
             ValueError,
@@ -173,6 +179,97 @@ def test_a_maximum_of_nan_is_nan():
 def test_wrong_arguments_of_pooling(wrong, error, words):
     with pytest.raises(error, match=words):
         ops.pool2d(**{"x": T.tensor4(), "size": 3, **wrong})
+
+
+def test_padding_may_be_one_less_than_the_window():
+    tx = T.tensor4()
+    assert computed(ops.pool2d(tx, 3, 3, 2), [tx], [random(1, 4, 5, 1)]).shape == (1, 2, 3, 1)
+
+
+def test_a_step_that_is_none_is_refused():
+    for step in 0, (1, 0), 1.5:
+        with pytest.raises(ValueError, match="subsample: step must be an integer or two, at least 1; got"):
+            ops.subsample(T.tensor4(), step)
+
+
+@pytest.mark.parametrize("value", [(2, 3), [2, 3], np.array([2, 3]), (2.0, np.int64(3))], ids=repr)
+def test_two_numbers_are_taken_as_rows_and_columns(value):
+    assert pair("pool2d", "size", value, 2) == (2, 3)
+
+
+def test_axes_that_are_known_to_be_1_are_known_of_outputs_and_gradients():
+    x = T.TensorType("float32", (True, False, False, True))("x")
+    one_row = T.TensorType("float32", (False, True, False, False))("x")
+    cases = [
+        (x, lambda x: ops.pool2d(x, 2), (True, False, False, True)),
+        (x, lambda x: ops.subsample(x, 2), (True, False, False, True)),
+        (x, ops.global_pool, (True, True)),
+        (x, ops.to_nchw, (True, True, False, False)),
+        (one_row, lambda x: ops.subsample(x, 2), (False, True, False, False)),
+        (one_row, lambda x: ops.pool2d(x, 2, pad=1), (False, False, False, False)),
+        (one_row, ops.to_nhwc, (False, False, False, True)),
+        (one_row, Bfloat16(True), (False, True, False, False)),
+        (one_row, lambda x: Sum()(x, T.tensor4()), (False, False, False, False)),
+        (T.row(), ops.softmax, (True, False)),
+        (T.row(), lambda x: ops.inner_product(x, T.matrix()), (True, False)),
+        (T.matrix(), lambda x: ops.inner_product(x, T.row()), (False, True)),
+        (T.col(), SumRows(), (True,)),
+    ]
+    for source, operation, expected in cases:
+        y = operation(source)
+        assert y.broadcastable == expected
+        if not isinstance(y.owner.op, (Bfloat16, Sum)):  # the one has no gradient, the other gives it back as it is
+            assert T.grad(None, source, known_grads={y: y}).broadcastable == source.broadcastable
+
+
+def test_bfloat16_numbers_keep_their_type_where_nothing_is_averaged():
+    narrow = T.tensor4(dtype="uint16")
+    for operation in Pool((2, 2), (2, 2), (0, 0), "max", True), Subsample((2, 2)):
+        assert operation(narrow).dtype == "uint16" and operation(T.tensor4()).dtype == "float32"
+    assert GlobalPool()(narrow).dtype == "float32" and Bfloat16(False)(narrow).dtype == "float32"
+    with pytest.raises(TypeError, match="^pool2d: x is uint16, expected float32; cast it"):
+        Pool((2, 2), (2, 2), (0, 0), "average_inc_pad", True)(narrow)
+    with pytest.raises(TypeError, match="^bfloat16: x is float32, expected uint16$"):
+        Bfloat16(False)(T.tensor4())
+
+
+@pytest.mark.parametrize("operation", [
+    lambda x, y: Sum()(x, y), lambda x, y: ReluGradient(0.5)(x, y),
+])  # fmt: skip
+def test_operations_of_several_pictures_refuse_other_types(operation):
+    for wrong in T.dtensor4(), T.matrix():
+        with pytest.raises(TypeError, match="expected"):
+            operation(T.tensor4(), wrong)
+        with pytest.raises(TypeError, match="expected"):
+            operation(wrong, T.tensor4())
+
+
+def test_operations_differ_by_each_setting():
+    for kind, choices in [
+        (Pool, [((2, 2), (2, 2), (0, 0), "max", True), ((2, 3), (2, 2), (0, 0), "max", True),
+                ((2, 2), (2, 1), (0, 0), "max", True), ((2, 2), (2, 2), (0, 1), "max", True),
+                ((2, 2), (2, 2), (0, 0), "average_inc_pad", True), ((2, 2), (2, 2), (0, 0), "max", False)]),
+        (Subsample, [((1, 2),), ((2, 1),)]),
+        (Bfloat16, [(True,), (False,)]),
+        (Sum, [(), (True,)]),
+        (ReluGradient, [(), (0.5,), (0.0, True)]),
+    ]:  # fmt: skip
+        assert len({kind(*each) for each in choices}) == len(choices) and kind(*choices[0]) == kind(*choices[0])
+
+
+def test_only_what_is_computed_in_place_destroys_an_input():
+    for kind in Sum, ReluGradient:
+        assert kind(inplace=True).destroy_map == {0: [0]} and not hasattr(kind(), "destroy_map")
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+def test_theanos_virtual_machine_in_python_computes_the_same(lazy):
+    x = T.tensor4()
+    y = ops.global_pool(T.nnet.relu(ops.subsample(x, 2)))
+    mode = theano.Mode(linker=VM_Linker(use_cloop=False, lazy=lazy), optimizer=None)
+    f, values = theano.function([x], y, mode=mode), random(2, 4, 6, 3)
+    for _ in range(2):
+        np.testing.assert_allclose(f(values), values[:, ::2, ::2].clip(0).mean((1, 2)), rtol=1e-5)
 
 
 def test_a_window_larger_than_the_picture():

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -52,10 +53,22 @@ def operations(function):
 def test_info_names_engine_version_and_threads():
     info = onednn.info()
     assert info["engine"] == "onednn" and info["problem"] is None
-    assert info["version"].split(".")[0] == "3"
+    versions = onednn.native_module().versions()
+    assert info["version"] == "{}.{}.{}".format(*versions["loaded"]) and info["version"].split(".")[0] == "3"
+    assert info["instruction_set"] == runtime._instruction_set(versions["isa"])
+    assert info["bfloat16"] is onednn.has_bfloat16()
     assert info["threads"] == onednn.num_threads() >= 1
-    assert Path(info["library"]).exists() and Path(info["native"]).exists()
+    assert Path(info["library"]) == onednn.find_onednn()[0] and Path(info["native"]).exists()
     assert theano_cpu.onednn_available() is True
+
+
+def test_what_info_does_not_know_is_a_key_error(monkeypatch):
+    monkeypatch.setenv("THEANO_CPU_ENGINE", "theano")
+    monkeypatch.setattr(runtime, "_problem", lambda: "not here")
+    assert onednn.info() == {"engine": "theano", "problem": "not here"}
+    for key in "helper", "native", "colour":
+        with pytest.raises(KeyError, match=key):
+            onednn.info()[key]
 
 
 def test_the_environment_chooses_the_engine(monkeypatch):
@@ -64,6 +77,23 @@ def test_the_environment_chooses_the_engine(monkeypatch):
     monkeypatch.setenv("THEANO_CPU_ENGINE", "gpu")
     with pytest.raises(ValueError, match="THEANO_CPU_ENGINE is 'gpu', expected one of onednn, theano"):
         onednn.engine()
+
+
+def test_an_engine_is_named_in_any_case_and_the_one_that_can_be_used_is_taken_where_none_is(monkeypatch):
+    monkeypatch.setenv("THEANO_CPU_ENGINE", " Theano ")
+    assert onednn.engine() == "theano"
+    for nothing in "", " ":
+        monkeypatch.setenv("THEANO_CPU_ENGINE", nothing)
+        for problem, taken in ("not here", "theano"), (None, "onednn"):
+            monkeypatch.setattr(runtime, "_problem", lambda problem=problem: problem)
+            assert onednn.engine() == taken and onednn.onednn_available() is (taken == "onednn")
+
+
+def test_where_theano_computes_nothing_is_asked_of_onednn(monkeypatch):
+    monkeypatch.setenv("THEANO_CPU_ENGINE", "theano")
+    monkeypatch.setattr(runtime, "native_module", lambda: pytest.fail("oneDNN was asked"))
+    onednn.forget_overflows()
+    assert onednn.overflowed() is False
 
 
 @pytest.fixture
@@ -99,6 +129,78 @@ def test_a_processor_that_onednn_has_only_slow_convolutions_for_is_left_to_thean
         runtime._check(loaded(isa, fast=False), Path("libdnnl.so"))
 
 
+@needs_onednn
+def test_instruction_sets_have_the_numbers_of_onednns_header():
+    header = (onednn.find_onednn()[1] / "oneapi/dnnl/dnnl_types.h").read_text()
+    numbers = {int(number, 16) for number in re.findall(r"dnnl_cpu_isa_\w+ = (0x\w+),", header)} - {0}
+    assert len(numbers) >= 11 and numbers <= runtime._INSTRUCTION_SETS.keys()
+
+
+@pytest.mark.parametrize("machine, isa, name", [
+    # dnnl_cpu_isa_t in include/oneapi/dnnl/dnnl_types.h
+    ("x86_64", 0x3, "AVX"),
+    ("x86_64", 0x7, "AVX2"),
+    ("x86_64", 0xF, "AVX2 with VNNI"),
+    ("x86_64", 0x1F, "AVX2 with VNNI 2"),
+    ("x86_64", 0x27, "AVX-512"),
+    ("x86_64", 0x67, "AVX-512 with VNNI"),
+    ("x86_64", 0xE7, "AVX-512 with bfloat16"),
+    ("x86_64", 0x1EF, "AVX-512 with float16"),
+    ("x86_64", 0xFEF, "AVX-512 with AMX"),
+    ("x86_64", 0x1FEF, "AVX-512 with AMX float16"),
+    ("x86_64", 0x201FF, "AVX10.2"),
+    ("x86_64", 0x22FFF, "AVX10.2 with AMX 2"),
+    ("x86_64", 0x77, "0x77"),
+    # dnnl_cpu_isa_asimd and _sve_* in src/cpu/aarch64/cpu_isa_traits.hpp
+    ("aarch64", 0x3, "SVE, 128 bits"),
+    ("aarch64", 0x7, "SVE, 256 bits"),
+    ("aarch64", 0x27, "SVE, 512 bits"),
+    ("aarch64", 0x1F, "0x1f"),
+])  # fmt: skip
+def test_an_instruction_set_has_its_name(monkeypatch, machine, isa, name):
+    monkeypatch.setattr(runtime.platform, "machine", lambda: machine)
+    assert runtime._instruction_set(isa) == name
+
+
+@pytest.mark.parametrize("isa, multiplies", [
+    (0x1, False), (0x1F, False), (0x27, False), (0x67, False),
+    (0xE7, True), (0x1EF, True), (0xFEF, True), (0x1FEF, True), (0x201FF, True), (0x22FFF, True),
+])  # fmt: skip
+def test_bfloat16_is_multiplied_from_its_instruction_set_on(monkeypatch, isa, multiplies):
+    monkeypatch.setattr(runtime, "native_module", lambda: loaded(isa, fast=True))
+    assert onednn.has_bfloat16() is multiplies
+
+
+@pytest.fixture
+def not_loaded(monkeypatch):
+    """A process that has not loaded the native module yet, and what it would load."""
+    asked = []
+    monkeypatch.setattr(runtime, "_loaded", None)
+    monkeypatch.setattr(runtime, "find_onednn", lambda: (Path("libdnnl.so"), Path("include")))
+    monkeypatch.setattr(runtime, "load_onednn", lambda *places: asked.append(places))
+    monkeypatch.setattr(runtime, "_load", lambda *places: asked.append(places) or "the module")
+    return asked
+
+
+@needs_onednn
+def test_a_native_module_that_was_built_is_loaded_once_and_one_that_is_not_whole_never(not_loaded, tmp_path):
+    whole = Path(sys.modules["_ctypes"].__file__).read_bytes()
+    path = tmp_path / "native.so"
+    assert runtime.load_built(str(path)) is None
+    path.write_bytes(whole[: len(whole) // 2])
+    assert runtime.load_built(str(path)) is None and not_loaded == []
+    path.write_bytes(whole)
+    for _ in range(2):
+        assert runtime.load_built(str(path)) == "the module"
+    assert not_loaded == [(Path("libdnnl.so"), Path("include")), (path, Path("libdnnl.so"))]
+
+
+def test_what_is_no_native_module_cannot_be_loaded(tmp_path):
+    (tmp_path / "native.so").write_bytes(b"text")
+    with pytest.raises(onednn.OneDnnUnavailableError, match="^the oneDNN native module .*native.so cannot be loaded: "):
+        runtime._load(tmp_path / "native.so", Path("libdnnl.so"))
+
+
 def test_another_onednn_in_the_process_is_told_apart():
     with pytest.raises(onednn.OneDnnUnavailableError, match="another package has brought along"):
         runtime._check(loaded(0x7, fast=True, version=(3, 9, 0)), Path("libdnnl.so"))
@@ -110,6 +212,129 @@ def test_builds_of_one_version_have_native_modules_of_their_own(tmp_path):
     other = tmp_path / library.name
     other.write_bytes(b"another build")
     assert runtime._key(library, include) != runtime._key(other, include)
+
+
+@pytest.fixture
+def key_of(tmp_path, monkeypatch):
+    """The name of the native module, for sources and an oneDNN that there are not."""
+    header = tmp_path / "include/oneapi/dnnl/dnnl_version.h"
+    header.parent.mkdir(parents=True)
+    header.write_text("#define DNNL_VERSION_MAJOR 3")
+    (tmp_path / "native").mkdir()
+    (tmp_path / "native/a.cpp").write_text("int a;")
+    (tmp_path / "libdnnl.so").write_bytes(b"a build")
+    monkeypatch.setattr(runtime, "_SOURCES", tmp_path / "native")
+    return lambda: runtime._key(tmp_path / "libdnnl.so", tmp_path / "include")
+
+
+@pytest.mark.parametrize("change", [
+    lambda patch, folder: (folder / "native/a.cpp").write_text("int b;"),
+    lambda patch, folder: (folder / "native/a.cpp").rename(folder / "native/b.cpp"),
+    lambda patch, folder: (folder / "native/b.hpp").touch(),
+    lambda patch, folder: (folder / "include/oneapi/dnnl/dnnl_version.h").write_text("#define DNNL_VERSION_MAJOR 4"),
+    lambda patch, folder: (folder / "libdnnl.so").write_bytes(b"another build"),
+    lambda patch, folder: patch.setattr(runtime.sysconfig, "get_config_var", lambda name: "cpython-399"),
+    lambda patch, folder: patch.setattr(runtime.np, "__version__", "9.9"),
+    lambda patch, folder: patch.setattr(runtime, "_FLAGS", [*runtime._FLAGS, "-g"]),
+    lambda patch, folder: patch.setattr(runtime, "_OPTIMISED", {**runtime._OPTIMISED, "values.cpp": "-O2"}),
+    lambda patch, folder: patch.setattr(runtime.processor, "fingerprint", lambda: "another"),
+])  # fmt: skip
+def test_whatever_the_native_module_depends_on_is_in_its_name(key_of, change, monkeypatch, tmp_path):
+    before = key_of()
+    assert key_of() == before and len(before) == 32
+    change(monkeypatch, tmp_path)
+    assert key_of() != before
+
+
+def test_the_native_module_is_named_for_the_compiler_and_for_the_processor_that_the_user_names(key_of, monkeypatch):
+    machines = iter("abcdefgh")
+    monkeypatch.setattr(runtime.processor, "fingerprint", lambda: next(machines))
+    with theano.configparser.change_flags(**{"gcc.cxxflags": "-march=x86-64-v3"}):
+        for_many = key_of()
+        assert key_of() == for_many
+        with theano.configparser.change_flags(cxx="clang++"):
+            assert key_of() != for_many
+    assert key_of() not in (for_many, key_of())
+
+
+@pytest.mark.parametrize("flags, march", [("", "native"), ("-O2 -march=x86-64-v3", "x86-64-v3")])
+def test_the_native_module_is_compiled_for_this_processor_or_the_one_that_the_user_names(monkeypatch, flags, march):
+    commands = []
+    monkeypatch.setattr(runtime, "_run_all", lambda some: commands.append(list(some)))
+    with theano.configparser.change_flags(**{"gcc.cxxflags": flags, "cxx": "a compiler"}):
+        runtime._compile(Path("/a folder/native.so"), Path("/lib/libdnnl.so"), Path("/include"))
+    compiling, [linking] = commands
+    assert [command[command.index("-c") + 1 :] for command in compiling] == [
+        [str(runtime._SOURCES / f"{name}.cpp"), "-o", f"/a folder/{name}.o"]
+        for name in ("convolution", "module", "values")
+    ]
+    assert all({"-I/include", f"-I{np.get_include()}"} <= set(command) for command in compiling)
+    # A product and its sum are rounded once, or scores would depend on who computes them
+    assert all({"-ffp-contract=fast", f"-march={march}"} <= set(command) for command in (*compiling, linking))
+    assert [command[0] for command in (*compiling, linking)] == ["a compiler"] * 4
+    objects = [f"/a folder/{name}.o" for name in ("convolution", "module", "values")]
+    assert linking[linking.index("-shared") + 1 :] == [*objects, "-o", "/a folder/native.so", "/lib/libdnnl.so"]
+
+
+def test_all_commands_are_run_at_once_and_the_first_that_fails_is_quoted():
+    def running(code):
+        return [sys.executable, "-c", code]
+
+    runtime._run_all([running("")])
+    commands = [running(""), running("import sys; sys.exit('one\\nwrong')"), running("import sys; sys.exit('two')")]
+    with pytest.raises(onednn.OneDnnUnavailableError, match="(?s)native module failed:\n.*sys.exit.*\none\nwrong"):
+        runtime._run_all(iter(commands))
+
+
+@pytest.fixture
+def building(monkeypatch, tmp_path):
+    """Builds into a folder, with a compiler that writes what it is to make."""
+    made = []
+
+    def compile(target, library, include):
+        made.append(target)
+        target.write_bytes(Path(sys.modules["_ctypes"].__file__).read_bytes())
+
+    monkeypatch.setattr(runtime, "_compile", compile)
+    with theano.configparser.change_flags(cxx="g++"):
+        yield lambda path: runtime._build(path, Path("libdnnl.so"), Path("include")) or made
+
+
+def test_a_build_takes_its_place_as_a_whole_and_is_made_once(building, tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(runtime, "sync", lambda path: synced.append((path, path.exists(), (target).exists())))
+    target = tmp_path / "theano_cpu_onednn" / "native.so"
+    left = target.parent / "build-killed"
+    left.mkdir(parents=True)
+    (left / "values.o").touch()
+    (target.parent / "another.so").touch()
+    [made] = building(target)
+    assert made.parent.parent == target.parent and made.name == target.name
+    assert synced == [(made, True, False)]  # on the disk before it has its name
+    assert sorted(path.name for path in target.parent.iterdir()) == ["another.so", "build.lock", "native.so"]
+    assert building(target) == [made]
+    target.write_bytes(target.read_bytes()[:5000])
+    assert len(building(target)) == 2  # one that a power cut left is none
+
+
+def test_a_folder_that_cannot_be_written_is_named(building, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(onednn.OneDnnUnavailableError, match="native module cannot be written to .*/file: "):
+        building(tmp_path / "file" / "native.so")
+
+
+def test_a_build_waits_for_another_that_is_under_way(tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    with runtime._locked(tmp_path / "lock"), open(tmp_path / "lock") as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with open(tmp_path / "lock") as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_where_locks_are_not_to_be_had_a_build_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with runtime._locked(tmp_path / "lock"):
+        assert (tmp_path / "lock").exists()
 
 
 @needs_onednn
@@ -213,6 +438,16 @@ def test_the_number_of_threads_is_that_of_the_environment_or_the_one_set():
     finally:
         onednn.set_num_threads(None)
     assert onednn.num_threads() == before
+
+
+@needs_onednn
+@pytest.mark.parametrize("count", [np.int64(2), 2])
+def test_a_number_of_threads_may_be_numpys(count):
+    try:
+        onednn.set_num_threads(count)
+        assert onednn.num_threads() == 2
+    finally:
+        onednn.set_num_threads(None)
 
 
 def compare_with_one_thread():

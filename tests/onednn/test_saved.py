@@ -1,6 +1,9 @@
 """Programs on disk: the same numbers without Theano, and nothing at all of a file that is not what was saved."""
 
+import gc
 import io
+import re
+import weakref
 
 import theano_cpu  # noqa: F401  # before theano
 
@@ -9,7 +12,8 @@ import pytest
 import theano
 import theano.tensor as T
 
-from theano_cpu import ops
+from theano_cpu import onednn, ops
+from theano_cpu.onednn import saved as saved_programs
 from theano_cpu.onednn.saved import SavedProgram, SavedProgramError, save_program
 
 pytestmark = pytest.mark.skipif(not ops.onednn_available(), reason="oneDNN is not the engine here")
@@ -51,6 +55,57 @@ def test_an_error_names_the_step_and_the_program_goes_on(saved):
     with pytest.raises(ValueError, match="Convolution.*expected C = 3"):
         program(np.ones((1, 2, 9, 8), "float32"))
     assert program(np.ones((1, 3, 9, 8), "float32"))[1].shape == (1, 4)
+
+
+def test_nothing_of_a_call_is_kept(saved):
+    program, x = SavedProgram(saved), np.ones((1, 3, 9, 8), "float32")
+    wrong = np.ones((1, 2, 9, 8), "float32")
+    results = program(x)
+    with pytest.raises(ValueError, match="expected C = 3"):
+        program(wrong)
+    held = [weakref.ref(array) for array in (x, wrong, *results)]
+    del x, wrong, results
+    gc.collect()
+    assert [reference() for reference in held] == [None] * 4
+
+
+def test_without_its_native_module_it_cannot_be_loaded_and_says_so(saved, monkeypatch):
+    def refuses(path):
+        raise onednn.OneDnnUnavailableError("another oneDNN")
+
+    for load_built in (lambda path: None), refuses:
+        monkeypatch.setattr(saved_programs, "load_built", load_built)
+        program = SavedProgram(saved)
+        assert not program.load()
+        with pytest.raises(onednn.OneDnnUnavailableError, match=rf"module {re.escape(native_file())} is gone"):
+            program(np.ones((1, 3, 9, 8), "float32"))
+    monkeypatch.undo()
+    assert program.load() and program(np.ones((1, 3, 9, 8), "float32"))[1].shape == (1, 4)
+
+
+def native_file():
+    return onednn.native_module().__file__
+
+
+def test_outputs_may_be_in_any_order(tmp_path):
+    function = compiled(lambda means, pooled: [means, pooled])
+    with (tmp_path / "a").open("wb") as file:
+        assert save_program(file, function, {})
+    x = np.random.default_rng(0).normal(size=(1, 3, 9, 8)).astype("float32")
+    for got, expected in zip(SavedProgram(tmp_path / "a")(x), function(x), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_an_output_that_no_step_computes_is_not_saved():
+    for other in T.constant(np.float32(1)), T.constant(np.ones((1, 2), "float32")):
+        file = io.BytesIO()
+        assert not save_program(file, compiled(lambda means, pooled, other=other: [means, other]), {})
+        assert not file.getvalue()
+
+
+def test_what_is_gone_is_an_error_of_the_system(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        SavedProgram(tmp_path / "none")
 
 
 @pytest.mark.parametrize("function", [
