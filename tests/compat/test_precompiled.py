@@ -245,9 +245,165 @@ print(theano.gof.cc.get_module_cache().stats)
     assert loaded == ["1]", "0]"], "compiled by the first process, and not by the second"
 
 
+# What Theano is told where nothing can be compiled
+
+
+@pytest.fixture
+def in_use(monkeypatch):
+    """A process that uses what was compiled elsewhere."""
+
+    def used(**changes):
+        warmed = precompiled.Warmed("/warmed", record(**changes))
+        monkeypatch.setattr(precompiled, "_in_use", precompiled._Use(warmed, "g++ does not exist"))
+
+    return used
+
+
+def test_what_is_missing_is_said_with_the_reason_and_the_ways_out(in_use):
+    in_use()
+    expected = (
+        "^a module is not among what was compiled in /warmed, .* since g.. does not exist: run 'open-nsfw warm-up'"
+    )
+    with pytest.raises(TheanoEnvironmentError, match=expected):
+        precompiled.refuse("a module")
+
+
+def test_the_record_answers_for_the_compiler(in_use):
+    windows = types.SimpleNamespace()
+    assert not precompiled.answer_for_the_compiler(windows) and not vars(windows)
+    in_use(cxx_version="12.2")
+    assert precompiled.answer_for_the_compiler(windows)
+    assert windows.output_subprocess_Popen(["g++", "-dumpversion"]) == (b"12.2", b"", 0)
+    assert windows.call_subprocess_Popen(["g++", "-v"], stdout=None) == 0
+    for command in ["g++", "-march=native", "-E"], ["g++", "-dumpversion", "more"]:
+        with pytest.raises(TheanoEnvironmentError, match="^what is to be compiled is not among"):
+            windows.output_subprocess_Popen(command)
+
+
+def test_a_folder_that_is_only_read_is_not_locked(in_use):
+    told = []
+    compilelock = types.SimpleNamespace(set_lock_status=told.append)
+    assert not precompiled.lock_nothing(compilelock) and told == []
+    in_use()
+    assert precompiled.lock_nothing(compilelock) and told == [False]
+
+
+@pytest.fixture
+def cmodule():
+    """Theano's module of that name, as far as it is used."""
+    compiler = types.SimpleNamespace(march_flags=None)
+    compiler.compile_args = lambda: ["-O3", *(compiler.march_flags or [])]
+    return types.SimpleNamespace(
+        GCC_compiler=compiler,
+        gcc_llvm=types.SimpleNamespace(is_llvm=None),
+        KeyData=types.SimpleNamespace(save_pkl=None),
+        ModuleCache=types.SimpleNamespace(check_key=None, _on_atexit=None),
+        dlimport_workdir=None,
+        is_same_entry=None,
+    )
+
+
+def test_modules_are_found_by_the_records_arguments_and_stay_as_they_are(in_use, cmodule, tmp_path):
+    assert not precompiled.load_only(cmodule) and cmodule.GCC_compiler.march_flags is None
+    in_use(march_flags=["-march=znver3"], arguments=["-O3", "-march=znver3"], is_llvm=True)
+    assert precompiled.load_only(cmodule)
+    assert cmodule.GCC_compiler.march_flags == ["-march=znver3"] and cmodule.gcc_llvm.is_llvm is True
+    assert cmodule.dlimport_workdir(str(tmp_path)) == str(tmp_path / "nothing")
+    assert cmodule.is_same_entry("/one/tmp1/key.pkl", "/another/tmp1/key.pkl")
+    assert not cmodule.is_same_entry("/one/tmp1/key.pkl", "/one/tmp2/key.pkl")
+    assert cmodule.KeyData.save_pkl("data") is None
+    assert cmodule.ModuleCache.check_key("cache", "key", "file") is None
+    assert cmodule.ModuleCache._on_atexit("cache") is None
+
+
+def test_other_arguments_than_those_of_the_record_are_named(in_use, cmodule):
+    in_use(march_flags=[], arguments=["-O3", "-L/elsewhere"])
+    precompiled_arguments = r"^what /warmed has was compiled with other arguments \(-L/elsewhere\), by packages"
+    with pytest.raises(TheanoEnvironmentError, match=precompiled_arguments):
+        precompiled.load_only(cmodule)
+
+
+class Trial:
+    """Theano's compiler, as far as it is used: it tries programs."""
+
+    results = iter(())
+    tried = ()
+
+    @classmethod
+    def _try_compile_tmp(cls, src_code, tmp_prefix="", flags=(), try_run=False, output=False):
+        cls.tried = (*cls.tried, (src_code, tmp_prefix, tuple(flags), try_run))
+        return next(cls.results)
+
+
+@pytest.fixture
+def trial(monkeypatch):
+    tried = type("Tried", (Trial,), {"_try_compile_tmp": classmethod(Trial._try_compile_tmp.__func__)})
+    monkeypatch.setattr(precompiled, "_trials", {})
+    precompiled.remember_trials(types.SimpleNamespace(Compiler=tried))
+    return tried
+
+
+def test_how_programs_were_tried_is_remembered_and_answered(trial, in_use):
+    trial.results = iter([True, (True, False), (True, "printed"), False])
+    programs = [("int a;", "a_", ["-g"]), (b"int b;", "b_", []), ("int c;", "c_", []), ("int a;", "a_", [])]
+    found = [trial._try_compile_tmp(code, prefix, flags, True) for code, prefix, flags in programs]
+    assert found == [True, (True, False), (True, "printed"), False]
+    assert trial.tried[0] == ("int a;", "a_", ("-g",), True)
+    remembered = dict(precompiled._trials)
+    assert list(remembered.values()) == [True, (True, False), False]  # what is printed is no answer
+    in_use(trials=json.loads(json.dumps(remembered)))
+    assert trial._try_compile_tmp("int a;", "a_", ["-g"]) is True
+    assert trial._try_compile_tmp(b"int b;", "b_", []) == [True, False]
+    assert trial._try_compile_tmp("int a;", "a_", []) is False
+    with pytest.raises(TheanoEnvironmentError, match=r"^a program that asks what the compiler can do \(c\) is not"):
+        trial._try_compile_tmp("int c;", "c_", [])
+    assert len(trial.tried) == 4
+
+
+def test_only_who_may_compile_leaves_a_record(in_use, monkeypatch):
+    import theano
+
+    monkeypatch.setattr(theano, "config", types.SimpleNamespace(cxx=""))
+    with pytest.raises(TheanoEnvironmentError, match="need a C.. compiler here, and THEANO_FLAGS sets cxx to nothing:"):
+        precompiled.check_compiling()
+    monkeypatch.setattr(theano, "config", types.SimpleNamespace(cxx="g++"))
+    precompiled.check_compiling()
+    in_use()
+    with pytest.raises(TheanoEnvironmentError, match="need a C.. compiler here, and g.. does not exist: install"):
+        precompiled.check_compiling()
+
+
+@pytest.mark.parametrize("march", [None, "x86-64-v3"])
+def test_a_record_has_what_this_process_compiles_with(march, monkeypatch, tmp_path):
+    import theano
+    from theano.gof import cmodule
+
+    cxxflags = f"-O2 -march={march}" if march else "-O2"
+    monkeypatch.setattr(precompiled, "needed_flags", lambda cxx, march: {f"{cxx} for {march}", "a flag"})
+    gcc = types.SimpleNamespace(cxxflags=cxxflags)
+    monkeypatch.setattr(theano, "config", types.SimpleNamespace(cxx="g++", gcc=gcc, compiledir=str(tmp_path)))
+    cmodule.GCC_compiler.compile_args()  # the first time in a process it tries programs, too
+    monkeypatch.setattr(precompiled, "_trials", {"a digest": True})
+    path = precompiled.write_record()
+    assert path == str(tmp_path / precompiled.RECORD) and [file.name for file in tmp_path.iterdir()] == [
+        precompiled.RECORD
+    ]
+    assert precompiled.read_record(str(tmp_path)) == record(
+        cxx="g++",
+        cxx_version=cmodule.gcc_version_str,
+        is_llvm=cmodule.gcc_llvm(),
+        cxxflags=cxxflags,
+        march_flags=list(cmodule.GCC_compiler.march_flags or []),
+        arguments=cmodule.GCC_compiler.compile_args(),
+        trials={"a digest": True},
+        needs=["a flag", f"g++ for {march}"],
+    )
+
+
 # The processor
 
 CPUINFO = "processor : 0\ncpu family\t: 6\nmodel\t\t: 85\nflags\t\t: sse2 pni avx2 avx512_vnni bmi1\n"
+ARM = "processor\t: 0\nFeatures\t: fp asimd sve\nCPU implementer\t: 0x41\nCPU part\t: 0xd40\n"
 
 
 def test_what_code_needs_is_compared_in_one_spelling(tmp_path, monkeypatch):
@@ -265,11 +421,45 @@ def test_of_an_unknown_processor_nothing_is_said_to_lack(monkeypatch):
 
 def test_each_processor_has_its_own_fingerprint(tmp_path, monkeypatch):
     found = set()
-    for number, text in enumerate([CPUINFO, CPUINFO.replace("85", "86"), CPUINFO.replace("avx2 ", "")]):
+    texts = [CPUINFO, CPUINFO.replace("85", "86"), CPUINFO.replace("avx2 ", ""), CPUINFO.replace(": 6", ": 7")]
+    texts += [ARM, ARM.replace("0x41", "0x42"), ARM.replace("0xd40", "0xd41"), ARM.replace(" sve", "")]
+    for number, text in enumerate(texts):
         (tmp_path / str(number)).write_text(text)
         monkeypatch.setattr(processor, "CPUINFO", str(tmp_path / str(number)))
         found.add(processor.fingerprint())
-    assert len(found) == 3
+        assert len(processor.fingerprint()) == 16
+    assert len(found) == len(texts)
+
+
+def test_the_order_of_flags_and_all_processors_but_the_first_are_nothing_to_a_fingerprint(tmp_path, monkeypatch):
+    found = set()
+    another = "\nprocessor : 1\ncpu family : 7\nmodel : 1\nflags : sse2\n"
+    for number, text in enumerate([CPUINFO, CPUINFO.replace("sse2 pni", "pni sse2"), CPUINFO + another]):
+        (tmp_path / str(number)).write_text(text)
+        monkeypatch.setattr(processor, "CPUINFO", str(tmp_path / str(number)))
+        found.add(processor.fingerprint())
+    assert len(found) == 1
+
+
+def test_an_arm_processor_has_features(tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text(ARM)
+    monkeypatch.setattr(processor, "CPUINFO", str(tmp_path / "cpuinfo"))
+    assert processor.flags() == {"fp", "asimd", "sve"}
+    assert processor.lacking(["sve2", "sve", "bf16"]) == ["bf16", "sve2"]
+
+
+def test_other_macros_than_those_of_instructions_ask_nothing_of_a_processor():
+    macros = ["__GNUC__", "__SSE2_MATH__", "__AVX512F", "AVX2__", "__x86_64__", "__LZCNT__", "__F16C__", "__SSSE3__"]
+    assert processor.needed_flags(macros) == {"abm", "f16c", "ssse3"}
+
+
+@pytest.mark.parametrize("flags, march", [
+    ("", None), ("-O2", None), ("-march=native", None), ("-march=x86-64-v3", "x86-64-v3"),
+    ("-O2 -march=x86-64-v2 -g -march=x86-64-v4", "x86-64-v4"), ("-march=x86-64-v3 -march=native", None),
+    ("-mtune=znver3", None),
+])  # fmt: skip
+def test_the_last_processor_that_flags_name_counts(flags, march):
+    assert compiler.march_of(flags) == march
 
 
 @pytest.mark.skipif(not any("x86_64" in suffix for suffix in EXTENSION_SUFFIXES), reason="needs an x86-64 compiler")

@@ -84,6 +84,17 @@ def test_a_number_of_threads_that_cannot_be_is_refused(count):
     assert "TheanoEnvironmentError: OMP_NUM_THREADS is '" in run.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("given, first", [("2, 1", "2"), ("03", "03"), (" 2 ", "2"), (" ", " "), ("9999999999", None)])
+def test_of_several_numbers_of_threads_theano_sees_the_first_and_others_all(given, first, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert settings.check_openmp_threads(None) is ("," in given)
+    assert os.environ["OMP_NUM_THREADS"] == (first or given)
+    settings.give_openmp_threads_back(None)
+    assert os.environ["OMP_NUM_THREADS"] == given
+    settings.give_openmp_threads_back(None)
+    assert os.environ["OMP_NUM_THREADS"] == given
+
+
 # Folders: spaces in paths, and a home that cannot be written
 
 
@@ -148,6 +159,53 @@ def test_a_folder_that_others_may_have_prepared_is_not_used(trap, tmp_path, monk
     folder = Path(settings.private_temporary_folder())
     assert folder != expected and folder.parent == tmp_path
     assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o701, 0o702, 0o704, 0o710, 0o720, 0o740])
+def test_a_temporary_folder_that_others_can_open_in_any_way_is_not_used(mode, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / f"theano-{os.getuid()}").mkdir(mode=0o700)
+    assert settings.private_temporary_folder() == str(tmp_path / f"theano-{os.getuid()}")
+    (tmp_path / f"theano-{os.getuid()}").chmod(mode)
+    assert settings.private_temporary_folder() != str(tmp_path / f"theano-{os.getuid()}")
+
+
+@pytest.mark.parametrize("granted", range(8))
+def test_a_folder_can_be_used_where_it_can_be_read_written_and_searched(granted, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, wanted: granted & wanted == wanted)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert settings.is_writable(str(tmp_path / "new" / "folder")) is (granted == 7)
+    assert (settings.writable_base_compiledir() == str(tmp_path / "home" / ".theano")) is (granted == 7)
+
+
+def test_a_folder_cannot_be_made_in_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    assert not settings.is_writable(str(tmp_path / "file")) and not settings.is_writable(str(tmp_path / "file" / "new"))
+    assert settings.is_writable(str(tmp_path))
+
+
+@pytest.mark.parametrize("mode, user, private", [
+    (0o755, "root", True), (0o775, "root", False), (0o757, "root", False),
+    (0o755, "me", True), (0o755, "another", False),
+])  # fmt: skip
+def test_what_root_alone_can_write_is_private_too(mode, user, private, tmp_path, monkeypatch):
+    numbers = {"root": 0, "me": 1000, "another": 1001}
+    found = types.SimpleNamespace(st_mode=0o040000 | mode, st_uid=numbers[user], st_gid=1000)
+    monkeypatch.setattr("os.getuid", lambda: numbers["me"])
+    monkeypatch.setattr(settings, "_is_own_group", lambda group: True)
+    monkeypatch.setattr(settings, "_within_reach", lambda folder: iter([(folder, found)]))
+    assert settings._is_private(str(tmp_path)) is private
+
+
+def test_links_that_lead_nowhere_or_round_do_not_matter(tmp_path, monkeypatch):
+    top = tmp_path / ".theano"
+    (top / "inner").mkdir(parents=True, mode=0o755)
+    (top / "gone").symlink_to(tmp_path / "none")
+    (top / "inner" / "round").symlink_to(top)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert settings.writable_base_compiledir() == str(top)
+    assert sorted(path for path, _ in settings._within_reach(str(top))) == [str(top), str(top / "inner")]
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o707])
