@@ -55,8 +55,27 @@ def test_a_given_limit_makes_colours_of_several_explanations_comparable(halves):
 
 
 def test_a_limit_of_nothing_is_refused(halves):
-    with pytest.raises(ValueError, match="limit: got 0, expected a number above 0"):
-        halves.overlay(0)
+    for limit in 0, -1, float("nan"):
+        with pytest.raises(ValueError, match=f"limit: got {limit}, expected a number above 0"):
+            halves.overlay(limit)
+        with pytest.raises(ValueError, match=f"limit: got {limit}, expected a number above 0"):
+            halves.side_by_side(limit)
+
+
+def test_values_beyond_the_limit_have_the_full_colour_and_no_more():
+    values = np.asarray(tinted(Image.new("RGB", (4, 1), GREY), np.array([[2.0, 9.0, -2.0, -np.inf]]), 2.0))[0]
+    assert values[0].tolist() == values[1].tolist() != values[2].tolist()
+    assert len(set(values[3].tolist())) == 1 and values[3, 0] < values[2].min() + 60  # infinite ones are not seen
+
+
+def test_the_picture_is_made_out_beneath_the_full_colour():
+    shades = Image.fromarray(np.uint8([[[0] * 3, [128] * 3, [255] * 3]]))
+    red = np.asarray(tinted(shades, np.ones((1, 3)), 1.0)).astype(int)[0]
+    assert red[0, 0] < red[1, 0] < red[2, 0] and (red[:, 0] > red[:, 2] + 20).all()
+
+
+def test_the_mean_of_the_map_is_that_of_the_cells():
+    assert explanation([[-2, 3], [1, 4]]).mean == pytest.approx(1.5)
 
 
 def test_an_explanation_of_nothing_is_grey():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from explained import network_inputs
 
-from nsfw_experiments.explanation import METHODS, explain
+from nsfw_experiments.explanation import METHODS, explain, gradient
 from nsfw_experiments.explanation.activation import NoLinearEndError, _averages_everything
-from nsfw_experiments.explanation.attribution import blurred
+from nsfw_experiments.explanation.attribution import BATCH, blurred, check_above_zero
 from nsfw_experiments.explanation.methods import parameters_of
 from nsfw_experiments.explanation.occlusion import places
 from nsfw_experiments.explanation.path_integral import PathIntegral
@@ -158,6 +158,105 @@ class Edges(Steep):
         return self.logits(x), (slopes[:, None, None, None] * x).astype(np.float32)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_steps_are_added_where_a_logit_falls_as_where_it_rises(sign, x):
+    class Signed(Edges):
+        def logits(self, x):
+            return sign * super().logits(x)
+
+        def logits_and_gradients(self, x):
+            logits, gradients = Edges().logits_and_gradients(x)
+            return sign * logits, sign * gradients
+
+    ones = np.random.default_rng(0).normal(1, 0.3, (3, 16, 16)).astype(np.float32)
+    cells, logit, baseline_logit = METHODS["integrated-gradients"](Signed(), ones, 1, tolerance=0.001)
+    assert abs(cells.mean() - (logit - baseline_logit)) <= 0.001 * abs(logit - baseline_logit)
+    assert np.sign(logit) == sign
+
+
+def test_no_more_gradients_are_computed_than_are_allowed(monkeypatch):
+    monkeypatch.setattr(gradient, "MOST_EVALUATIONS", 20)
+    ones = np.random.default_rng(0).normal(1, 0.3, (3, 16, 16)).astype(np.float32)
+    computed = []
+
+    class Counted(Edges):
+        def logits_and_gradients(self, x):
+            computed.append(len(x))
+            return super().logits_and_gradients(x)
+
+    METHODS["integrated-gradients"](Counted(), ones, 3, tolerance=1e-12)
+    # 3 parts, all of which are halved: 6 new ones; then 6, then 8 of the 12 at once
+    assert sum(computed) == 3 + 6 + 12
+    assert max(computed) <= BATCH
+
+
+def test_of_parts_those_that_miss_the_most_are_halved():
+    integral = PathIntegral(Steep(), np.zeros((3, 4, 4), np.float32), np.ones((3, 4, 4), np.float32), steps=2)
+    integral.refine(1)
+    # The parts are from 0 to 1/4 and from there to 1, where the cube is steep
+    assert integral._edges.tolist() == [0, 0.25, 0.625, 1]
+    assert sorted(integral._gradients) == [0.125, 0.4375, 0.8125]
+
+
+# --- a blur, and numbers
+
+
+def test_a_blur_has_its_standard_deviation_in_both_directions_and_mixes_no_colours():
+    x = np.zeros((3, 41, 61), np.float32)
+    x[1, 20, 30] = 1
+    found = blurred(x, 2.5)
+    assert found[0].max() == found[2].max() == 0 and found.sum() == pytest.approx(1)
+    for axis, middle in (0, 20), (1, 30):
+        profile = found[1].sum(1 - axis)
+        assert (profile * (np.arange(len(profile)) - middle) ** 2).sum() == pytest.approx(2.5**2, rel=0.01)
+
+
+def test_behind_the_border_a_blur_sees_the_border():
+    x = np.zeros((3, 9, 9), np.float32)
+    x[:, 0] = 1
+    weights = np.exp(-0.5 * np.arange(-40, 41) ** 2)
+    # All rows above the first are like it
+    assert blurred(x, 1)[0, 0, 4] == pytest.approx(weights[:41].sum() / weights.sum(), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "number, most", [(1e-9, 1), (1, 1), (np.float32(0.5), 1), (np.int64(7), 7), (inf, inf), (1e300, inf)]
+)
+def test_numbers_above_zero_are_taken_up_to_the_largest(number, most):
+    check_above_zero("blur", number, most)
+
+
+@pytest.mark.parametrize(
+    "number, most", [(0, 1), (-0.0, 1), (1.0000001, 1), (inf, 1e308), (np.nan, inf), ("1", 2), (1j, 2)]
+)
+def test_other_numbers_are_refused(number, most):
+    with pytest.raises(ValueError, match="^blur: got .*, expected a number above 0 "):
+        check_above_zero("blur", number, most)
+
+
+def test_the_largest_parameters_are_taken():
+    x = np.random.default_rng(0).normal(1, 0.3, (3, 8, 12)).astype(np.float32)
+    falls = METHODS["occlusion"](Edges(), x, patch=8, stride=8, blur=1024.0).cells
+    hidden = x.copy()
+    hidden[:, :, :8] = blurred(x, 1024.0)[:, :, :8]
+    before, after = Edges().logits(np.stack([x, hidden]))
+    np.testing.assert_allclose(falls[:, :8], before - after, rtol=1e-4)
+    with pytest.raises(ValueError, match="^patch: got 9, expected .* at most 8"):
+        METHODS["occlusion"](Edges(), x, patch=9)
+    assert METHODS["smooth-grad"](Edges(), x, samples=1, noise=1024).cells.shape == (8, 12)
+    assert METHODS["integrated-gradients"](Edges(), x, steps=512, tolerance=inf).cells.shape == (8, 12)
+
+
+def test_the_mean_of_noises_is_given():
+    one, other = np.random.default_rng(0).standard_normal((2, 3, 4, 4), np.float32) * np.float32(0.5) + np.ones(
+        (3, 4, 4), np.float32
+    )
+    gradients = Edges().logits_and_gradients(np.stack([one, other]))[1]
+    cells, logit, baseline_logit = METHODS["smooth-grad"](Edges(), np.ones((3, 4, 4), np.float32), 2, 0.5, 0)
+    np.testing.assert_allclose(cells, gradients.mean(0).sum(0) * 16, rtol=1e-5)
+    assert logit == pytest.approx(1) and baseline_logit is None
+
+
 # --- other networks
 
 ENDS = {
@@ -169,6 +268,19 @@ layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }""",
     "averaged classes": """layer { name: "pool" type: "Pooling" bottom: "relu" top: "pool"
   pooling_param { pool: AVE global_pooling: true } }
 layer { name: "prob" type: "Softmax" bottom: "pool" top: "prob" }""",
+    "features without a bias": """layer { name: "pool" type: "Pooling" bottom: "relu" top: "pool"
+  pooling_param { pool: AVE global_pooling: true } }
+layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc"
+  inner_product_param { num_output: 2 bias_term: false } }
+layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }""",
+    "features averaged in parts": """layer { name: "pool" type: "Pooling" bottom: "relu" top: "pool"
+  pooling_param { pool: AVE kernel_size: 4 stride: 4 } }
+layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc" inner_product_param { num_output: 2 } }
+layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }""",
+    "features averaged with padding": """layer { name: "pool" type: "Pooling" bottom: "relu" top: "pool"
+  pooling_param { pool: AVE kernel_size: 8 pad: 1 stride: 8 } }
+layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc" inner_product_param { num_output: 2 } }
+layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }""",
     "largest features": """layer { name: "pool" type: "Pooling" bottom: "relu" top: "pool"
   pooling_param { pool: MAX kernel_size: 8 } }
 layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc" inner_product_param { num_output: 2 } }
@@ -178,7 +290,7 @@ layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }""",
 layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }""",
 }
 #: Places whose values an InnerProduct is given, where they are not one.
-PLACES = {"flattened features": 8 * 8}
+PLACES = {"flattened features": 8 * 8, "features averaged in parts": 2 * 2, "features averaged with padding": 2 * 2}
 FEATURES = """input: "data" input_shape { dim: 1 dim: 3 dim: 64 dim: 64 }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
   convolution_param { num_output: 2 kernel_size: 8 stride: 8 } }
@@ -197,7 +309,7 @@ def foreign(tmp_path_factory):
         if "InnerProduct" in ENDS[end]:
             places = PLACES.get(end, 1)
             weights = np.tile([[1, -1], [0.5, 2]], places) / places
-            blobs.append(("fc", [weights, np.array([0.25, -0.5])]))
+            blobs.append(("fc", [weights] if "bias_term: false" in ENDS[end] else [weights, np.array([0.25, -0.5])]))
         save_weights(folder / "a.pkl", [(name, [np.float32(blob) for blob in some]) for name, some in blobs])
         (folder / "a.prototxt").write_text(FEATURES + ENDS[end])
         return Scorer(folder / "a.pkl", folder / "a.prototxt")
@@ -205,7 +317,9 @@ def foreign(tmp_path_factory):
     return scorer
 
 
-@pytest.mark.parametrize("end, bias", [("averaged features", -0.75), ("averaged classes", 0)])
+@pytest.mark.parametrize(
+    "end, bias", [("averaged features", -0.75), ("averaged classes", 0), ("features without a bias", 0)]
+)
 def test_another_network_with_a_linear_end_has_a_class_activation_map(end, bias, foreign):
     scorer = foreign(end)
     explanation = explain(COFFEE, scorer=scorer)
@@ -216,7 +330,13 @@ def test_another_network_with_a_linear_end_has_a_class_activation_map(end, bias,
 
 
 @pytest.mark.parametrize(
-    "end, met", [("largest features", "PoolingLayer 'pool'"), ("flattened features", r"\w+ 'relu'")]
+    "end, met",
+    [
+        ("largest features", "PoolingLayer 'pool'"),
+        ("flattened features", r"\w+ 'relu'"),
+        ("features averaged in parts", "PoolingLayer 'pool'"),
+        ("features averaged with padding", "PoolingLayer 'pool'"),
+    ],
 )
 def test_a_network_without_a_linear_end_has_none_and_the_methods_that_work_are_named(end, met, foreign):
     with pytest.raises(NoLinearEndError, match=f"{met} where a class.*: occlusion, integrated.*-gradient$"):

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("anywidget")
 
 from nsfw_experiments.playground import Page, playground
+from nsfw_experiments.playground import page as page_module
 from nsfw_experiments.playground.examples import example
 from open_nsfw import nsfw_score
 
@@ -165,6 +166,144 @@ def test_a_network_that_cannot_be_loaded_is_said_above_all(monkeypatch):
     page = playground()
     assert page.worker.wait(SECONDS)
     assert not page.network["ready"] and "/nowhere" in page.network["error"]
+
+
+class Recorded:
+    """A worker that does nothing, and panels that only tell what is asked of them."""
+
+    def __init__(self, asked, **attributes):
+        self._asked = asked
+        vars(self).update(attributes)
+
+    def __getattr__(self, name):
+        return lambda *arguments: self._asked.append((name, *arguments))
+
+
+@pytest.fixture
+def idle(monkeypatch):
+    """A page whose worker does nothing by itself; what was asked of it and of its panels."""
+    asked = []
+    monkeypatch.setattr(page_module, "Worker", lambda on_error: Recorded(asked))
+    page = Page()
+    monkeypatch.setattr(page, "send", lambda content, buffers=(): asked.append(("send", content, list(buffers))))
+    page._panels = {
+        "scored": Recorded(asked, source=b"picture"),
+        "inversion": Recorded(asked, saved=None, target=None),
+        "painting": Recorded(asked),
+        "fragility": Recorded(asked),
+    }
+    asked.clear()
+    return page, asked
+
+
+def job_of(asked):
+    """Do the job that was given to the worker last, and say its name."""
+    [(_, name, job)] = [each for each in asked if each[0] == "do"]
+    asked.clear()
+    job()
+    return name
+
+
+def test_a_slider_sets_the_target_at_once_and_searches_when_its_turn_comes(idle):
+    page, asked = idle
+    page._do_slide(0.7)
+    assert page._panels["inversion"].target == 0.7
+    assert job_of(asked) == "inversion" and asked == [("slide", b"picture")]
+
+
+def test_without_a_picture_nothing_is_searched_or_measured(idle):
+    page, asked = idle
+    page._panels["scored"].source = None
+    page._do_slide(0.7)
+    page._do_measure()
+    page._panels = {}
+    page._do_slide(0.7)
+    page._do_measure()
+    assert asked == []
+
+
+@pytest.mark.parametrize("saved", [None, b"changed"])
+def test_the_changed_copy_is_measured_where_there_is_one(idle, saved):
+    page, asked = idle
+    page._panels["inversion"].saved = saved
+    page._do_measure()
+    files = {"the picture": b"picture", **({"its changed copy": saved} if saved else {})}
+    assert job_of(asked) == "fragility" and asked == [("measure", files)]
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_a_painting_goes_on_unless_another_is_wanted(idle, anew):
+    page, asked = idle
+    page._do_paint("circles", "picture", anew)
+    assert job_of(asked) == "painting"
+    assert asked == [("discard",)] * anew + [("paint", "circles", "picture", b"picture")]
+
+
+def test_stop_drops_what_waits_and_ends_what_runs(idle):
+    page, asked = idle
+    page._do_stop()
+    assert asked == [("drop", "inversion", "painting", "fragility"), ("stop",), ("stop",)]
+    asked.clear()
+    page._panels = {}
+    page._do_stop()
+    assert asked == [("drop", "inversion", "painting", "fragility")]
+
+
+def test_another_picture_ends_what_was_done_with_the_former(idle):
+    page, asked = idle
+    page._do_choose("coffee.jpg")
+    assert asked[:4] == [
+        ("drop", "inversion", "painting", "fragility"), ("stop",), ("stop",), ("drop", "explanation")
+    ]  # fmt: skip
+    assert job_of(asked) == "scored"
+    assert asked == [("choose", example("coffee.jpg"), "coffee.jpg")]  # which is not the one before: see below
+
+
+def test_results_are_forgotten_only_where_there_is_another_picture(idle):
+    page, asked = idle
+    page._choose_now(b"picture", "again")
+    assert [name for name, *_ in asked] == ["choose"]
+    asked.clear()
+    page._panels["scored"].choose = lambda source, name: setattr(page._panels["scored"], "source", source)
+    page._choose_now(b"another", "another")
+    assert asked == [("clear",), ("clear",)]
+
+
+def test_a_method_is_asked_of_the_picture(idle):
+    page, asked = idle
+    page._do_explain("occlusion")
+    assert job_of(asked) == "explanation" and asked == [("explain", "occlusion")]
+
+
+@pytest.mark.parametrize("what, name", [("inversion", "changed.png"), ("png", "painting.png"), ("svg", "painting.svg")])
+def test_a_file_is_sent_by_its_name_where_there_is_one(idle, what, name):
+    page, asked = idle
+    page._panels["painting"].file = lambda form: None
+    page._do_save(what)
+    assert asked == []
+    page._panels["inversion"].saved = b"file"
+    page._panels["painting"].file = lambda form: b"file" if form == what else None
+    page._do_save(what)
+    assert asked == [("send", {"file": name}, [b"file"])]
+
+
+def test_an_error_is_shown_where_it_was_asked_for(idle):
+    page, asked = idle
+    error = ValueError("no such thing")
+    for name in "explanation", "inversion", "painting":
+        page._fail(name, error)
+    assert asked == [("fail", error)] * 3 and page.network == {"error": "", "ready": False}
+    page._fail("network", error)
+    assert page.network == {"error": "no such thing", "ready": False}
+    page._panels = {}
+    page._fail("scored", MemoryError())
+    assert page.network == {"error": "MemoryError", "ready": False}
+
+
+def test_the_page_tells_the_browser_what_it_takes(idle):
+    page, _ = idle
+    assert page.largest_file == 64 * 2**20 and "<" in page.markup
+    assert page.network == {"error": "", "ready": False}
 
 
 def test_a_missing_package_is_one_line_that_names_the_extra(monkeypatch):

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nsfw_experiments.playground.encoding import shown
+from nsfw_experiments.playground.examples import EXAMPLES, thumbnails
 from nsfw_experiments.playground.fragility import FragilityPanel
 from nsfw_experiments.playground.inversion import TOLERANCE, InversionPanel
 from nsfw_experiments.playground.painting import PaintingPanel
+from nsfw_experiments.playground.panel import Panel
 from nsfw_experiments.playground.scored import ScoredPanel
 from open_nsfw import nsfw_score
 
@@ -220,6 +223,10 @@ def test_one_that_was_discarded_begins_anew_with_other_random_numbers(painting):
     painting.discard()
     second = painted(painting, 1)
     assert second["generation"] == 0 and second["image"] != first
+    assert len(painting._evolution.best) == 50
+    assert (second["aim"], second["shape"], second["label"]) == ("picture", "circles", "PSNR")
+    assert second["evaluations"] == painting._evolution.evaluations
+    assert (second["shapes"], second["aims"]) == (["circles", "triangles"], ["score", "picture"])
 
 
 def test_stop_ends_a_painting(painting):
@@ -243,6 +250,59 @@ def test_nothing_is_saved_before_anything_is_painted(painting):
 def test_to_be_like_a_picture_takes_a_picture(painting):
     with pytest.raises(ValueError, match="Choose a picture first"):
         next(painting.paint("circles", "picture", None))
+
+
+@pytest.mark.parametrize("value, label, generations", [(0.9998, "NSFW", 5), (0.9999, "NSFW", 1), (99.0, "PSNR", 5)])
+def test_a_painting_is_done_where_it_can_hardly_get_better(painting, monkeypatch, value, label, generations):
+    fitness = SimpleNamespace(label=label)
+    evolution = SimpleNamespace(
+        hall_of_fame=[], best_display_value=value, toolbox=SimpleNamespace(fitness=fitness), steps=0
+    )
+
+    def step():
+        evolution.hall_of_fame = ["the best"]
+        evolution.steps += 1
+        if evolution.steps == 5:
+            painting.stop()
+
+    evolution.step = step
+    monkeypatch.setattr(painting, "_begun", lambda *about: evolution)
+    monkeypatch.setattr(painting, "_show_best", lambda evolution: None)
+    assert len(list(painting.paint("circles", "score", None))) == generations == evolution.steps
+    assert not painting.state["running"]
+    painting.stop()  # which is of no account for the next
+    evolution.best_display_value, evolution.steps = 0.5, 0
+    assert len(list(painting.paint("circles", "score", None))) == 5
+
+
+# --- what all parts share
+
+
+def test_what_went_wrong_is_said_and_nothing_runs_any_more(states):
+    panel = Panel(states.append)
+    panel.update(running=True, more=1)
+    panel.fail(ValueError("no such thing"))
+    assert states == [
+        {"error": "", "running": True, "more": 1}, {"error": "no such thing", "running": False, "more": 1}
+    ]  # fmt: skip
+
+
+def test_a_large_picture_is_shown_smaller_and_a_small_one_as_it_is():
+    for size, expected in (
+        ((1537, 768), (768, 384)),
+        ((768, 500), (768, 500)),
+        ((3, 2), (3, 2)),
+        ((400, 1536), (200, 768)),
+    ):
+        image = opened(shown(Image.new("L", size)))
+        assert (image.size, image.format, image.mode) == (expected, "JPEG", "RGB")
+    assert opened(shown(Image.new("RGBA", (400, 300)), 96)).size == (96, 72)
+
+
+def test_thumbnails_are_small_and_in_order():
+    found = list(thumbnails())
+    assert [each["name"] for each in found] == list(EXAMPLES)
+    assert all(max(opened(each["image"]).size) == 96 for each in found)
 
 
 # --- how fragile scores are

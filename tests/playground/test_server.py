@@ -74,6 +74,69 @@ def run_instead_of_voila(monkeypatch, code):
 LISTENS = "import socket, sys, time; kept = socket.create_server((sys.argv[1], int(sys.argv[2]))); time.sleep(600)"
 
 
+def test_voila_is_given_the_notebook_the_address_and_the_template(monkeypatch):
+    monkeypatch.setenv("JUPYTER_PATH", "/mine")
+    command = server._command("::1", 8866)
+    assert command[:2] == [sys.executable, "-c"] and command[3].endswith("Playground.ipynb")
+    assert {"--Voila.ip=::1", "--port=8866", "--no-browser", "--template=playground"} <= set(command[4:])
+    # Where the package has its template, and then where the user has others
+    folder = os.path.dirname(server.__file__)
+    assert server._environment() == {**os.environ, "JUPYTER_PATH": os.pathsep.join([folder, "/mine"])}
+    monkeypatch.delenv("JUPYTER_PATH")
+    assert server._environment()["JUPYTER_PATH"] == folder
+
+
+@pytest.mark.parametrize("missing", ["voila", "anywidget"])
+def test_each_package_of_the_extra_is_asked_for(missing, monkeypatch):
+    monkeypatch.setattr(server, "find_spec", lambda name: None if name == missing else "found")
+    with pytest.raises(ModuleNotFoundError, match=f"the playground needs {missing}: pip install") as caught:
+        server._check_extra()
+    assert caught.value.name == missing
+
+
+def test_an_address_of_ip_version_6_has_brackets_on_the_page(monkeypatch, with_the_extra):
+    run_instead_of_voila(monkeypatch, "import time; time.sleep(600)")
+    monkeypatch.setattr(server, "_check_free", lambda host, port: None)
+    monkeypatch.setattr(server, "_wait_for_answer", lambda *arguments: None)
+    with server.serving("::1", 8866) as (address, process):
+        assert address == "http://[::1]:8866/"
+    assert process.poll() is not None
+
+
+def test_what_ends_without_a_word_is_said_too(monkeypatch, with_the_extra):
+    run_instead_of_voila(monkeypatch, "print(' '); raise SystemExit(3)")
+    with pytest.raises(server.ServerError, match="Voila ended with exit code 3: it said nothing"):
+        with server.serving("127.0.0.1", free_port()):
+            pass
+
+
+def test_what_does_not_answer_in_time_is_ended(monkeypatch, with_the_extra):
+    monkeypatch.setattr(server, "START", 0.0)
+    run_instead_of_voila(monkeypatch, "import time; time.sleep(600)")
+    started = []
+    run = subprocess.Popen
+    monkeypatch.setattr(
+        server.subprocess, "Popen", lambda *args, **options: started.append(run(*args, **options)) or started[0]
+    )
+    with pytest.raises(server.ServerError, match="Voila did not answer within 0 s"):
+        with server.serving("127.0.0.1", free_port()):
+            pass
+    assert started[0].poll() is not None
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="signals of POSIX")
+def test_what_does_not_end_when_it_is_asked_to_is_killed(monkeypatch):
+    code = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "deaf\n"
+    monkeypatch.setattr(server, "END", 0.2)
+    server._end(process)
+    assert process.returncode == -signal.SIGKILL
+    server._end(process)  # one that has ended is left alone
+
+
 def test_what_ends_voila_at_once_is_one_line(capsys, monkeypatch, with_the_extra):
     run_instead_of_voila(monkeypatch, "raise SystemExit('no template of that name')")
     port = free_port()
