@@ -187,6 +187,20 @@ def test_hundreds_of_elementwise_operations_are_compiled():
     np.testing.assert_array_equal(compile_function([x], y)(values), values.clip(0))
 
 
+@pytest.mark.parametrize("length, fused", [(50, True), (51, False)])
+def test_long_chains_of_elementwise_operations_are_not_fused(length, fused, monkeypatch):
+    x = y = T.matrix("x")
+    for _ in range(length):
+        y = T.tanh(y)
+    modes = []
+    monkeypatch.setattr(theano, "function", lambda *args, mode, **kwargs: modes.append(mode))
+    compile_function([x], y)
+    compile_function([x], y, mode=unoptimised.PYTHON)
+    # None is Theano's own
+    assert modes[1] is unoptimised.PYTHON
+    assert modes[0] is None if fused else "fusion" in modes[0].provided_optimizer.exclude
+
+
 def test_some_elementwise_operations_are_fused():
     x = y = T.matrix("x")
     for _ in range(5):

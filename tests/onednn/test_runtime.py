@@ -2,6 +2,7 @@
 
 import gc
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -195,6 +196,23 @@ def test_a_native_module_that_was_built_is_loaded_once_and_one_that_is_not_whole
     assert not_loaded == [(Path("libdnnl.so"), Path("include")), (path, Path("libdnnl.so"))]
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_native_module_is_looked_at_when_it_is_loaded_and_closed_at_the_end(fast, monkeypatch):
+    module = loaded(0x7, fast=fast)
+    module.close = lambda: None
+    registered = []
+    loader = SimpleNamespace(exec_module=lambda module: None)
+    monkeypatch.setattr(runtime.importlib.machinery, "ExtensionFileLoader", lambda name, path: loader)
+    monkeypatch.setattr(runtime.importlib.util, "spec_from_loader", lambda name, loader: "spec")
+    monkeypatch.setattr(runtime.importlib.util, "module_from_spec", lambda spec: module)
+    monkeypatch.setattr(runtime.atexit, "register", registered.append)
+    if fast:
+        assert runtime._load(Path("native.so"), Path("libdnnl.so")) is module and registered == [module.close]
+    else:
+        with pytest.raises(onednn.OneDnnUnavailableError, match="only slow ones for any"):
+            runtime._load(Path("native.so"), Path("libdnnl.so"))
+
+
 def test_what_is_no_native_module_cannot_be_loaded(tmp_path):
     (tmp_path / "native.so").write_bytes(b"text")
     with pytest.raises(onednn.OneDnnUnavailableError, match="^the oneDNN native module .*native.so cannot be loaded: "):
@@ -273,6 +291,7 @@ def test_the_native_module_is_compiled_for_this_processor_or_the_one_that_the_us
     assert all({"-ffp-contract=fast", f"-march={march}"} <= set(command) for command in (*compiling, linking))
     assert [command[0] for command in (*compiling, linking)] == ["a compiler"] * 4
     objects = [f"/a folder/{name}.o" for name in ("convolution", "module", "values")]
+    assert ("-mprefer-vector-width=512" in linking) == (platform.machine() == "x86_64")  # others refuse it
     assert linking[linking.index("-shared") + 1 :] == [*objects, "-o", "/a folder/native.so", "/lib/libdnnl.so"]
 
 
