@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -175,8 +176,12 @@ class TestManyPictures:
         "options, match",
         [
             ({"batch_size": 0}, "batch_size"),
+            ({"batch_size": 2**31}, "batch_size"),
             ({"on_error": "skip"}, "on_error"),
             ({"workers": 0}, "workers"),
+            ({"workers": 4097}, "workers"),
+            ({"seconds": 0}, "seconds"),
+            ({"seconds": 2 * threading.TIMEOUT_MAX}, "seconds"),
             ({"frames": "last"}, "frames"),
             ({"every": 0}, "every"),
             ({"every": float("nan")}, "every"),
@@ -220,6 +225,114 @@ class TestManyPictures:
         for thread in threads:
             thread.join()
         np.testing.assert_allclose(scores, [CAFFE_SCORES[name] for name in names], atol=1.5e-6)
+
+
+class TestHandedOn:
+    """What functions take reaches those that do the work."""
+
+    FILES = ("a.pkl", "a.prototxt")
+
+    @pytest.fixture
+    def asked(self, monkeypatch):
+        asked = []
+        scorer = SimpleNamespace(input_size=(224, 224), scores=lambda x: np.full(len(x), 0.25, np.float32))
+        monkeypatch.setattr(open_nsfw, "get_scorer", lambda *files: asked.append(files) or scorer)
+        monkeypatch.setattr(open_nsfw, "default_workers", lambda: 5)
+        return asked
+
+    @pytest.fixture
+    def worked(self, asked, monkeypatch):
+        """How pictures would be scored."""
+
+        def score_frames(items, prepared, scores, **how):
+            asked.append((list(items), how))
+            yield from ()
+
+        monkeypatch.setattr(open_nsfw, "score_frames", score_frames)
+        return asked
+
+    def test_of_one_picture(self, asked):
+        picture = Image.new("RGB", (300, 200))
+        assert nsfw_score(picture, *self.FILES, precision="bfloat16") == 0.25
+        assert nsfw_score(picture, *self.FILES) == 0.25
+        assert nsfw_score(picture, *self.FILES, precision="bfloat16", frames="max") == 0.25
+        narrow = (*self.FILES, "bfloat16")
+        assert asked == [narrow, (*self.FILES, "float32"), narrow]
+
+    @pytest.mark.parametrize("frames", ["first", "max", "mean"])
+    def test_of_views_that_resist(self, asked, frames, monkeypatch):
+        seen = []
+        monkeypatch.setattr(
+            open_nsfw, "resisting_scores", lambda scorer, x: seen.append(x.shape) or np.full(len(x), 0.5)
+        )
+        assert nsfw_score(Image.new("RGB", (300, 200)), frames=frames, resist=True) == 0.5
+        assert seen == [(1, 5, 3, 224, 224)]
+
+    def test_of_many_pictures(self, worked):
+        assert list(nsfw_scores(["a"], 2**31 - 1, *self.FILES, precision="bfloat16", workers=4096, seconds=1.5)) == []
+        assert list(nsfw_scores(["b"], seconds=threading.TIMEOUT_MAX)) == []
+        assert worked == [
+            (*self.FILES, "bfloat16"),
+            (["a"], dict(batch_size=2**31 - 1, workers=4096, seconds=1.5)),
+            (None, None, "float32"),
+            (["b"], dict(batch_size=8, workers=5, seconds=threading.TIMEOUT_MAX)),
+        ]
+
+    def test_of_frames(self, worked):
+        picture = Image.new("RGB", (30, 20))
+        assert list(open_nsfw.frame_scores(picture, None, *self.FILES, batch_size=1, precision="bfloat16")) == []
+        assert list(open_nsfw.frame_scores(picture)) == []
+        (narrow, (frames, how), plain, (_, usual)) = worked
+        assert (narrow, plain) == ((*self.FILES, "bfloat16"), (None, None, "float32"))
+        assert [frame.seconds for frame in frames] == [0]
+        assert (how, usual) == (dict(batch_size=1, workers=5), dict(batch_size=8, workers=5))
+
+    @pytest.mark.parametrize("options, match", [
+        ({"batch_size": 0}, "batch_size: got 0"), ({"batch_size": 2**31}, "batch_size: got"),
+        ({"every": 0}, "every: got 0"), ({"every": "1"}, "every: got '1'"),
+    ])  # fmt: skip
+    def test_frames_are_asked_for_in_numbers(self, options, match, worked):
+        with pytest.raises(ValueError, match=f"^{match}.*, expected"):
+            open_nsfw.frame_scores(Image.new("RGB", (30, 20)), **options)
+        assert worked == []
+
+    @pytest.mark.parametrize("frames", ["all", "last", None])
+    def test_one_score_is_of_the_first_the_worst_or_all_frames(self, frames, asked):
+        with pytest.raises(ValueError, match="^frames: got .*, expected 'first', 'max' or 'mean'$"):
+            nsfw_score(Image.new("RGB", (30, 20)), frames=frames)
+        assert asked == []
+
+
+class TestKeptScorers:
+    @pytest.fixture
+    def made(self, monkeypatch):
+        made = []
+        monkeypatch.setattr("nsfw_model.scorer.Scorer", lambda *files: made.append(files) or object())
+        monkeypatch.setattr(open_nsfw, "_scorers", {})
+        return made
+
+    def test_each_pair_of_files_and_each_precision_has_its_own(self, made, tmp_path):
+        for name in "abc":
+            (tmp_path / name).write_text(name)
+        a, b, c = (tmp_path / name for name in "abc")
+        ways = [(a, b, "float32"), (a, b, "bfloat16"), (a, c, "float32"), (c, b, "float32")]
+        scorers = [get_scorer(*way) for way in ways]
+        assert len(set(map(id, scorers))) == 4 and made == ways
+        assert [get_scorer(*way) for way in ways] == scorers and len(made) == 4
+        assert get_scorer(a, b) is scorers[0]
+
+    @pytest.mark.parametrize("changed", [0, 1])
+    @pytest.mark.parametrize("change", ["size", "time"])
+    def test_it_is_made_anew_where_one_of_its_files_has_another_size_or_time(self, change, changed, made, tmp_path):
+        files = tmp_path / "a", tmp_path / "b"
+        for file in files:
+            file.write_text("text")
+            os.utime(file, ns=(10**18, 10**18))
+        first = get_scorer(*files)
+        files[changed].write_text("text" if change == "time" else "texts")
+        os.utime(files[changed], ns=(10**18, 10**18 + (change == "time")))
+        second = get_scorer(*files)
+        assert second is not first and get_scorer(*files) is second and len(made) == 2
 
 
 class TestModelFiles:
