@@ -228,6 +228,33 @@ def test_the_finder_has_the_metadata_of_the_bundled_folders(unpacked, monkeypatc
         assert (found.metadata["Name"].lower(), found.version) == (name.lower(), version)
 
 
+def test_the_finder_is_asked_for_metadata_only_of_what_is_not_installed(unpacked, monkeypatch):
+    from importlib.metadata import DistributionFinder
+
+    monkeypatch.setattr(bundle, "BUNDLED", str(unpacked))
+    installed = {"theano"}
+    monkeypatch.setattr(
+        bundle, "PathFinder", SimpleNamespace(find_spec=lambda name: "found" if name in installed else None)
+    )
+
+    def found(**context):
+        distributions = bundle.BundleFinder.find_distributions(DistributionFinder.Context(**context))
+        return [distribution.metadata["Name"].lower() for distribution in distributions]
+
+    assert found() == ["lasagne"] and found(name="theano") == [] and found(name="numpy") == []
+    assert found(name="lasagne", path=[str(unpacked)]) == []  # somebody looks into certain folders
+    installed.clear()
+    assert found() == ["theano", "lasagne"]
+
+
+def test_only_the_bundled_packages_are_found_by_it_and_it_is_installed_once_and_last(monkeypatch):
+    assert bundle.BundleFinder.find_spec("numpy") is None and bundle.BundleFinder.find_spec("theano.gof") is None
+    monkeypatch.setattr(sys, "meta_path", ["another"])
+    for _ in range(2):
+        bundle.install()
+    assert sys.meta_path == ["another", bundle.BundleFinder]
+
+
 def test_the_report_tells_where_theano_is_from():
     command = [sys.executable, "-m", "theano_compat"]
     run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)

@@ -15,7 +15,7 @@ import nsfw_model
 import theano_compat
 import theano_cpu
 from theano_compat import deprecation, import_hook, repairs
-from theano_compat.deprecation import MOVED_MODULES, deprecated_names, lazy_dir, lazy_names
+from theano_compat.deprecation import MOVED_MODULES, deprecated_names, lazy_dir, lazy_names, renamed_arguments
 
 PACKAGES = nsfw_experiments, nsfw_model, theano_cpu
 MOVED = sorted(old for old in MOVED_MODULES if old.startswith(tuple(package.__name__ for package in PACKAGES)))
@@ -192,6 +192,30 @@ def test_names_that_have_not_moved_are_asked_of_the_next_getattr():
     assert find("pi") == pytest.approx(3.14159, abs=1e-5)
     with pytest.warns(DeprecationWarning, match=r"^package\.module\.Old is now math\.sqrt$"):
         assert find("Old")(9.0) == 3.0
+
+
+@renamed_arguments(base="exponent", value="number")
+def power(number, exponent=2):
+    """A power."""
+    return number**exponent
+
+
+def test_an_argument_by_its_old_name_warns_and_is_taken():
+    with pytest.warns(DeprecationWarning, match="^power: the argument base is now exponent$") as caught:
+        assert power(3, base=4) == 81
+    assert [warning.filename for warning in caught] == [__file__]
+    with pytest.warns(DeprecationWarning) as caught:
+        assert power(value=3, base=1) == 3
+    assert len(caught) == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert power(3, exponent=1) == 3 and power(number=5) == 25 and power(2, 5) == 32
+    assert (power.__name__, power.__doc__) == ("power", "A power.")
+
+
+def test_an_argument_by_both_of_its_names_is_refused():
+    with pytest.raises(TypeError, match="^power: the argument base is now exponent; got both$"):
+        power(3, exponent=2, base=4)
 
 
 def test_dir_of_a_face_lists_lazy_names_and_imports_none():

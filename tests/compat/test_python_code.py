@@ -3,6 +3,7 @@
 import functools
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ import theano
 import theano.tensor as T
 import unoptimised
 from fresh_python import fresh_python
+from scipy.signal import convolve2d
 from theano.tensor.signal.pool import Pool
 
 from open_nsfw import nsfw_score
+from theano_compat import python_code
 
 PICTURE = Path(__file__).parents[2] / "img" / "coffee.jpg"
 IN_PYTHON = theano.Mode("py", None)
@@ -119,6 +122,72 @@ def test_convolution_of_volumes(random):
     windows = np.lib.stride_tricks.sliding_window_view(volumes, (2, 3, 2), (2, 3, 4))
     expected = np.einsum("nctyxijk,ocijk->notyx", windows, filters)
     np.testing.assert_allclose(compute([x, w], T.nnet.conv3d(x, w, filter_flip=False), volumes, filters), expected)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("mode", ["valid", "full"])
+@pytest.mark.parametrize("dilation", [(1, 1), (2, 1), (1, 3)])
+def test_all_channels_at_once_give_what_one_after_the_other_does(dilation, mode, groups, random):
+    images, filters = random.standard_normal((2, 4, 7, 8)), random.standard_normal((6, 4 // groups, 3, 2))
+    spread = np.zeros((*filters.shape[:2], 2 * dilation[0] + 1, dilation[1] + 1))
+    spread[:, :, :: dilation[0], :: dilation[1]] = filters
+
+    def one_of(image, number):
+        channels = np.split(image, groups)[number // (6 // groups)]
+        return sum(convolve2d(channel, kernel, mode) for channel, kernel in zip(channels, spread[number]))
+
+    expected = np.stack([[one_of(image, number) for number in range(6)] for image in images])
+    np.testing.assert_allclose(python_code._convolved(images, filters, mode, dilation, groups), expected, atol=1e-12)
+
+
+def test_a_filter_may_be_as_large_as_the_picture_and_a_larger_one_has_no_output(random):
+    images, filters = random.standard_normal((2, 3, 4, 5)).astype("float32"), random.standard_normal((6, 3, 4, 5))
+    found = python_code._convolved(images, filters, "valid", (1, 1), 1)
+    expected = np.einsum("nchw,kchw->nk", images, filters[:, :, ::-1, ::-1])
+    np.testing.assert_allclose(found[:, :, 0, 0], expected, rtol=1e-4)
+    assert found.shape == (2, 6, 1, 1) and found.dtype == np.float32
+    for smaller in images[:, :, 1:], images[..., 1:]:
+        none = python_code._convolved(smaller, filters, "valid", (1, 1), 1)
+        assert none.shape == (2, 6, 0, 0) and none.dtype == np.float32
+
+
+@pytest.mark.parametrize("change, alone", [
+    ({}, False), ({"mode": "full"}, False), ({"dilation": (1, 1)}, False), ({"unshared": False}, False),
+    ({"mode": "half"}, True), ({"unshared": True}, True), ({"num_groups": 2}, True),
+    ({"img": np.ones((0, 4, 7, 8))}, True), ({"kern": np.ones((6, 3, 3, 2))}, True),
+    ({"kern": np.ones((5, 2, 3, 2)), "num_groups": 2}, True),
+    ({"kern": np.ones((6, 2, 3, 2)), "num_groups": 2}, False),
+])  # fmt: skip
+def test_what_products_are_not_made_for_is_left_to_theano(change, alone):
+    calls = []
+
+    class BaseAbstractConv:
+        convdim = 2
+
+        def conv(self, *arguments, **named):
+            calls.append((arguments, named))
+
+    python_code.convolve_by_products(SimpleNamespace(BaseAbstractConv=BaseAbstractConv))
+    given = {"img": np.ones((2, 4, 7, 8)), "kern": np.ones((6, 4, 3, 2)), **change}
+    found = BaseAbstractConv().conv(**given)
+    assert (found is None) is alone and len(calls) == alone
+    if alone:
+        [(arguments, named)] = calls
+        expected = {"mode": "valid", "dilation": 1, "num_groups": 1, **given}
+        assert arguments == tuple(expected[name] for name in ("img", "kern", "mode", "dilation", "num_groups"))
+        assert named == {name: value for name, value in given.items() if name == "unshared"}
+
+
+def test_further_arguments_by_position_are_left_to_theano():
+    class BaseAbstractConv:
+        convdim = 2
+
+        def conv(self, *arguments):
+            return arguments
+
+    python_code.convolve_by_products(SimpleNamespace(BaseAbstractConv=BaseAbstractConv))
+    img, kern = np.ones((2, 4, 7, 8)), np.ones((6, 4, 3, 2))
+    assert BaseAbstractConv().conv(img, kern, "valid", 1, 1, False) == (img, kern, "valid", 1, 1, False)
 
 
 def test_a_network_learns_where_there_is_no_compiler(tmp_path):

@@ -30,6 +30,25 @@ def test_a_users_compiler_that_does_not_exist_is_named():
         requirements.check_compiler("/opt/none/g++")
 
 
+@pytest.mark.parametrize("name, given", [("g++", "{} -m32"), ("a compiler", "{}"), ("g++", "{}")])
+def test_a_compiler_may_have_arguments_or_a_blank_in_its_path(name, given, tmp_path):
+    program = tmp_path / name
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert requirements.missing_for_compiling(given.format(program)) is None
+    program.chmod(0o644)
+    if sys.platform != "win32":
+        assert requirements.missing_for_compiling(given.format(program)) == given.format(program)
+
+
+@pytest.mark.parametrize("platform, name", [("linux", "g++"), ("darwin", "clang++")])
+def test_theano_looks_for_the_systems_compiler(platform, name, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert requirements.default_compiler() == name == requirements.missing_for_compiling(None)
+    assert requirements.missing_for_compiling("") is None
+
+
 def test_missing_headers_of_python_are_one_clear_message(tmp_path, monkeypatch):
     monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
     with pytest.raises(TheanoEnvironmentError, match="apt-get install python3-dev"):

@@ -2,13 +2,14 @@
 
 import base64
 import io
+import math
 import re
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
-from nsfw_experiments.display import figures
+from nsfw_experiments.display import figures, never_raises, reduced, strip
 from nsfw_experiments.evolution import Evolution
 from nsfw_experiments.evolution.fitness import PerPicture
 from nsfw_experiments.evolution.individual import Painting
@@ -91,3 +92,52 @@ def test_a_gif_and_an_svg_are_embedded_as_they_are_and_need_no_trust():
         ("image/gif", gif),
     ]
     assert "<svg" not in html and "an &lt;svg&gt;" in html  # which JupyterLab would hide
+
+
+# What all shown objects share
+
+
+def test_pictures_stand_side_by_side_with_their_captions_below():
+    red, blue = Image.new("RGB", (40, 30), "red"), Image.new("RGB", (300, 20), "blue")
+    whole = strip([(red, "a caption that is wider than the picture"), (blue, "")])
+    width = math.ceil(ImageFont.load_default().getlength("a caption that is wider than the picture"))
+    assert whole.size == (width + 8 + 300, 30 + 18) and width > 40
+    pixels = np.asarray(whole)
+    assert (pixels[:30, :40] == (255, 0, 0)).all() and (pixels[:20, width + 8 :] == (0, 0, 255)).all()
+    assert (pixels[:30, 40 : width + 8] == 255).all() and (pixels[20:, width + 8 :] == 255).all()
+    assert (pixels[34:, :width] < 128).any() and (pixels[30:33] == 255).all()
+
+
+def test_without_captions_there_is_no_line_for_them():
+    pictures = [(Image.new("RGB", (size, size)), "") for size in (10, 20, 30)]
+    assert strip(pictures).size == (10 + 20 + 30 + 2 * 8, 30)
+    assert strip(pictures[:1]).size == (10, 10)
+
+
+def test_pictures_are_reduced_to_256_pixels_and_never_enlarged_or_changed():
+    large, small = Image.new("RGB", (257, 100)), Image.new("RGB", (256, 3))
+    assert reduced(large).size == (256, 100) and reduced(small).size == (256, 3)
+    assert large.size == (257, 100)
+    stripes = Image.fromarray(np.uint8([[0, 255] * 256] * 512))
+    assert set(np.unique(np.asarray(reduced(stripes, Image.Resampling.NEAREST)))) <= {0, 255}
+    assert not set(np.unique(np.asarray(reduced(stripes)))) <= {0, 255}
+
+
+def test_a_text_below_is_escaped_and_left_out_where_it_is_empty():
+    picture = Image.new("RGB", (2, 2))
+    assert figures([(picture, "")], "a < b").endswith("<pre>a &lt; b</pre></div>")
+    assert "<pre>" not in figures([(picture, "")])
+    for shown, kind in (picture, "image/png"), (b"GIF89a", "image/gif"), ("<svg/>", "image/svg+xml"):
+        assert f'<img src="data:{kind};base64,' in figures([(shown, "caption")])
+
+
+def test_what_cannot_be_shown_is_not_and_what_can_is():
+    class Shown:
+        @never_raises
+        def _repr_html_(self):
+            return self.text
+
+    shown = Shown()
+    assert shown._repr_html_() is None
+    shown.text = "text"
+    assert shown._repr_html_() == "text" and Shown._repr_html_.__name__ == "_repr_html_"
