@@ -107,6 +107,132 @@ def test_a_hoisted_stride_leaves_its_readers_without_one():
     assert [reader.description.stride for reader in readers] == [(1, 1), (1, 1)]
 
 
+# --- poolings and flattening
+
+
+def average(size=(8, 8), stride=None, pad=(0, 0), mode="average_inc_pad", shape=(None, 4, 1, 1)):
+    return lambda x: node(ir.Pool(size, stride or size, pad, mode), x, shape=shape)
+
+
+@pytest.mark.parametrize("make, is_global", [
+    (average(), True),
+    (average(mode="average_exc_pad"), True),
+    (average(mode="max"), False),
+    (average(pad=(1, 0)), False),
+    (average(size=(4, 8), shape=(None, 4, 2, 1)), False),
+    (average(size=(7, 8)), False),  # a row is left out
+    (average(size=(8, 7)), False),
+    (average(shape=(None, 4, 1, 2)), False),
+])  # fmt: skip
+def test_only_an_average_over_everything_is_a_global_pooling(make, is_global):
+    pool = make(image())
+    rewrite(Graph([pool]))
+    assert pool.description == ir.GlobalPool(keepdims=True) if is_global else isinstance(pool.description, ir.Pool)
+
+
+def flat(source):
+    return node(ir.Flatten(), source, shape=(None, 256))
+
+
+def product(source):
+    return node(ir.InnerProduct(W=None), source, shape=(None, 2), weights_shape=(2, 256))
+
+
+def test_a_product_flattens_by_itself_and_flattening_twice_is_flattening_once():
+    x = image()
+    end = product(flat(flat(x)))
+    rewrite(Graph([end]))
+    assert end.inputs == [x]
+    once = flat(flat(x))
+    rewrite(Graph([once]))
+    assert once.inputs == [x]
+
+
+def test_a_global_pooling_leaves_axes_out_where_its_only_reader_flattens_them():
+    for reader in flat, product:
+        pool = node(ir.GlobalPool(keepdims=True), image(), shape=(None, 4, 1, 1))
+        end = reader(pool)
+        graph = Graph([end])
+        rewrite(graph)
+        assert pool.description == ir.GlobalPool(keepdims=False) and pool.shape == (None, 4)
+        assert graph.outputs == ([pool] if reader is flat else [end])
+
+
+@pytest.mark.parametrize("reader", [flat, product])
+def test_a_global_pooling_that_others_read_keeps_its_axes(reader):
+    pool = node(ir.GlobalPool(keepdims=True), image(), shape=(None, 4, 1, 1))
+    graph = Graph([reader(pool), pool])
+    rewrite(graph)
+    assert pool.description == ir.GlobalPool(keepdims=True) and pool.shape == (None, 4, 1, 1)
+
+
+# --- sums
+
+
+@pytest.mark.parametrize("coeffs, absorbed", [
+    ((1, 1), True), ((1.0, 1), True), ((1, 2), False), ((0.5, 1), False), (("one", 1), False),
+])  # fmt: skip
+def test_only_a_sum_of_terms_as_they_are_is_done_by_a_convolution(coeffs, absorbed):
+    filtered = point_convolution(image())
+    total = node(ir.Sum(coeffs), image(), filtered)
+    graph = Graph([total])
+    rewrite(graph)
+    assert graph.outputs == [filtered if absorbed else total]
+
+
+def test_a_sum_of_one_term_stays():
+    total = node(ir.Sum((1,)), point_convolution(image()))
+    graph = Graph([total])
+    rewrite(graph)
+    assert graph.outputs == [total]
+
+
+def test_the_other_terms_of_a_sum_are_summed_first():
+    first, second = node(ir.Elementwise(None), image()), node(ir.Elementwise(None), image())
+    filtered = point_convolution(image())
+    total = node(ir.Sum((1, 1, 1)), first, second, filtered, name="total")
+    graph = Graph([total])
+    rewrite(graph)
+    assert graph.outputs == [filtered]
+    rest = filtered.inputs[1]
+    assert (rest.description, rest.inputs, rest.shape, rest.name) == (ir.Sum((1, 1)), [first, second], SHAPE, "total")
+
+
+def test_a_convolution_has_one_rectifier_and_one_residual():
+    filtered = point_convolution(image())
+    graph = Graph([node(ir.ReLU(0.1), node(ir.ReLU(0.2), filtered))])
+    rewrite(graph)
+    assert filtered.slope == 0.2 and [n.description for n in graph.nodes()][-1] == ir.ReLU(0.1)
+    filtered = point_convolution(image())
+    graph = Graph([node(ir.Sum((1, 1)), node(ir.Sum((1, 1)), filtered, image()), image())])
+    rewrite(graph)
+    assert len(filtered.inputs) == 2 and type(graph.outputs[0].description) is ir.Sum
+
+
+# --- more of strides
+
+
+def test_a_subsample_of_what_cannot_take_it_stays():
+    for source in (
+        node(ir.Pool((3, 3), (2, 2), ceil=True), image()),
+        node(ir.ReLU(), node(ir.Identity(), shape=(None, 4)), shape=(None, 4)),
+        node(ir.GlobalPool(keepdims=True), image()),
+    ):
+        graph = Graph([node(Subsample(2), source)])
+        rewrite(graph)
+        assert type(graph.outputs[0].description) is Subsample
+
+
+def test_a_residual_is_subsampled_once_for_all_that_read_it():
+    x = image()
+    one, other = (node(ir.Elementwise(None), x, x) for _ in range(2))
+    graph = Graph([node(Subsample(2), one), node(Subsample(2), other)])
+    rewrite(graph)
+    assert graph.outputs == [one, other]
+    [subsampled] = {source for reader in (one, other) for source in reader.inputs}
+    assert subsampled.description == Subsample(2) and subsampled.inputs == [x]
+
+
 # --- the graph
 
 
