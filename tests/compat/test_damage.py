@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from fresh_python import fresh_python
 
@@ -99,7 +100,7 @@ def test_a_file_is_brought_to_the_disk_and_closed_where_that_is_refused_too(tmp_
 @pytest.fixture
 def modules(tmp_path):
     """A whole module and a cut one."""
-    data = Path(sys.modules["_ctypes"].__file__).read_bytes()
+    data = Path(np.random.mtrand.__file__).read_bytes()
     for name, size in ("whole", len(data)), ("cut", 5000):
         (tmp_path / name).mkdir()
         (tmp_path / name / "m.so").write_bytes(data[:size])
