@@ -1,5 +1,6 @@
 """`theano_cpu.fuse.rules` on small graphs; what the rules do to networks is tested in test_fuse.py."""
 
+import numpy as np
 import pytest
 
 import theano_compat  # noqa: F401
@@ -105,6 +106,22 @@ def test_a_hoisted_stride_leaves_its_readers_without_one():
     rewrite(graph)
     assert source.description.stride == (6, 6) and graph.outputs == readers
     assert [reader.description.stride for reader in readers] == [(1, 1), (1, 1)]
+
+
+# --- scales and shifts
+
+
+@pytest.mark.parametrize("b", [None, np.array([5.0, 6.0])], ids=["without a bias", "with a bias"])
+@pytest.mark.parametrize("kind, shape", [(ir.Convolution, (2, 3, 2, 1)), (ir.InnerProduct, (2, 3))])
+def test_a_scale_and_a_shift_become_part_of_weights_and_bias(kind, shape, b):
+    W, scale, shift = np.arange(np.prod(shape)).reshape(shape), np.array([2.0, -3.0]), np.array([0.5, 0.25])
+    source = node(kind(W, b), image(), weights_shape=shape, layers=["weights"])
+    graph = Graph([node(ir.Affine(scale, shift), source, layers=["scale"])])
+    rewrite(graph)
+    assert graph.outputs == [source] and source.layers == ["weights", "scale"]
+    for channel in 0, 1:
+        np.testing.assert_array_equal(source.description.W[channel], W[channel] * scale[channel])
+    np.testing.assert_array_equal(source.description.b, shift if b is None else b * scale + shift)
 
 
 # --- poolings and flattening
