@@ -155,8 +155,10 @@ def _check_bitmap(data: bytes, parts: Bitmap, masked: bool) -> None:
 
 def _depth_to_pillow(data: bytes, parts: Bitmap) -> int:
     """The bits of a pixel that Pillow reads, which depend on the palette's length if it is one of greys."""
-    greys = bytes([0, 255] if parts.colours == 2 else [value & 255 for value in range(parts.colours)])
     palette = data[parts.palette : parts.palette + parts.step * parts.colours]
+    if len(palette) < parts.step * (parts.colours - 1) + 3:  # and need not make room for as many greys as it promises
+        return parts.bits
+    greys = bytes([0, 255] if parts.colours == 2 else [value & 255 for value in range(parts.colours)])
     if any(palette[channel :: parts.step] != greys for channel in range(3)):
         return parts.bits
     return 1 if parts.colours <= 2 else 8

@@ -150,6 +150,14 @@ BOMBS = {
         icon(*[png(bytes(9001 * 3000), 3000, 3000)] * 40),
         unreadable("got pictures inside of [0-9]+ pixels"),
     ),
+    "ICO beside a bitmap of 2 billion colours": (
+        icon(encoded(PHOTO, "PNG"), struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, 8, 0, 64, 0, 0, 1 << 31, 0)),
+        READ,
+    ),
+    "ICO beside 20,000 bitmaps of 65,536 colours": (
+        icon(encoded(PHOTO, "PNG"), *[struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, 8, 0, 64, 0, 0, 1 << 16, 0)] * 20_000),
+        READ,
+    ),
     "ICO in ICO in ICO": (
         icon(icon(icon(WHOLE["ICO of a PNG"][0]))),
         unreadable("Unsupported BMP|.*header|Truncated File Read"),

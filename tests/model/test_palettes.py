@@ -1,6 +1,7 @@
 """A pixel whose colour is not in the palette is an error, unless it is transparent and nobody sees it."""
 
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -183,6 +184,15 @@ class TestIcon:
         assert is_read_as(self.icon(photo, COLOURS), photo)
         refuse(self.icon(photo, 10))
         assert read_picture(self.icon(photo, 10, mask=0xFF)).size == SIZE
+
+    def test_a_palette_that_the_bitmap_ends_in_costs_no_more_than_it_has(self, photo):
+        promising = struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, 8, 0, 64, 0, 0, 1 << 24, 0)
+        tracemalloc.start()
+        try:
+            assert read_picture(icon(encoded(photo, "PNG"), promising)).size == SIZE
+            assert tracemalloc.get_traced_memory()[1] < 1 << 22
+        finally:
+            tracemalloc.stop()
 
     def test_a_png_inside_is_looked_at_too(self, photo):
         inside = with_chunks(encoded(photo, "PNG"), b"PLTE", chunk(b"PLTE", bytes(photo.getpalette())[:30]))
