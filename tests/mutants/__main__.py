@@ -32,7 +32,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE))
 
-from mutations import Mutation, is_another_program, mutations  # noqa: E402
+from mutations import Mutation, is_another_program, mutations, runs_on_import  # noqa: E402
 
 PACKAGES = (
     "nsfw_model",
@@ -180,11 +180,13 @@ class Reached:
     def tests_of(self, mutant: Mutant) -> list[str]:
         """Return the tests that a mutant is given to, those that take least time first.
 
-        A line that runs when its module is imported, before any test, is given to those that reach the module, or else
-        its package.
+        A line that runs when its module is imported, for most before any test, is given to those that reach the module,
+        or else its package.
         """
         lines = self.lines.get(mutant.file, {})
-        names = lines.get(mutant.mutation.line) or set().union(*lines.values())
+        line = mutant.mutation.line
+        names = set() if runs_on_import((ROOT / mutant.file).read_bytes(), line) else lines.get(line, set())
+        names = names or set().union(*lines.values())
         if not names:
             package = (of for file, of in self.lines.items() if file.parent == mutant.file.parent)
             names = set().union(*(of_line for of in package for of_line in of.values()))

@@ -252,3 +252,23 @@ def _is_for_people(node: ast.AST) -> bool:
     if isinstance(node, ast.Call):
         return isinstance(node.func, ast.Attribute) and node.func.attr == "warn"
     return isinstance(node, ast.Raise) or _is_text(node)
+
+
+def runs_on_import(source: bytes, line: int) -> bool:
+    """Tell whether a line runs when its module is imported, and not when a function of it is called.
+
+    Parameters
+    ----------
+    source : bytes
+        A module of Python.
+    line : int
+        From 1.
+
+    Returns
+    -------
+    bool
+    """
+    functions = (
+        node for node in ast.walk(ast.parse(source)) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    )
+    return not any(node.body[0].lineno <= line <= (node.end_lineno or line) for node in functions)

@@ -72,6 +72,23 @@ def test_every_mutant_of_a_module_of_the_project_changes_the_program(mutants):
     assert ast.dump(ast.parse(source)) not in {ast.dump(ast.parse(program)) for program in programs}
 
 
+def test_lines_that_run_on_import_are_those_outside_of_functions(mutants):
+    lines = """A = 1
+
+@decorated(A)
+def f(a=1):
+    return a
+
+class C:
+    b = 2
+
+    def g(self):
+        return 3""".splitlines()
+    source = "\n".join(lines)
+    run = [line for number, line in enumerate(lines, 1) if mutants.runs_on_import(source.encode(), number) and line]
+    assert run == ["A = 1", "@decorated(A)", "def f(a=1):", "class C:", "    b = 2", "    def g(self):"]
+
+
 @pytest.mark.slow
 def test_the_program_tells_the_dead_from_those_alive():
     pytest.importorskip("pytest_cov")
