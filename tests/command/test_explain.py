@@ -164,3 +164,15 @@ def test_an_existing_file_is_kept_without_force(name, tmp_path, capsys):
     assert "--force" in capsys.readouterr().err and path.read_bytes() == b"precious"
     assert run(ROCKET, "--out", tmp_path / name, "--force") == 0
     assert Image.open(path).format == "PNG"
+
+
+@pytest.mark.parametrize(
+    ("out", "problem"), [("a.png", "is read, too"), ("there.png", "exists; --force overwrites it")]
+)
+def test_what_cannot_be_written_is_said_before_anything_is_computed(out, problem, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in "a.png", "there.png":
+        Image.new("RGB", (64, 64), "red").save(name)
+    monkeypatch.setattr("nsfw_experiments.explanation.explain", None)
+    assert run("a.png", "--out", out) == 2
+    assert problem in capsys.readouterr().err

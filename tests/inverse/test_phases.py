@@ -223,3 +223,10 @@ def test_a_report_reads_as_the_original_s():
     assert str(report) == (
         "i=3, score=0.12346, _nsfw_loss=0.20000, jpg_loss=1.50000, max_norm=2.000000, L2_norm=30.250000"
     )
+
+
+def test_a_notebook_shows_the_score_before_and_that_of_the_best(phases):
+    _, _, inversion = phases([0.0], [])
+    html = inversion._repr_html_()
+    assert inversion.history[0].score == pytest.approx(0.3) != pytest.approx(inversion.history[1].score)
+    assert "original, score 0.300000" in html and f"changed, score {inversion.best.score:.6f}" in html

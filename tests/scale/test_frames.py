@@ -303,3 +303,11 @@ def test_scores_of_0_and_1_are_scores():
 def test_a_frame_whose_score_is_none_is_not_passed_over(frames, score):
     with pytest.raises(ValueError, match=f"the frame at 1.5 s: got a score of {score}, expected a number in 0..1"):
         summary([FrameScore(0.0, 0.1), FrameScore(1.5, score)], frames)
+
+
+def test_pages_of_other_sizes_count_with_their_own_pixels(monkeypatch):
+    pages = [Image.new("RGB", (40, 24), "teal"), Image.new("RGB", (3, 2), "red")]
+    monkeypatch.setattr(frames, "MAX_ANIMATION_PIXELS", 40 * 24 + 3 * 2)
+    assert [frame.picture.size for frame in read_frames(animated("TIFF", pages))] == [(40, 24), (3, 2)]
+    monkeypatch.setattr(frames, "MAX_ANIMATION_PIXELS", 40 * 24 + 3 * 2 - 1)
+    assert len(refuse(animated("TIFF", pages), "got 966 pixels in all frames")) == 1
