@@ -52,6 +52,19 @@ class TestTables:
         assert {v1_type_name(V1LayerParameter(type=number)) for number in numbers if number} <= set(LAYER_TYPES)
         assert len(numbers) == 1 + sum(layer_type.v1 is not None for layer_type in LAYER_TYPES.values()) == 40
 
+    def test_numbers_of_types_of_the_v1_format_are_caffes(self):
+        """https://github.com/BVLC/caffe, src/caffe/proto/caffe.proto: V1LayerParameter.LayerType, in its order."""
+        expected = """ABSVAL 35 ACCURACY 1 ARGMAX 30 BNLL 2 CONCAT 3 CONTRASTIVE_LOSS 37 CONVOLUTION 4 DATA 5
+            DECONVOLUTION 39 DROPOUT 6 DUMMY_DATA 32 EUCLIDEAN_LOSS 7 ELTWISE 25 EXP 38 FLATTEN 8 HDF5_DATA 9
+            HDF5_OUTPUT 10 HINGE_LOSS 28 IM2COL 11 IMAGE_DATA 12 INFOGAIN_LOSS 13 INNER_PRODUCT 14 LRN 15 MEMORY_DATA 29
+            MULTINOMIAL_LOGISTIC_LOSS 16 MVN 34 POOLING 17 POWER 26 RELU 18 SIGMOID 19 SIGMOID_CROSS_ENTROPY_LOSS 27
+            SILENCE 36 SOFTMAX 20 SOFTMAX_LOSS 21 SPLIT 22 SLICE 33 TANH 23 WINDOW_DATA 24 THRESHOLD 31"""
+        words = expected.split()
+        numbers = V1LayerParameter.DESCRIPTOR.enum_types_by_name["LayerType"].values_by_name
+        assert {name: value.number for name, value in numbers.items() if value.number} == dict(
+            zip(words[::2], map(int, words[1::2]))
+        )
+
     def test_in_place_only_where_a_blob_keeps_its_shape(self):
         assert not any(
             layer_type.in_place and (layer_type.bottoms[0] < 1 or layer_type.tops != record.ONE)
