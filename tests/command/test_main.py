@@ -117,6 +117,20 @@ def test_streams_that_are_closed_cost_no_score(command, code, out, err, tmp_path
         assert len((tmp_path / "rows.jsonl.run").read_text().splitlines()) == 1
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a shell that closes streams")
+@pytest.mark.parametrize(
+    "streams, code, out, err",
+    [("<&-", 0, f"0.000463  {ROCKET}\n", ""), (">&-", 74, "", CLOSED), ("<&- >&-", 74, "", CLOSED)],
+)
+def test_the_module_minds_closed_streams_as_the_command_does(streams, code, out, err, tmp_path):
+    command = f"{sys.executable} -m open_nsfw {ROCKET} {streams}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(
+        command, shell=True, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (code, out, err)
+
+
 NEEDED = {"evolve": ("--out", "out")}
 
 

@@ -149,6 +149,7 @@ def test_the_address_is_that_of_the_page_and_the_server_ends_with_the_block(monk
     port = free_port()
     with server.serving("127.0.0.1", port) as (address, process):
         assert address == f"http://127.0.0.1:{port}/"
+        assert os.getsid(process.pid) == process.pid  # a terminal's Ctrl-C is for the command, which ends it in order
         socket.create_connection(("127.0.0.1", port)).close()
     assert process.poll() is not None
 

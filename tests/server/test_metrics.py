@@ -1,6 +1,7 @@
 """What several processes count together."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -81,3 +82,14 @@ def test_two_in_a_process_count_apart():
     one, other = Metrics(), Metrics()
     one.pictures.labels("safe").inc()
     assert b'label="safe"' in one.text() and b'label="safe"' not in other.text()
+
+
+def test_what_is_measured_has_names_that_dashboards_know():
+    told = re.findall(r"^# HELP (\S+) .+\n# TYPE \S+ (\w+)$", Metrics().text().decode(), re.MULTILINE)
+    assert {name: kind for name, kind in told if not name.endswith("_created")} == {
+        **dict.fromkeys([f"open_nsfw_{what}_total" for what in ("requests", "pictures", "errors")], "counter"),
+        "open_nsfw_batch_size": "histogram",
+        **dict.fromkeys([f"open_nsfw_{what}_seconds" for what in ("request", "picture", "batch")], "histogram"),
+        "open_nsfw_queue": "gauge",
+        "open_nsfw_slow_pictures": "gauge",
+    }
