@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from nsfw_experiments.playground.encoding import shown
-from nsfw_experiments.playground.examples import EXAMPLES, thumbnails
 from nsfw_experiments.playground.fragility import FragilityPanel
 from nsfw_experiments.playground.inversion import TOLERANCE, InversionPanel
 from nsfw_experiments.playground.painting import PaintingPanel
@@ -252,7 +251,9 @@ def test_to_be_like_a_picture_takes_a_picture(painting):
         next(painting.paint("circles", "picture", None))
 
 
-@pytest.mark.parametrize("value, label, generations", [(0.9998, "NSFW", 5), (0.9999, "NSFW", 1), (99.0, "PSNR", 5)])
+@pytest.mark.parametrize(
+    "value, label, generations", [(0.9998, "NSFW", 5), (0.9999, "NSFW", 1), (1.0, "NSFW", 1), (99.0, "PSNR", 5)]
+)
 def test_a_painting_is_done_where_it_can_hardly_get_better(painting, monkeypatch, value, label, generations):
     fitness = SimpleNamespace(label=label)
     evolution = SimpleNamespace(
@@ -296,13 +297,8 @@ def test_a_large_picture_is_shown_smaller_and_a_small_one_as_it_is():
     ):
         image = opened(shown(Image.new("L", size)))
         assert (image.size, image.format, image.mode) == (expected, "JPEG", "RGB")
-    assert opened(shown(Image.new("RGBA", (400, 300)), 96)).size == (96, 72)
-
-
-def test_thumbnails_are_small_and_in_order():
-    found = list(thumbnails())
-    assert [each["name"] for each in found] == list(EXAMPLES)
-    assert all(max(opened(each["image"]).size) == 96 for each in found)
+    for size, expected in ((400, 300), (96, 72)), ((200, 100), (96, 48)), ((5, 5), (5, 5)):
+        assert opened(shown(Image.new("RGBA", size), 96)).size == expected
 
 
 # --- how fragile scores are

@@ -78,9 +78,12 @@ def test_voila_is_given_the_notebook_the_address_and_the_template(monkeypatch):
     monkeypatch.setenv("JUPYTER_PATH", "/mine")
     command = server._command("::1", 8866)
     assert command[:2] == [sys.executable, "-c"] and command[3].endswith("Playground.ipynb")
-    assert {"--Voila.ip=::1", "--port=8866", "--no-browser", "--template=playground"} <= set(command[4:])
+    assert command[2] == server._PROGRAM
+    address = ["--Voila.ip=::1", "--port=8866", "--Voila.port_retries=0"]
+    assert command[4:] == [*address, "--no-browser", "--template=playground"]
     # Where the package has its template, and then where the user has others
     folder = os.path.dirname(server.__file__)
+    assert os.path.isdir(os.path.join(folder, "voila", "templates", "playground"))
     assert server._environment() == {**os.environ, "JUPYTER_PATH": os.pathsep.join([folder, "/mine"])}
     monkeypatch.delenv("JUPYTER_PATH")
     assert server._environment()["JUPYTER_PATH"] == folder

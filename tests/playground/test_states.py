@@ -16,7 +16,6 @@ from nsfw_experiments.playground.fragility import FragilityPanel
 from nsfw_experiments.playground.inversion import InversionPanel
 from nsfw_experiments.playground.pace import Pace
 from nsfw_experiments.playground.painting import PaintingPanel
-from nsfw_experiments.playground.panel import Panel
 from nsfw_experiments.playground.scored import ScoredPanel
 from open_nsfw import nsfw_score
 
@@ -78,27 +77,7 @@ def test_there_are_no_reports_of_fragility_before_and_after_another_picture():
     assert states[-1] == states[0] == {"error": "", "running": False, "reports": []}
 
 
-def test_what_goes_wrong_is_said_and_nothing_runs_any_more():
-    states = []
-    panel = Panel(states.append)
-    panel.update(running=True, score=0.5)
-    panel.fail(ValueError("no such thing"))
-    assert states == [
-        {"error": "", "running": True, "score": 0.5},
-        {"error": "no such thing", "running": False, "score": 0.5},
-    ]
-
-
 # --- pictures on the page
-
-
-@pytest.mark.parametrize(
-    ("size", "side", "expected"),
-    [((768, 10), None, (768, 10)), ((10, 1536), None, (5, 768)), ((200, 100), 96, (96, 48)), ((5, 5), 96, (5, 5))],
-)
-def test_a_shown_picture_is_a_jpeg_no_longer_than_it_may_be(size, side, expected):
-    data = shown(Image.new("RGBA", size, "teal"), *([] if side is None else [side]))
-    assert opened(data).format == "JPEG" and opened(data).size == expected
 
 
 def test_a_shown_picture_is_as_good_as_quality_88():
@@ -117,7 +96,7 @@ def test_an_exact_picture_keeps_every_value_and_takes_options():
 
 def test_the_examples_are_the_projects_pictures_each_with_a_thumbnail_and_what_it_shows():
     found = list(thumbnails())
-    assert {each["name"]: each["caption"] for each in found} == EXAMPLES and len(found) == 8
+    assert [(each["name"], each["caption"]) for each in found] == list(EXAMPLES.items()) and len(found) == 8
     for each in found:
         assert example(each["name"]) == (IMG / each["name"]).read_bytes()
         assert set(each) == {"name", "caption", "image"} and max(opened(each["image"]).size) == 96
@@ -162,27 +141,6 @@ def test_a_change_starts_over_in_what_is_shown_and_saved():
     assert not last["running"] and last["done"] and last["rate"] > 0 and panel.saved is not None
 
 
-@pytest.mark.parametrize(("value", "ends"), [(0.9998, False), (0.9999, True), (1.0, True)])
-def test_a_painting_ends_where_its_score_cannot_be_much_better(value, ends, monkeypatch):
-    monkeypatch.setattr("nsfw_experiments.evolution.Evolution.best_display_value", value)
-    panel, generations = PaintingPanel(nothing), 0
-    for _ in panel.paint("circles", "score", None):
-        generations += 1
-        if generations == 3:
-            panel.stop()
-    assert (generations < 3) == ends and not panel.state["running"]
-
-
-def test_a_painting_like_a_picture_does_not_end_by_a_number_of_decibels(monkeypatch):
-    monkeypatch.setattr("nsfw_experiments.evolution.Evolution.best_display_value", 30.0)
-    panel = PaintingPanel(nothing)
-    steps = panel.paint("circles", "picture", COFFEE)
-    for _ in range(3):
-        next(steps)
-    steps.close()
-    assert panel.state["generation"] == 2 and panel.state["label"] == "PSNR"
-
-
 def test_each_painting_has_fifty_shapes_and_the_next_seed(monkeypatch):
     for name in "compact_toolbox", "least_squares_toolbox":
         monkeypatch.setattr(painting_module, name, lambda *given, name=name: (name, *given))
@@ -204,18 +162,3 @@ def test_a_port_that_is_none_has_no_page(port, monkeypatch):
     with pytest.raises(server.ServerError, match=f"127.0.0.1:{port}: .*; --port takes another"):
         with server.serving("127.0.0.1", port):
             pass
-
-
-def test_voila_is_told_where_to_listen_and_looks_for_no_other_port(monkeypatch):
-    monkeypatch.setenv("JUPYTER_PATH", "/elsewhere")
-    flag, program, notebook, *options = server._command("::1", 8866)[1:]
-    assert (flag, program) == ("-c", server._PROGRAM) and Path(notebook).name == "Playground.ipynb"
-    assert options == [
-        "--Voila.ip=::1",
-        "--port=8866",
-        "--Voila.port_retries=0",
-        "--no-browser",
-        "--template=playground",
-    ]
-    ours, theirs = server._environment()["JUPYTER_PATH"].split(":")
-    assert (Path(ours) / "voila" / "templates" / "playground").is_dir() and theirs == "/elsewhere"
